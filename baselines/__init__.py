@@ -1,0 +1,1 @@
+"""Classical methods, trivial floors and reference lines: one file each."""

@@ -1,0 +1,45 @@
+"""channelbench: wireless-channel datasets, and scores on them that anybody can check.
+
+Heavy libraries load on first use: importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from channelbench._version import __version__
+
+if TYPE_CHECKING:
+    from channelbench.benchmarks.runner import run
+    from channelbench.errors import RequestError
+    from channelbench.generate import generate, make_spec
+    from channelbench.leaderboard import report
+    from channelbench.store import open_dataset, verify
+
+_HOMES = {
+    "RequestError": "channelbench.errors",
+    "generate": "channelbench.generate",
+    "make_spec": "channelbench.generate",
+    "open_dataset": "channelbench.store",
+    "report": "channelbench.leaderboard",
+    "run": "channelbench.benchmarks.runner",
+    "verify": "channelbench.store",
+}
+
+__all__ = [
+    "RequestError",
+    "__version__",
+    "generate",
+    "make_spec",
+    "open_dataset",
+    "report",
+    "run",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

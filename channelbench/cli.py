@@ -1,0 +1,351 @@
+"""The command line: the composition root. Heavy imports stay inside the commands, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from channelbench._version import __version__
+from channelbench.errors import RequestError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Make wireless-channel datasets, score methods on them, and read the leaderboard.",
+)
+
+KINDS = {"scenarios": "generators", "tasks": "tasks", "methods": "methods", "metrics": "metrics", "suites": "suites"}
+
+
+def _whole_number(field: str, minimum: int) -> Callable[[str], int]:
+    """A parser of integers that complains in our words."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise RequestError(field, expected=f"an integer of at least {minimum}", got=text) from None
+        if value < minimum:
+            raise RequestError(field, expected=f"an integer of at least {minimum}", got=value)
+        return value
+
+    parse.__name__ = "INTEGER"
+    return parse
+
+
+def _number(field: str, minimum: int, text: str) -> Any:
+    return typer.Option(parser=_whole_number(field, minimum), help=text)
+
+
+@app.command()
+def generate(
+    scenario: Annotated[str, typer.Option(help="Scenario; see `channelbench list scenarios`.")] = "uma",
+    out: Annotated[Path | None, typer.Option(help="Folder to write; data/<scenario>.zarr by default.")] = None,
+    state: Annotated[str | None, typer.Option(help="los, nlos or random; the system's default.")] = None,
+    source: Annotated[str, typer.Option(help="stochastic or raytraced.")] = "stochastic",
+    system: Annotated[str, typer.Option(help="dualband or multiuser.")] = "dualband",
+    preset: Annotated[str, typer.Option(help="quick, standard or paper: how many samples.")] = "quick",
+    samples: Annotated[int | None, _number("--samples", 15, "So many samples, split 10:2:3.")] = None,
+    seed: Annotated[int, _number("--seed", 0, "Seed; the bytes depend on it and the spec alone.")] = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the spec: sub6.carrier_hz=2.4e9")] = None,
+    spec: Annotated[Path | None, typer.Option(help="TOML file with fields of the spec.")] = None,
+    workers: Annotated[int, _number("--workers", 1, "Processes of one thread each.")] = 1,
+) -> None:
+    """Write a dataset, or finish one that was interrupted."""
+    from channelbench.generate import generate as generate_dataset
+    from channelbench.generate import make_spec
+    from channelbench.spec import parse_assignments, read_toml, split_samples
+    from channelbench.store import open_dataset
+
+    assignments = {**(read_toml(spec) if spec else {}), **parse_assignments(set_ or [])}
+    made = make_spec(
+        scenario,
+        system=system,
+        state=state,
+        source=source,
+        preset=preset,
+        sizes=None if samples is None else split_samples(samples),
+        assignments=assignments,
+    )
+    began = time.perf_counter()
+    first: list[int] = []
+
+    with _progress() as bars:
+        bar = bars.add_task(f"generating {scenario}", total=made.sizes.total, unit="samples")
+
+        def show(done: int, total: int) -> None:
+            first.append(done)
+            bars.update(bar, completed=done)
+
+        path = generate_dataset(made, out, seed=seed, workers=workers, progress=show)
+    seconds, fresh = time.perf_counter() - began, made.sizes.total - first[0]
+    digest = open_dataset(path).digest
+    if fresh:
+        typer.echo(f"{fresh} samples in {seconds:.1f} s ({fresh / seconds:.0f} per second, start-up included)")
+    else:
+        typer.echo("already complete: nothing to do")
+    typer.echo(f"digest {digest}")
+    typer.echo(str(path))
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Option(help="Suite; see `channelbench list suites`.")] = "full",
+    data: Annotated[str | None, typer.Option(help="Dataset; the last one generated here by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    methods: Annotated[str | None, typer.Option(help="These methods, comma-separated; pkg.module:Class works.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="These tasks, comma-separated.")] = None,
+    preset: Annotated[str, typer.Option(help="quick, standard or paper: how long to train.")] = "quick",
+    seeds: Annotated[int | None, _number("--seeds", 1, "Seeds of learned methods.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    condition: Annotated[list[str] | None, typer.Option(help="Test conditions: snr_db=0,10,20")] = None,
+) -> None:
+    """Score methods on a dataset; a second call makes only what is missing."""
+    from channelbench.benchmarks.runner import parse_conditions, resolve_device
+    from channelbench.benchmarks.runner import run as run_suite
+    from channelbench.leaderboard import report as write_report
+
+    # Everything about the request that can be wrong is checked before a default dataset is made for it.
+    conditions, resolved = parse_conditions(condition or []), resolve_device(device)
+    chosen_methods, chosen_tasks = _names("methods", methods), _names("tasks", tasks)
+    scenario = _known("suites", suite).scenario
+    with _progress() as bars:
+        outcome = run_suite(
+            suite,
+            data=data or _default_dataset(scenario, bars),
+            out=out,
+            methods=chosen_methods,
+            tasks=chosen_tasks,
+            conditions=conditions,
+            preset=preset,
+            seeds=seeds,
+            device=resolved,
+            reporter=_rich_reporter(bars),
+        )
+    csv, html = write_report(out)
+    typer.echo(f"{len(outcome.written)} cells made, {outcome.kept} were there, {len(outcome.failed)} failed")
+    for result in outcome.failed:
+        typer.echo(f"failed: {result.name}: {result.error}", err=True)
+    typer.echo(str(csv))
+    typer.echo(str(html))
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Folder that `run` wrote.")] = Path("results"),
+    csv: Annotated[Path | None, typer.Option(help="CSV file; results/leaderboard.csv by default.")] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML file; results/leaderboard.html by default.")] = None,
+) -> None:
+    """Write the leaderboard of a results folder as CSV and HTML."""
+    from channelbench.leaderboard import report as write_report
+
+    for path in write_report(results, csv=csv, html=html):
+        typer.echo(str(path))
+
+
+@app.command(name="list")
+def list_(kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))]) -> None:
+    """List what there is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from channelbench import registry
+
+    if kind not in KINDS:
+        raise RequestError("list", expected="a known kind", got=kind, choices=KINDS)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("name", *(["family", "tasks"] if kind == "methods" else []), "description"):
+        table.add_column(heading, no_wrap=heading != "description")
+    for name in registry.names(KINDS[kind]):  # type: ignore[arg-type]
+        card = registry.find(KINDS[kind], name).card  # type: ignore[arg-type]
+        extra = [card.family, " ".join(card.tasks)] if kind == "methods" else []
+        table.add_row(name, *extra, card.description)
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def inspect(
+    data: Annotated[str, typer.Argument(help="Dataset to look at.")],
+    picture: Annotated[Path | None, typer.Option(help="PNG to write; beside the dataset by default.")] = None,
+) -> None:
+    """Print a dataset's sizes, units and statistics, and draw a sheet of pictures of it."""
+    from channelbench.store.inspect import draw, summary
+
+    with _progress() as bars:
+        bar = bars.add_task(f"inspecting {data}", total=2, unit="steps")
+        text = summary(data)
+        bars.update(bar, completed=1)
+        target = draw(data, picture)
+        bars.update(bar, completed=2)
+    typer.echo(text)
+    typer.echo(str(target))
+
+
+@app.command()
+def verify(data: Annotated[str, typer.Argument(help="Dataset to check.")]) -> None:
+    """Check digests, completeness, physics and leakage of a dataset; exit 1 if something is wrong."""
+    from channelbench.store import verify as verify_dataset
+
+    with _progress() as bars:
+        bar = bars.add_task(f"reading {data}", total=None, unit="blocks")
+        findings = verify_dataset(data, progress=lambda done, total: bars.update(bar, completed=done, total=total))
+    for finding in findings:
+        typer.echo(f"{'ok ' if finding.ok else 'BAD'} {finding.check:<9} {finding.question}")
+        for problem in finding.problems[:10]:
+            typer.echo(f"      {problem}")
+        if len(finding.problems) > 10:
+            typer.echo(f"      and {len(finding.problems) - 10} more")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _known(kind: Any, name: str) -> Any:
+    from channelbench import registry
+
+    return registry.find(kind, name)
+
+
+def _names(kind: str, text: str | None) -> tuple[str, ...]:
+    """A comma-separated list whose every name is known."""
+    if text is None:
+        return ()
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise RequestError(f"--{kind}", expected="at least one name", got=text)
+    for name in names:
+        _known(kind, name)
+    return names
+
+
+def _default_dataset(scenario: str, bars: Progress) -> Path:
+    """The last dataset generated in this folder, or a fresh quick one."""
+    from channelbench.generate import generate as generate_dataset
+    from channelbench.generate import last_dataset, make_spec
+
+    if (path := last_dataset()) is not None:
+        return path
+    spec = make_spec(scenario)
+    bar = bars.add_task(f"generating {scenario}", total=spec.sizes.total, unit="samples")
+    return generate_dataset(spec, progress=lambda done, total: bars.update(bar, completed=done))
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Bars on standard error, with rate and time left."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed, unit = task.finished_speed or task.speed, task.fields.get("unit", "")
+            return Text(f"{speed:.3g} {unit}/s" if speed else "")
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bars:
+        yield bars
+
+
+def _rich_reporter(bars: Progress) -> Any:
+    """A reporter with one bar for the cells, one for the current fit, and a line per finished cell."""
+    from channelbench.benchmarks.runner import Job, Reporter
+    from channelbench.results import Result
+
+    class RichReporter(Reporter):
+        def planned(self, cells: int, done: int) -> None:
+            self.cells = bars.add_task("cells", total=cells, unit="cells")
+            self.fit = bars.add_task("", total=None, unit="steps", visible=False)
+
+        def started(self, job: Job) -> None:
+            tasks = " ".join(task.card.name for task in job.tasks)
+            bars.reset(self.fit, description=f"fitting {job.method.card.name} {tasks}", visible=True, total=None)
+
+        def fitting(self, done: int, total: int, message: str) -> None:
+            bars.update(self.fit, completed=done, total=total)
+
+        def finished(self, result: Result) -> None:
+            bars.advance(self.cells)
+            if result.status == "failed":
+                outcome = f"FAILED {result.error}"
+            else:
+                score = result.scores[result.primary_metric]
+                outcome = f"{score.value:.4g} {score.unit} [{score.low:.4g}, {score.high:.4g}]"
+            where = f"{result.method:<15} {result.task:<3} {result.conditions.label:<18}"
+            bars.console.print(f"{where} {outcome}", highlight=False, markup=False, soft_wrap=True)
+
+    return RichReporter()
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Make wireless-channel datasets, score methods on them, and read the leaderboard."""
+
+
+def main() -> None:
+    """Entry point: errors of the request are one line and exit 2, bugs are tracebacks."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(standalone_mode=False)
+    except RequestError as error:
+        _fail(str(error), 2)
+    except (KeyboardInterrupt, EOFError):
+        _fail("stopped; what is done is kept, and the same command continues", 130)
+    except OSError as error:
+        _fail(f"{error.filename or 'the disk'}: {error.strerror or error}; the same command continues", 1)
+    except Exception as error:
+        # typer brings its own copy of click, so its exceptions are told by what they carry.
+        if type(error).__name__ == "Abort":
+            _fail("stopped; what is done is kept, and the same command continues", 130)
+        if not hasattr(error, "format_message"):
+            raise
+        _fail(" ".join(error.format_message().split()), 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

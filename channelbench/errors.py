@@ -1,0 +1,60 @@
+"""The one error that users are meant to see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+__all__ = ["RequestError"]
+
+
+class RequestError(Exception):
+    """A request that cannot be carried out as written; nothing has been changed when it is raised.
+
+    It is deliberately no ``ValueError``: argument parsers swallow those, and this one has to reach the user whole.
+
+    Args:
+        field: The argument, option or attribute that is wrong.
+        expected: What would have been accepted, in words.
+        got: What was given.
+        choices: The accepted values, where there are few.
+    """
+
+    def __init__(self, field: str, *, expected: str, got: Any, choices: Iterable[str] = ()) -> None:
+        self.field, self.expected, self.got, self.choices = field, expected, got, tuple(choices)
+        message = f"{field}: expected {expected}, got {got!r}"
+        if self.choices:
+            message += f"; choices: {', '.join(self.choices)}"
+        super().__init__(" ".join(message.split()))
+
+    @classmethod
+    def from_pydantic(cls, error: ValidationError, model: type[BaseModel]) -> RequestError:
+        """The first complaint of a pydantic model, in our words."""
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or model.__name__
+        got, choices, expected = first["input"], (), first["msg"].removeprefix("Input should be ")
+        expected = expected.removeprefix("Value error, ")
+        match first["type"]:
+            case "extra_forbidden":
+                expected, choices, got = "a known field", tuple(_fields_at(model, first["loc"][:-1])), first["loc"][-1]
+            case "missing":
+                expected, got = "a value", "nothing"
+            case "literal_error":
+                choices = tuple(part.strip("' ") for part in first["ctx"]["expected"].replace(" or ", ",").split(","))
+                expected = "one of the choices"
+        return cls(field, expected=expected, got=got, choices=choices)
+
+
+def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """Field names of the sub-model that ``path`` leads to."""
+    from typing import get_args
+
+    current: Any = model
+    for part in path:
+        annotation = current.model_fields[part].annotation
+        candidates = [annotation, *get_args(annotation)]
+        current = next(item for item in candidates if hasattr(item, "model_fields"))
+    return sorted(current.model_fields)

@@ -1,0 +1,1 @@
+"""Metrics: a pure accumulate to per-sample terms, a pure finalize of their mean."""

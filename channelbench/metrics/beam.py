@@ -1,0 +1,120 @@
+"""Metrics of beam choices: a prediction is a score per beam, ``[batch, beams]``. See docs/protocol.md."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channelbench.card import Card
+from channelbench.contracts import Metric, Target
+from channelbench.metrics.channel import link_snr_scale
+
+__all__ = ["BeamSE", "BeamSELink", "BeamSELoss", "Top1Accuracy", "Top3Accuracy", "Top5Accuracy", "TopKAccuracy"]
+
+
+class TopKAccuracy(Metric):
+    """Share of samples whose best beam is among the ``k`` highest scores; equal scores rank by beam number."""
+
+    k: ClassVar[int]
+    higher_is_better = True
+
+    def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
+        rows = np.arange(len(prediction))
+        own = prediction[rows, target.value][:, None]
+        beams = np.arange(prediction.shape[1])
+        ahead = (prediction > own) | ((prediction == own) & (beams < target.value[:, None]))
+        return (ahead.sum(axis=1) < self.k).astype(np.float64)[:, None]
+
+    def finalize(self, mean_terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        return mean_terms[..., 0]
+
+
+def _accuracy_card(k: int) -> Card:
+    return Card(
+        name=f"top{k}_accuracy",
+        title=f"Top-{k} accuracy",
+        description=f"Share of samples whose best beam is among the {k} highest scores.",
+        reference="LLM4WM, section V-A4",
+        family="metric",
+    )
+
+
+class Top1Accuracy(TopKAccuracy):
+    card = _accuracy_card(1)
+    k = 1
+
+
+class Top3Accuracy(TopKAccuracy):
+    card = _accuracy_card(3)
+    k = 3
+
+
+class Top5Accuracy(TopKAccuracy):
+    card = _accuracy_card(5)
+    k = 5
+
+
+class BeamSE(Metric):
+    """Mean spectral efficiency of the chosen beam over samples and subcarriers at 10 dB."""
+
+    card = Card(
+        name="beam_se",
+        title="SE",
+        description="Spectral efficiency of the highest-scored beam at 10 dB, mean over subcarriers.",
+        reference="LLM4WM, Eq. 4",
+        family="metric",
+    )
+    unit = "bit/s/Hz"
+    higher_is_better = True
+
+    def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
+        rates = target.context["beam_se"]
+        return rates[np.arange(len(rates)), prediction.argmax(axis=1)].astype(np.float64)[:, None]
+
+    def finalize(self, mean_terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        return mean_terms[..., 0]
+
+
+class BeamSELoss(BeamSE):
+    """What the chosen beam loses to the best one."""
+
+    card = Card(
+        name="se_loss",
+        title="SE loss",
+        description="Spectral efficiency of the best beam minus that of the chosen one.",
+        reference="LLM4WM, Eqs. 4 and 5",
+        family="metric",
+    )
+    higher_is_better = False
+
+    def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
+        best = target.context["beam_se"].max(axis=1).astype(np.float64)[:, None]
+        return best - super().accumulate(prediction, target)
+
+
+class BeamSELink(Metric):
+    """Spectral efficiency of the chosen beam on the physical link."""
+
+    card = Card(
+        name="beam_se_link",
+        title="SE (link)",
+        description="Spectral efficiency of the chosen beam at the sample's own link budget, 30 dBm at mmWave.",
+        reference="3GPP TR 38.901, Table 7.8-1 (powers); thermal noise with a 7 dB noise figure",
+        family="metric",
+    )
+    unit = "bit/s/Hz"
+    higher_is_better = True
+
+    def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
+        channel = target.context["h_beam_band"]
+        antennas = channel.shape[-1]
+        phase = np.outer(prediction.argmax(axis=1) / prediction.shape[1], np.arange(antennas))
+        beam = np.exp(2j * np.pi * phase) / np.sqrt(antennas)
+        gain = np.abs(np.einsum("btfn,bn->btf", channel.conj(), beam)) ** 2
+        scale = link_snr_scale(target)[:, None, None]
+        return np.log2(1 + scale * gain).mean(axis=(1, 2))[:, None]
+
+    def finalize(self, mean_terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        return mean_terms[..., 0]

@@ -1,0 +1,6 @@
+"""The store: one Zarr v3 group that ``xarray.open_zarr`` opens by itself."""
+
+from channelbench.store.dataset import ChannelDataset, open_dataset
+from channelbench.store.verify import Finding, verify
+
+__all__ = ["ChannelDataset", "Finding", "open_dataset", "verify"]

@@ -1,0 +1,149 @@
+"""Opening a dataset: checked against the schema, then arrays by variable and split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import zarr
+import zarr.errors
+from numpy.typing import NDArray
+
+from channelbench.errors import RequestError
+from channelbench.spec import ScenarioSpec
+from channelbench.store import layout
+from channelbench.store.schema import SCHEMA_VERSION, coordinates, variables
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["ChannelDataset", "open_dataset", "open_group"]
+
+T = TypeVar("T")
+
+
+def open_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> zarr.Group:
+    """The Zarr group at ``path``.
+
+    Raises:
+        RequestError: nothing there, or nothing that this project wrote.
+    """
+    local = Path(str(path))
+    if "://" not in str(path) and not local.exists():
+        raise RequestError(field, expected="an existing dataset (`channelbench generate` makes one)", got=str(path))
+    if local.is_file():
+        raise RequestError(field, expected="the folder of a Zarr dataset", got=f"{path} (a file)")
+    try:
+        with layout.quiet_zarr():
+            group = zarr.open_group(str(path), mode=mode)
+            dict(group.attrs)
+    except (FileNotFoundError, zarr.errors.GroupNotFoundError):
+        raise RequestError(field, expected="a Zarr dataset", got=f"{path} (no Zarr group)") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RequestError(field, expected="a readable Zarr dataset", got=f"{path} ({error})") from None
+    if "schema_version" not in group.attrs or "spec" not in group.attrs:
+        raise RequestError(field, expected="a dataset made by channelbench", got=f"{path} (another Zarr group)")
+    return group
+
+
+def open_dataset(path: str | Path, *, field: str = "--data", allow_unfinished: bool = False) -> ChannelDataset:
+    """Open a finished dataset and check it against the schema.
+
+    Raises:
+        RequestError: missing, unfinished, of another schema version, or with arrays that are absent or misshapen.
+    """
+    group = open_group(path, field=field)
+    found = group.attrs["schema_version"]
+    if found != SCHEMA_VERSION:
+        raise RequestError(field, expected=f"schema version {SCHEMA_VERSION}", got=f"{path} (version {found})")
+    try:
+        spec = ScenarioSpec(**group.attrs["spec"])
+    except (RequestError, TypeError) as error:
+        raise RequestError(field, expected="a valid spec in the attributes", got=f"{path} ({error})") from None
+    _check_arrays(group, spec, path, field)
+    if not group.attrs["complete"] and not allow_unfinished:
+        left, total = len(layout.missing_units(group, spec)), len(layout.units(spec))
+        raise RequestError(
+            field,
+            expected="a finished dataset (the same `channelbench generate` command continues it)",
+            got=f"{path} ({total - left} of {total} blocks written)",
+        )
+    return ChannelDataset(group, spec, str(path))
+
+
+def _check_arrays(group: zarr.Group, spec: ScenarioSpec, path: str | Path, field: str) -> None:
+    def complain(name: str, expected: str, got: str) -> None:
+        raise RequestError(field, expected=f"{name} {expected}", got=f"{path} ({got})")
+
+    for name, variable in variables(spec).items():
+        shape = (spec.sizes.total, *variable.shape[1:])
+        array = _array(group, name)
+        if array is None:
+            complain(name, f"of shape {shape}", "missing")
+        elif array.shape != shape or array.dtype != np.dtype(variable.dtype):
+            complain(name, f"{variable.dtype}{list(shape)}", f"{array.dtype}{list(array.shape)}")
+        elif array.metadata.dimension_names != variable.dims:
+            complain(name, f"with dimensions {variable.dims}", f"{array.metadata.dimension_names}")
+    for name in (*coordinates(spec), layout.DIGEST):
+        if _array(group, name) is None:
+            complain(name, "present", "missing")
+
+
+def _array(group: zarr.Group, name: str) -> Any:
+    try:
+        return group[name]
+    except (KeyError, OSError, ValueError):
+        return None
+
+
+class ChannelDataset:
+    """A dataset as tasks read it: whole variables of a split, kept in memory once read.
+
+    Attributes:
+        spec: What it was made of.
+        seed: The seed it was made with.
+        path: Where it is.
+    """
+
+    def __init__(self, group: zarr.Group, spec: ScenarioSpec, path: str) -> None:
+        self.group, self.spec, self.path = group, spec, path
+        self.seed = int(group.attrs["seed"])
+        self.digest = str(group.attrs["content_digest"])
+        self.versions: dict[str, str] = dict(group.attrs["versions"])
+        self._memo: dict[Hashable, Any] = {}
+
+    @cached_property
+    def xarray(self) -> xr.Dataset:
+        """The lazy xarray view, the same that ``xarray.open_zarr(path)`` gives anybody."""
+        import xarray as xr
+
+        return xr.open_zarr(self.path)
+
+    def array(self, name: str, split: str) -> NDArray[Any]:
+        """All rows of one variable in one split."""
+        rows = layout.split_rows(self.spec)[split]
+        return self.memo((name, split), lambda: np.asarray(self.group[name][rows]))
+
+    def sample_power(self, band: str, split: str) -> NDArray[np.float64]:
+        """Mean ``|h|²`` of every sample over slots, subcarriers and antennas, ``[samples]``."""
+
+        def compute() -> NDArray[np.float64]:
+            h = self.array(f"h_{band}", split)
+            pairs = h.view(np.float32).reshape(len(h), -1)
+            return np.einsum("bi,bi->b", pairs, pairs, dtype=np.float64) / (pairs.shape[1] // 2)
+
+        return self.memo(("sample power", band, split), compute)
+
+    def memo(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """``compute()``, once per dataset."""
+        if key not in self._memo:
+            self._memo[key] = compute()
+        return self._memo[key]
+
+    def split_digest(self, split: str) -> str:
+        """Digest of one split of this dataset."""
+        return hashlib.sha256(f"{self.digest}\n{split}".encode()).hexdigest()

@@ -1,0 +1,122 @@
+"""The dataset's variables: one table that writing, opening, generating and verifying all read.
+
+See docs/protocol.md. A band's variables carry its name as suffix; ``{band}`` stands for it below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channelbench.spec import SPLITS, BandSpec, ScenarioSpec
+
+__all__ = ["SCHEMA_VERSION", "Variable", "antenna_positions", "coordinates", "slot_dim", "subcarrier_hz", "variables"]
+
+SCHEMA_VERSION = "1"
+
+SPLIT_FLAGS = {"flag_values": [0, 1, 2], "flag_meanings": " ".join(SPLITS)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """One array of the store.
+
+    Attributes:
+        dims: Names of its dimensions.
+        dtype: numpy dtype name.
+        unit: UDUNITS string; ``1`` for pure numbers.
+        long_name: What it is.
+        shape: Its length along ``dims``; ``-1`` stands for the number of samples.
+        nan: Where NaN may stand: ``never`` or ``nlos`` (the K-factor has no value without a line of sight).
+    """
+
+    dims: tuple[str, ...]
+    dtype: str
+    unit: str
+    long_name: str
+    shape: tuple[int, ...] = (-1,)
+    nan: str = "never"
+
+
+def slot_dim(band: str) -> str:
+    """The anchor band's slots are plain ``slot``."""
+    return "slot" if band == "sub6" else f"slot_{band}"
+
+
+def subcarrier_hz(band: BandSpec) -> NDArray[np.float64]:
+    """Absolute subcarrier frequencies in Hz, ``[subcarriers]``: carrier + (k − K//2)·spacing, as Sionna counts."""
+    k = np.arange(band.num_subcarriers) - band.num_subcarriers // 2
+    return band.carrier_hz + k * (band.bandwidth_hz / band.num_subcarriers)
+
+
+def antenna_positions(band: BandSpec) -> NDArray[np.float64]:
+    """Element positions in carrier wavelengths, ``[antennas, 3]``, centred, in the y–z plane.
+
+    Elements count along the rows' +y first, so that element n of a ULA has the phase n·2π·d·sin(AoD) of LLM4WM
+    Eq. 2 up to the common phase of the centre.
+    """
+    array = band.array
+    y = (np.arange(array.columns) - (array.columns - 1) / 2) * array.spacing_wavelengths
+    z = (np.arange(array.rows) - (array.rows - 1) / 2) * array.spacing_wavelengths
+    zz, yy = np.meshgrid(z, y, indexing="ij")
+    return np.stack([np.zeros(array.num_antennas), yy.ravel(), zz.ravel()], axis=-1)
+
+
+def variables(spec: ScenarioSpec) -> dict[str, Variable]:
+    """The per-sample variables of a dataset of ``spec``, in writing order."""
+    table: dict[str, Variable] = {}
+    for name, band in spec.bands.items():
+        table[f"h_{name}"] = Variable(
+            dims=("sample", slot_dim(name), f"subcarrier_{name}", f"antenna_{name}"),
+            shape=(-1, band.num_slots, band.num_subcarriers, band.array.num_antennas),
+            dtype="complex64",
+            unit="1",
+            long_name="small-scale channel coefficient, unit mean power over the ensemble",
+        )
+    for name in spec.bands:
+        table |= {
+            f"path_gain_db_{name}": _scalar("float32", "dB", "minus path loss and shadow fading"),
+            f"main_path_gain_db_{name}": _scalar("float32", "dB", "path gain with the strongest path's share of power"),
+            f"delay_spread_s_{name}": _scalar("float32", "s", "realised RMS delay spread"),
+            f"asd_deg_{name}": _scalar("float32", "degree", "realised RMS azimuth spread of departure"),
+            f"asa_deg_{name}": _scalar("float32", "degree", "realised RMS azimuth spread of arrival"),
+            f"k_factor_db_{name}": _scalar("float32", "dB", "Rician K-factor; NaN without line of sight", nan="nlos"),
+            f"strongest_aod_deg_{name}": _scalar("float32", "degree", "azimuth of departure of the strongest path"),
+        }
+    table |= {
+        "ue_position": Variable(dims=("sample", "xyz"), shape=(-1, 3), dtype="float32", unit="m", long_name="position"),
+        "ue_velocity": Variable(
+            dims=("sample", "xyz"), shape=(-1, 3), dtype="float32", unit="m s-1", long_name="velocity"
+        ),
+        "distance_m": _scalar("float32", "m", "3-D distance from the base station"),
+        "los": _scalar("bool", "1", "line of sight"),
+        "drop": _scalar("int64", "1", "drop identifier, unique in the dataset"),
+        "block": _scalar("int64", "1", "index of the 200-sample block within the split"),
+        "split": _scalar("int8", "1", "train, val or test"),
+    }
+    return table
+
+
+def _scalar(dtype: str, unit: str, long_name: str, *, nan: str = "never") -> Variable:
+    return Variable(dims=("sample",), dtype=dtype, unit=unit, long_name=long_name, nan=nan)
+
+
+def coordinates(spec: ScenarioSpec) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]]:
+    """Coordinate arrays ``{name: (dims, values, attributes)}``."""
+    coords: dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]] = {}
+    for name, band in spec.bands.items():
+        slots = np.arange(band.num_slots) * band.slot_s
+        coords[slot_dim(name)] = ((slot_dim(name),), slots, {"units": "s", "long_name": "slot time"})
+        coords[f"subcarrier_{name}"] = (
+            (f"subcarrier_{name}",),
+            subcarrier_hz(band),
+            {"units": "Hz", "long_name": "absolute subcarrier frequency"},
+        )
+        coords[f"antenna_position_{name}"] = (
+            (f"antenna_{name}", "xyz"),
+            antenna_positions(band),
+            {"units": "1", "long_name": "element position in carrier wavelengths"},
+        )
+    return coords

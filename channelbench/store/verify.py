@@ -1,0 +1,167 @@
+"""``verify``: is every byte there and the one that was written, and does the content make sense?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channelbench.spec import SPLITS
+from channelbench.store import layout
+from channelbench.store.dataset import ChannelDataset, open_dataset
+from channelbench.store.schema import variables
+
+__all__ = ["CHECKS", "Finding", "verify"]
+
+CHECKS = ("complete", "chunks", "digests", "nan", "zeros", "power", "splits")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check: ``problems`` is empty where all is well."""
+
+    check: str
+    question: str
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+@dataclass(frozen=True)
+class _UnitReport:
+    index: int
+    changed: tuple[str, ...]
+    nan: tuple[str, ...]
+    zero_rows: tuple[tuple[str, int], ...]
+    power: dict[str, NDArray[np.float64]]
+
+
+def verify(path: str | Path, *, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Finding]:
+    """Read a dataset once and report on it, check by check, in the order of ``CHECKS``.
+
+    Raises:
+        RequestError: there is no dataset of this schema at ``path``.
+    """
+    dataset = open_dataset(path, field="data", allow_unfinished=True)
+    todo = {unit.index for unit in layout.missing_units(dataset.group, dataset.spec)}
+    ready = [unit for unit in layout.units(dataset.spec) if unit.index not in todo]
+    reports: list[_UnitReport] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, report in enumerate(pool.map(lambda unit: _inspect_unit(dataset, unit), ready), 1):
+            reports.append(report)
+            progress(done, len(ready))
+    return [
+        Finding("complete", "is the dataset finished?", tuple(_completeness(dataset, todo))),
+        Finding("chunks", "is every chunk on disk? (Zarr reads lost ones as zeros)", tuple(_chunks(dataset, todo))),
+        Finding(
+            "digests",
+            "is every byte the one that was written?",
+            (*_content(dataset, todo), *(f"{name} in rows {_rows(r.index)}" for r in reports for name in r.changed)),
+        ),
+        Finding(
+            "nan",
+            "no NaN or infinity where none may be?",
+            tuple(f"{name} in rows {_rows(report.index)}" for report in reports for name in report.nan),
+        ),
+        Finding(
+            "zeros",
+            "no all-zero channel?",
+            tuple(f"{name} of sample {row}" for report in reports for name, row in report.zero_rows),
+        ),
+        Finding("power", "unit mean power per element?", tuple(_power(dataset, reports))),
+        Finding("splits", "no drop, position or trajectory in two splits?", tuple(_leakage(dataset))),
+    ]
+
+
+def _rows(unit: int) -> str:
+    return f"{unit * layout.BLOCK_SIZE}…"
+
+
+def _inspect_unit(dataset: ChannelDataset, unit: layout.Unit) -> _UnitReport:
+    """Everything that needs the unit's bytes, in one read of them."""
+    expected = dataset.group[layout.DIGEST][unit.index]
+    table = variables(dataset.spec)
+    los = np.asarray(dataset.group["los"][unit.start : unit.stop])
+    changed, nan, zero_rows, power = [], [], [], {}
+    for position, (name, variable) in enumerate(table.items()):
+        values = np.asarray(dataset.group[name][unit.start : unit.stop])
+        if not np.array_equal(layout.digest_rows(values), expected[position]):
+            changed.append(name)
+        if values.dtype.kind in "fc":
+            finite = np.isfinite(values.view(np.float32)).reshape(len(values), -1).all(axis=1)
+            may_be_nan = ~los if variable.nan == "nlos" else np.zeros(len(values), dtype=bool)
+            if not (finite | may_be_nan).all():
+                nan.append(name)
+        if name.startswith("h_"):
+            pairs = values.view(np.float32).reshape(len(values), -1)
+            with np.errstate(all="ignore"):  # flipped bits make infinities, which the NaN check reports
+                power[name] = np.einsum("bi,bi->b", pairs, pairs, dtype=np.float64) / (pairs.shape[1] // 2)
+            zero_rows += [(name, unit.start + int(row)) for row in np.flatnonzero(power[name] == 0)]
+    return _UnitReport(unit.index, tuple(changed), tuple(nan), tuple(zero_rows), power)
+
+
+def _completeness(dataset: ChannelDataset, todo: set[int]) -> Iterator[str]:
+    if todo:
+        yield f"{len(todo)} of {len(layout.units(dataset.spec))} blocks are not written"
+    elif not dataset.group.attrs["complete"]:
+        yield "all blocks are written, but the dataset is not marked complete: run the same generate command again"
+
+
+def _chunks(dataset: ChannelDataset, todo: set[int]) -> Iterator[str]:
+    """Chunks of finished units that are not in the store."""
+    if todo:
+        return
+    for name in (*variables(dataset.spec), layout.DIGEST):
+        array = dataset.group[name]
+        lost = array.nchunks - array.nchunks_initialized
+        if lost:
+            yield f"{name}: {lost} of {array.nchunks} chunks are missing"
+
+
+def _content(dataset: ChannelDataset, todo: set[int]) -> Iterator[str]:
+    if todo or not dataset.group.attrs["complete"]:
+        return
+    found = layout.content_digest(dataset.spec, dataset.seed, dataset.group[layout.DIGEST][:])
+    if found != dataset.digest:
+        yield f"content digest {dataset.digest[:12]}… in the attributes, {found[:12]}… from spec, seed and blocks"
+
+
+def _power(dataset: ChannelDataset, reports: Iterable[_UnitReport]) -> Iterator[str]:
+    """Mean power within five standard errors of 1 (and 2 % for what tables of finite precision leave)."""
+    reports = list(reports)
+    for name in (f"h_{band}" for band in dataset.spec.bands):
+        if not reports:
+            return
+        power = np.concatenate([report.power[name] for report in reports])
+        tolerance = 0.02 + 5 * power.std() / np.sqrt(len(power))
+        if not abs(power.mean() - 1) <= tolerance:
+            yield f"{name}: mean power {power.mean():.3f}, expected 1 ± {tolerance:.3f}"
+
+
+def _leakage(dataset: ChannelDataset) -> Iterator[str]:
+    """A drop number, or a position and velocity, that two splits share; and split marks that do not fit the sizes."""
+    group = dataset.group
+    rows = layout.split_rows(dataset.spec)
+    marks = np.asarray(group["split"][:])
+    for code, split in enumerate(SPLITS):
+        if not (marks[rows[split]] == code).all():
+            yield f"rows of {split} are not all marked {code}"
+    motion = np.concatenate([group["ue_position"][:], group["ue_velocity"][:]], axis=1)
+    keys: dict[str, NDArray[Any]] = {
+        "drop": np.asarray(group["drop"][:]),
+        "position and velocity": np.ascontiguousarray(motion).view([("", motion.dtype)] * motion.shape[1]).ravel(),
+    }
+    for what, values in keys.items():
+        seen = {split: np.unique(values[rows[split]]) for split in SPLITS}
+        for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
+            shared = np.intersect1d(seen[first], seen[second])
+            if len(shared):
+                yield f"{len(shared)} values of {what} stand in both {first} and {second}"

@@ -1,0 +1,1 @@
+"""Tasks: how observations and targets are cut from a dataset. See docs/protocol.md."""

@@ -1,0 +1,6 @@
+"""Conformance tests and factories for whoever adds a scenario, a task or a method."""
+
+from channelbench.testing.conformance import GeneratorTests, MethodTests, conformance_dataset
+from channelbench.testing.factories import FewRays, make_dataset, small_spec
+
+__all__ = ["FewRays", "GeneratorTests", "MethodTests", "conformance_dataset", "make_dataset", "small_spec"]

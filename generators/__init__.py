@@ -1,0 +1,1 @@
+"""Generators of 3GPP TR 38.901 channels."""

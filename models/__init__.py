@@ -1,0 +1,1 @@
+"""Learned methods, and what trains them."""

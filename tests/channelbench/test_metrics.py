@@ -1,0 +1,155 @@
+"""Every metric against brute force in float64, in parts and in whole."""
+
+import numpy as np
+import pytest
+
+from channelbench import registry
+from channelbench.bootstrap import interval, resampled_scores
+from channelbench.contracts import Conditions, Metric, Target
+from channelbench.metrics.beam import BeamSELink, Top1Accuracy, Top3Accuracy, Top5Accuracy
+from channelbench.metrics.channel import NMSE, SE, NMSEdB, NMSEPooled, NMSESlot2, SELink, matched_filter_gain
+from channelbench.metrics.scalar import MAEinMetres, MAEofSpan, NMSECentred, NMSELinear, RMSEindB
+
+RNG = np.random.default_rng(0)
+
+
+def value_of(metric: Metric, prediction: np.ndarray, target: Target) -> float:
+    return float(metric.finalize(metric.accumulate(prediction, target).mean(axis=0)))
+
+
+def complex_normal(*shape: int) -> np.ndarray:
+    return (RNG.normal(size=shape) + 1j * RNG.normal(size=shape)).astype(np.complex64)
+
+
+@pytest.fixture
+def channels() -> tuple[np.ndarray, Target]:
+    h = complex_normal(5, 4, 3, 8) * np.array([1, 2, 3, 4, 5])[:, None, None, None]
+    prediction = h + 0.3 * complex_normal(5, 4, 3, 8)
+    gains = np.array([-90.0, -100, -110, -120, -130])
+    constants = {"bandwidth_hz": 60e6, "tx_power_dbm": 46.0}
+    return prediction, Target(value=h, context={"path_gain_db": gains}, constants=constants)
+
+
+def test_nmse_and_its_kin(channels) -> None:
+    prediction, target = channels
+    ratios, errors, powers = [], 0.0, 0.0
+    for guess, truth in zip(prediction.astype(complex), target.value.astype(complex), strict=True):
+        error, power = np.sum(np.abs(guess - truth) ** 2), np.sum(np.abs(truth) ** 2)
+        ratios.append(error / power)
+        errors, powers = errors + error, powers + power
+    assert value_of(NMSE(), prediction, target) == pytest.approx(np.mean(ratios), rel=1e-6)
+    assert value_of(NMSEdB(), prediction, target) == pytest.approx(10 * np.log10(np.mean(ratios)), rel=1e-6)
+    assert value_of(NMSEPooled(), prediction, target) == pytest.approx(errors / powers, rel=1e-6)
+    slot = [
+        np.sum(np.abs(p[1] - t[1]) ** 2) / np.sum(np.abs(t[1]) ** 2)
+        for p, t in zip(prediction, target.value, strict=True)
+    ]
+    assert value_of(NMSESlot2(), prediction, target) == pytest.approx(np.mean(slot), rel=1e-5)
+
+
+def test_nmse_of_zero_is_one_and_of_truth_zero(channels) -> None:
+    _, target = channels
+    assert value_of(NMSE(), np.zeros_like(target.value), target) == 1.0
+    assert value_of(NMSE(), target.value, target) == 0.0
+
+
+def test_nmse_refuses_all_zero_targets() -> None:
+    target = Target(value=np.zeros((2, 1, 1, 2), dtype=np.complex64))
+    with pytest.raises(ValueError, match=r"all-zero target channels; rows \[0, 1\]"):
+        NMSE().accumulate(target.value, target)
+
+
+def test_matched_filter_bounds() -> None:
+    for antennas, bound in ((8, 6.34), (64, 9.32)):
+        h = complex_normal(3, 2, 4, antennas)
+        score = value_of(SE(), h * (0.2 - 3j), Target(value=h))
+        assert score == pytest.approx(np.log2(1 + 10 * antennas), rel=1e-6)
+        assert score == pytest.approx(bound, abs=0.005)
+
+
+def test_se_by_brute_force(channels) -> None:
+    prediction, target = channels
+    total = 0.0
+    for i, t, f in np.ndindex(5, 4, 3):
+        h, guess = target.value[i, t, f].astype(complex), prediction[i, t, f].astype(complex)
+        sigma2 = np.sum(np.abs(h) ** 2) / 8 / 10
+        total += np.log2(1 + np.abs(h.conj() @ (guess / np.linalg.norm(guess))) ** 2 / sigma2)
+    assert value_of(SE(), prediction, target) == pytest.approx(total / 60, rel=1e-5)
+
+
+def test_se_of_zero_is_zero_and_of_noisy_targets_is_that_of_the_clean_channel(channels) -> None:
+    prediction, target = channels
+    assert value_of(SE(), np.zeros_like(prediction), target) == 0.0
+    noisy = Target(value=prediction, context={"h_clean": target.value})
+    assert value_of(SE(), target.value, noisy) == pytest.approx(np.log2(81), rel=1e-6)
+
+
+def test_se_link_by_brute_force(channels) -> None:
+    prediction, target = channels
+    noise_dbm = -174 + 10 * np.log10(60e6) + 7
+    total = 0.0
+    for i, t, f in np.ndindex(5, 4, 3):
+        gain = matched_filter_gain(prediction[i, t, f], target.value[i, t, f])
+        total += np.log2(1 + gain * 10 ** ((46 + target.context["path_gain_db"][i] - noise_dbm) / 10))
+    assert value_of(SELink(), prediction, target) == pytest.approx(total / 60, rel=1e-5)
+
+
+def test_top_k_counts_ties_by_beam_number() -> None:
+    scores = np.array([[0.1, 0.9, 0.5, 0.7, 0.2, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
+    target = Target(value=np.array([2, 3]))
+    assert value_of(Top1Accuracy(), scores, target) == 0.0
+    assert value_of(Top3Accuracy(), scores, target) == 0.5  # 0.5 ranks third; the fourth of equals does not
+    assert value_of(Top5Accuracy(), scores, target) == 1.0
+
+
+def test_beam_rates_agree_with_the_link_metric() -> None:
+    h = complex_normal(4, 1, 6, 16)
+    scores = RNG.normal(size=(4, 32))
+    constants = {"bandwidth_hz": 0.5e9, "tx_power_dbm": 30.0}
+    target = Target(
+        value=np.zeros(4, dtype=int), context={"h_beam_band": h, "path_gain_db": np.full(4, -80.0)}, constants=constants
+    )
+    snr = 10 ** ((30 - 80 - (-174 + 10 * np.log10(0.5e9) + 7)) / 10)
+    total = 0.0
+    for i in range(4):
+        beam = np.exp(2j * np.pi * scores[i].argmax() * np.arange(16) / 32) / 4
+        total += np.mean([np.log2(1 + snr * abs(h[i, 0, f].conj() @ beam) ** 2) for f in range(6)])
+    assert value_of(BeamSELink(), scores, target) == pytest.approx(total / 4, rel=1e-6)
+
+
+def test_scalar_metrics_by_hand() -> None:
+    target = Target(
+        value=np.array([100.0, 110.0, 90.0], dtype=np.float32), constants={"train_mean": 95.0, "train_span": 50.0}
+    )
+    prediction = np.array([101.0, 108.0, 90.0])
+    assert value_of(MAEinMetres(), prediction, target) == pytest.approx(1.0)
+    assert value_of(MAEofSpan(), prediction, target) == pytest.approx(0.02)
+    assert value_of(RMSEindB(), prediction, target) == pytest.approx(np.sqrt(5 / 3))
+    assert value_of(NMSECentred(), prediction, target) == pytest.approx(5 / (25 + 225 + 25))
+    linear = (10**10.1 - 10**10) ** 2 + (10**10.8 - 10**11) ** 2
+    assert value_of(NMSELinear(), prediction, target) == pytest.approx(linear / (10**20 + 10**22 + 10**18))
+    assert value_of(NMSECentred(), np.full(3, 95.0), target) == 1.0
+
+
+@pytest.mark.parametrize("task_name", ["ce", "cp", "pf", "bf", "de", "pe"])
+def test_parts_add_up_to_the_whole(few_rays, task_name: str) -> None:
+    task = registry.create("tasks", task_name)
+    observation, target = task.observe(few_rays, "test", np.arange(30), Conditions())
+    guess = task.ceiling(target) + (0.1 * complex_normal(*task.ceiling(target).shape)).real.astype(np.float32)
+    whole = {m.card.name: m.accumulate(guess, target) for m in task.metrics}
+    for rows in (np.arange(0, 7), np.arange(7, 30)):
+        _, part = task.observe(few_rays, "test", rows, Conditions())
+        for metric in task.metrics:
+            np.testing.assert_allclose(metric.accumulate(guess[rows], part), whole[metric.card.name][rows], rtol=1e-5)
+
+
+def test_bootstrap_interval_matches_theory() -> None:
+    terms = RNG.exponential(1.0, size=(2000, 1))
+    value, low, high = interval(MAEinMetres(), terms)
+    half = 1.96 * terms.std() / np.sqrt(2000)
+    assert value == pytest.approx(terms.mean())
+    assert (high - low) / 2 == pytest.approx(half, rel=0.1)
+    assert low < value < high
+    # Paired: the same drops are drawn for every method, so a constant offset has no spread.
+    difference = resampled_scores(MAEinMetres(), terms + 0.1) - resampled_scores(MAEinMetres(), terms)
+    np.testing.assert_allclose(difference, 0.1, atol=1e-12)
