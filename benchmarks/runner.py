@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from channelbench import registry
 from channelbench.benchmarks import scoring
-from channelbench.contracts import Conditions, FitContext, Method, Suite, Task, TaskSplit
+from channelbench.contracts import Conditions, FitContext, Method, Observation, Suite, Target, Task, TaskSplit
 from channelbench.errors import RequestError
 from channelbench.results import (
     DatasetCard,
@@ -163,7 +164,7 @@ def parse_conditions(items: Iterable[str]) -> tuple[Conditions, ...]:
     if not axes:
         return ()
     try:
-        return tuple(Conditions(**dict(zip(axes, point, strict=True))) for point in itertools.product(*axes.values()))  # type: ignore[arg-type]
+        return tuple(Conditions(**dict(zip(axes, point, strict=True))) for point in itertools.product(*axes.values()))
     except ValidationError as error:
         raise RequestError.from_pydantic(error, Conditions) from None
 
@@ -251,6 +252,7 @@ def _manifest(
         ),
         tasks=tuple(tasks),
         methods=tuple(methods),
+        method_tasks={name: method.card.tasks for name, method in methods.items()},
         seeds={name: num_seeds if method.learned else 1 for name, method in methods.items()},
         bundles=dict(plan.bundles),
     )
@@ -284,6 +286,7 @@ def _claim(folder: Path, manifest: RunManifest) -> None:
             update={
                 "tasks": tuple(dict.fromkeys((*before.tasks, *manifest.tasks))),
                 "methods": tuple(dict.fromkeys((*before.methods, *manifest.methods))),
+                "method_tasks": {**before.method_tasks, **manifest.method_tasks},
                 "seeds": {**before.seeds, **manifest.seeds},
             }
         )
@@ -358,17 +361,17 @@ def _work(
     for task, condition in job.cells:
         try:
             with memory.watch():
-                terms, predict_s = scoring.score(
-                    task,
-                    dataset,
-                    condition,
-                    lambda observation, _, name=task.card.name: method.predict(name, observation),
-                )
+                terms, predict_s = scoring.score(task, dataset, condition, partial(_predict, method, task))
             costs = {**method.costs(task.card.name), "fit_s": fit_s, "predict_s": predict_s}
             costs |= scoring.latencies(method, task, dataset, condition) | {"peak_memory_mb": memory.megabytes}
             yield scoring.scored_cell(common(task, condition), task, terms, costs), terms
         except Exception as error:
             yield scoring.failed_cell(common(task, condition), error), {}
+
+
+def _predict(method: Method, task: Task, observation: Observation, _: Target) -> Any:
+    """Test targets stop here."""
+    return method.predict(task.card.name, observation)
 
 
 def _splits(job: Job, dataset: ChannelDataset) -> dict[str, tuple[TaskSplit, TaskSplit]]:

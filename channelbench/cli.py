@@ -1,7 +1,8 @@
-"""The command line: the composition root. Heavy imports stay inside the commands, so that ``--help`` answers at once."""
+"""The command line: the composition root. Heavy imports stay inside the commands: ``--help`` answers at once."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -275,7 +276,11 @@ def _progress() -> Iterator[Progress]:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     ) as bars:
-        yield bars
+        try:
+            yield bars
+        except BaseException:
+            bars.live.transient = True  # an error is one line, not a line under a dead bar
+            raise
 
 
 def _rich_reporter(bars: Progress) -> Any:
@@ -324,21 +329,21 @@ def _options(
 def main() -> None:
     """Entry point: errors of the request are one line and exit 2, bugs are tracebacks."""
     command = typer.main.get_command(app)
+    # A method in the folder that we are called from can be named; last, so that it shadows nothing.
+    sys.path.append(os.getcwd())
     try:
         code = command.main(standalone_mode=False)
     except RequestError as error:
         _fail(str(error), 2)
-    except (KeyboardInterrupt, EOFError):
-        _fail("stopped; what is done is kept, and the same command continues", 130)
     except OSError as error:
         _fail(f"{error.filename or 'the disk'}: {error.strerror or error}; the same command continues", 1)
     except Exception as error:
         # typer brings its own copy of click, so its exceptions are told by what they carry.
-        if type(error).__name__ == "Abort":
-            _fail("stopped; what is done is kept, and the same command continues", 130)
         if not hasattr(error, "format_message"):
             raise
         _fail(" ".join(error.format_message().split()), 2)
+    if code == 130:  # typer turns Ctrl-C into this
+        _fail("stopped; what is done is kept, and the same command continues", 130)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -118,7 +118,7 @@ class Conditions(BaseModel):
 
     @property
     def label(self) -> str:
-        """The fields that differ from the defaults, e.g. ``snr_db=0,paper_compat=true``; ``default`` where none does."""
+        """The fields that differ from the defaults, e.g. ``snr_db=0,paper_compat=true``; else ``default``."""
         changed = {k: v for k, v in self.model_dump().items() if v != type(self).model_fields[k].default}
         return ",".join(f"{k}={str(v).lower() if isinstance(v, bool) else _plain(v)}" for k, v in changed.items()) or (
             "default"

@@ -35,7 +35,8 @@ class RequestError(Exception):
         """The first complaint of a pydantic model, in our words."""
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or model.__name__
-        got, choices, expected = first["input"], (), first["msg"].removeprefix("Input should be ")
+        got, expected = first["input"], first["msg"].removeprefix("Input should be ")
+        choices: tuple[str, ...] = ()
         expected = expected.removeprefix("Value error, ")
         match first["type"]:
             case "extra_forbidden":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -116,15 +115,15 @@ def cell_name(method: str, task: str, conditions: Conditions, seed: int) -> str:
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all, whenever the process or the disk gives up."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.parent / f".{path.name}.{os.getpid()}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -133,8 +132,8 @@ def write_cell(folder: Path, result: Result, terms: Mapping[str, NDArray[np.floa
     import io
 
     if terms:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **{name: values.astype(np.float32) for name, values in terms.items()})
+        buffer, compact = io.BytesIO(), {name: values.astype(np.float32) for name, values in terms.items()}
+        np.savez_compressed(buffer, **compact)  # type: ignore[arg-type]
         write_atomic(folder / "cells" / f"{result.name}.npz", buffer.getvalue())
     write_atomic(folder / "cells" / f"{result.name}.json", (result.model_dump_json(indent=1) + "\n").encode())
 

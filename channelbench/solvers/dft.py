@@ -57,7 +57,7 @@ def beam_spectral_efficiency(h: NDArray[np.complex64], num_beams: int) -> NDArra
     """
     from scipy import fft
 
-    batch, slots, subcarriers, antennas = h.shape
+    batch, slots, subcarriers, _ = h.shape
     efficiency = np.empty((batch, num_beams), np.float32)
     step = max(1, _CHUNK_ELEMENTS // max(1, slots * subcarriers * num_beams))
     for start in range(0, batch, step):

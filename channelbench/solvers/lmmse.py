@@ -107,14 +107,16 @@ def path_lmmse(
         ``[batch, target slots, target subcarriers, antennas]``, complex64.
     """
     shape = (len(h), len(grid.target_slot_s), len(grid.target_subcarrier_hz), h.shape[-1])
-    estimate = np.empty(shape, np.complex64)
-    used = paths.power.max(axis=0, initial=0) > 0
+    estimate = np.zeros(shape, np.complex64)
     frequencies, position = np.unique(
         np.concatenate([grid.subcarrier_hz, grid.target_subcarrier_hz]), return_inverse=True
     )
     seen, wanted = np.split(position, [len(grid.subcarrier_hz)])
     # A loop over samples: each one's matrices fill a cache, and its products keep BLAS busy for milliseconds.
     for row in range(len(h)):
+        used = paths.power[row] > 0
+        if not used.any():
+            continue
         one = Paths(
             power=paths.power[row, used],
             delay_s=paths.delay_s[row, used],

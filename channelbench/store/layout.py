@@ -160,7 +160,7 @@ def write_unit(group: zarr.Group, unit: Unit, columns: dict[str, NDArray[Any]]) 
 def digest_rows(values: NDArray[Any]) -> NDArray[np.uint8]:
     """BLAKE2b of the rows' bytes, ``[16]``."""
     data = np.ascontiguousarray(values)
-    return np.frombuffer(hashlib.blake2b(data.view(np.uint8), digest_size=DIGEST_BYTES).digest(), dtype=np.uint8)
+    return np.frombuffer(hashlib.blake2b(data.tobytes(), digest_size=DIGEST_BYTES).digest(), dtype=np.uint8)
 
 
 def missing_units(group: zarr.Group, spec: ScenarioSpec) -> list[Unit]:

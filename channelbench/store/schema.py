@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from channelbench.spec import SPLITS, BandSpec, ScenarioSpec
 
-__all__ = ["SCHEMA_VERSION", "Variable", "antenna_positions", "coordinates", "slot_dim", "subcarrier_hz", "variables"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Variable",
+    "antenna_positions",
+    "coordinates",
+    "slot_dim",
+    "slot_times",
+    "subcarrier_hz",
+    "variables",
+]
 
 SCHEMA_VERSION = "1"
 
@@ -48,7 +57,12 @@ def slot_dim(band: str) -> str:
 def subcarrier_hz(band: BandSpec) -> NDArray[np.float64]:
     """Absolute subcarrier frequencies in Hz, ``[subcarriers]``: carrier + (k − K//2)·spacing, as Sionna counts."""
     k = np.arange(band.num_subcarriers) - band.num_subcarriers // 2
-    return band.carrier_hz + k * (band.bandwidth_hz / band.num_subcarriers)
+    return (band.carrier_hz + k * (band.bandwidth_hz / band.num_subcarriers)).astype(np.float64)
+
+
+def slot_times(band: BandSpec) -> NDArray[np.float64]:
+    """Slot times in s from the first, ``[slots]``."""
+    return np.arange(band.num_slots, dtype=np.float64) * band.slot_s
 
 
 def antenna_positions(band: BandSpec) -> NDArray[np.float64]:
@@ -107,7 +121,7 @@ def coordinates(spec: ScenarioSpec) -> dict[str, tuple[tuple[str, ...], NDArray[
     """Coordinate arrays ``{name: (dims, values, attributes)}``."""
     coords: dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]] = {}
     for name, band in spec.bands.items():
-        slots = np.arange(band.num_slots) * band.slot_s
+        slots = slot_times(band)
         coords[slot_dim(name)] = ((slot_dim(name),), slots, {"units": "s", "long_name": "slot time"})
         coords[f"subcarrier_{name}"] = (
             (f"subcarrier_{name}",),

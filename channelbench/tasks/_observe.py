@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from channelbench.contracts import Conditions, Grid, Observation
 from channelbench.noise import noise_key, unit_noise
 from channelbench.spec import BandSpec
-from channelbench.store.schema import antenna_positions, subcarrier_hz
+from channelbench.store.schema import antenna_positions, slot_times, subcarrier_hz
 
 if TYPE_CHECKING:
     from channelbench.store.dataset import ChannelDataset
@@ -99,11 +99,10 @@ def observation(
 ) -> Observation:
     """An observation of ``subcarriers`` of a region whose first slot is ``slots.start``."""
     band = dataset.spec.bands[BAND]
-    slot_s = np.arange(band.num_slots) * band.slot_s
     grid = Grid(
         carrier_hz=band.carrier_hz,
         subcarrier_hz=subcarrier_hz(band)[subcarriers],
-        slot_s=slot_s[slots],
+        slot_s=slot_times(band)[slots],
         antenna_position=antenna_positions(band),
         **(grid_extra or {}),  # type: ignore[arg-type]
     )

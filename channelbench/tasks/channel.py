@@ -22,7 +22,7 @@ from channelbench.metrics.channel import (
     SELink,
 )
 from channelbench.spec import BandSpec, ScenarioSpec
-from channelbench.store.schema import subcarrier_hz
+from channelbench.store.schema import slot_times, subcarrier_hz
 from channelbench.tasks._observe import (
     BAND,
     history_slots,
@@ -71,7 +71,6 @@ class _ChannelTask(Task):
             training=training,
             epoch=epoch,
         )
-        slot_s = np.arange(band.num_slots) * band.slot_s
         seen_observation = observation(
             dataset,
             region,
@@ -79,7 +78,10 @@ class _ChannelTask(Task):
             indices,
             slots=seen_slots,
             subcarriers=seen,
-            grid_extra={"target_subcarrier_hz": subcarrier_hz(band)[wanted], "target_slot_s": slot_s[wanted_slots]},
+            grid_extra={
+                "target_subcarrier_hz": subcarrier_hz(band)[wanted],
+                "target_slot_s": slot_times(band)[wanted_slots],
+            },
         )
         clean = np.ascontiguousarray(region.clean[:, wanted_slots][:, :, wanted])
         noisy_targets = conditions.paper_compat and not training
@@ -99,7 +101,7 @@ class ChannelEstimation(_ChannelTask):
     card = Card(
         name="ce",
         title="CE",
-        description="Channel estimation: all subcarriers of the observed slots from every eighth one.",
+        description="Channel estimation: all subcarriers of the observed slots from a comb of pilots.",
         reference="LLM4WM, Eq. 10",
         family="task",
     )

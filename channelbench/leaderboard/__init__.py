@@ -1,0 +1,41 @@
+"""From a folder of result cells to ``leaderboard.csv`` and ``leaderboard.html``. It reads nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["report"]
+
+
+def report(results: str | Path, csv: str | Path | None = None, html: str | Path | None = None) -> tuple[Path, Path]:
+    """Write the leaderboard of a results folder.
+
+    Args:
+        results: A folder with ``run.json`` and ``cells/``; it may still be filling.
+        csv: Where the tidy table goes; ``leaderboard.csv`` in the folder by default.
+        html: Where the page goes; ``leaderboard.html`` in the folder by default.
+
+    Returns:
+        The paths of the table and of the page.
+
+    Raises:
+        RequestError: ``results`` is no results folder (nothing is written then), or a file cannot be written.
+    """
+    from channelbench.errors import RequestError
+    from channelbench.leaderboard.board import build
+    from channelbench.leaderboard.page import render
+    from channelbench.leaderboard.table import tidy
+    from channelbench.results import write_atomic
+
+    folder = Path(results)
+    table_path = folder / "leaderboard.csv" if csv is None else Path(csv)
+    page_path = folder / "leaderboard.html" if html is None else Path(html)
+    board = build(folder)
+    table, page = tidy(board).to_csv(index=False).encode(), render(board).encode()
+    for field, path, data in (("csv", table_path, table), ("html", page_path, page)):
+        try:
+            write_atomic(path, data)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise RequestError(field, expected="a file that can be written", got=f"{path} ({reason})") from None
+    return table_path, page_path

@@ -1,0 +1,301 @@
+"""From a results folder to tables of methods and tasks: what is complete, what it is worth and where it ranks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from channelbench import registry
+from channelbench.contracts import Conditions, Metric
+from channelbench.errors import RequestError
+from channelbench.leaderboard.estimate import Estimate, average, estimate
+from channelbench.leaderboard.ranking import Rank, anchors_usable, best, overall_order, share_ranks, skill
+from channelbench.results import Result, RunManifest, read_cells, read_terms
+
+__all__ = ["UNRANKED", "Board", "Column", "Entry", "Row", "Table", "build"]
+
+UNRANKED = ("reference", "floor", "ceiling")
+"""Families that are shown beside the contestants: everything else is one."""
+
+BUNDLE = "bundle"
+
+_GROUPS = {family: 1 + place for place, family in enumerate(UNRANKED)}
+
+State = Literal["ok", "failed", "not run", "not supported"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One method on one task under one condition, over all its seeds.
+
+    Attributes:
+        state: ``ok`` only if no seed failed and none is missing: an incomplete entry has no score.
+        detail: What failed, or how many seeds there are.
+        scores: ``{metric: estimate}``.
+        results: The cells, by seed.
+        missing_seeds: Seeds that the run asks for and that have no cell.
+        skill: The primary score between floor (0) and ceiling (1).
+        rank: The place among contestants on the primary metric.
+        member: Which method of a bundle this is the entry of.
+    """
+
+    state: State
+    detail: str = ""
+    scores: Mapping[str, Estimate] = field(default_factory=dict)
+    results: tuple[Result, ...] = ()
+    missing_seeds: tuple[int, ...] = ()
+    skill: Estimate | None = None
+    rank: Rank | None = None
+    member: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One task: its primary metric and the two anchors of its skill."""
+
+    task: str
+    metric: str
+    unit: str
+    higher_is_better: bool
+    metrics: Mapping[str, tuple[str, bool]]
+    """``{metric: (unit, higher is better)}``, the primary one first."""
+    floor: tuple[str, Estimate] | None = None
+    ceiling: tuple[str, Estimate] | None = None
+
+    @property
+    def has_skill(self) -> bool:
+        return anchors_usable(self.floor and self.floor[1], self.ceiling and self.ceiling[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One method or bundle over all tasks."""
+
+    method: str
+    title: str
+    family: str
+    entries: Mapping[str, Entry]
+    seeds: int = 1
+    overall: Estimate | None = None
+    rank: Rank | None = None
+
+    @property
+    def covered(self) -> int:
+        """Tasks with a complete score."""
+        return sum(entry.state == "ok" for entry in self.entries.values())
+
+    @property
+    def is_contestant(self) -> bool:
+        return self.family not in UNRANKED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """All rows under one condition: contestants, references, floors, ceiling; best first within each group."""
+
+    conditions: Conditions
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """The leaderboard of one results folder; the default condition first, ``paper_compat`` last."""
+
+    manifest: RunManifest
+    results: tuple[Result, ...]
+    tables: tuple[Table, ...]
+
+
+def build(folder: Path) -> Board:
+    """The leaderboard of a results folder.
+
+    Raises:
+        RequestError: the folder has no readable ``run.json``, or a cell that is none.
+    """
+    manifest, results = _read(folder)
+    conditions = {result.conditions.label: result.conditions for result in results}
+    ordered = sorted(conditions.values(), key=lambda c: (c.paper_compat, c.label != "default", c.snr_db, c.label))
+    tables = tuple(_table(folder, manifest, results, c) for c in ordered)
+    return Board(manifest=manifest, results=results, tables=tables)
+
+
+def _read(folder: Path) -> tuple[RunManifest, tuple[Result, ...]]:
+    try:
+        manifest = RunManifest(**json.loads((folder / "run.json").read_text()))
+    except (OSError, ValueError, TypeError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise RequestError("results", expected="a folder with a run.json", got=f"{folder} ({reason})") from None
+    try:
+        return manifest, tuple(read_cells(folder))
+    except (OSError, ValueError, TypeError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise RequestError("results", expected="readable cells", got=f"{folder / 'cells'} ({reason})") from None
+
+
+def _metric(name: str) -> Metric | None:
+    """The metric, if it is installed here: a results folder may come from elsewhere."""
+    try:
+        return registry.create("metrics", name)
+    except RequestError:
+        return None
+
+
+def _table(folder: Path, manifest: RunManifest, results: Sequence[Result], conditions: Conditions) -> Table:
+    cells: dict[tuple[str, str], dict[int, Result]] = {}
+    for result in results:
+        if result.conditions == conditions:
+            cells.setdefault((result.method, result.task), {})[result.seed] = result
+    rows = []
+    for method in dict.fromkeys([*manifest.methods, *(result.method for result in results)]):
+        of_method = [result for result in results if result.method == method]
+        seeds = _expected_seeds(manifest, method, of_method)
+        entries = {
+            task: _entry(folder, cells.get((method, task), {}), seeds, _declares(manifest, method, task, of_method))
+            for task in manifest.tasks
+        }
+        rows.append(
+            Row(
+                method=method,
+                title=of_method[0].title if of_method else method,
+                family=of_method[0].family if of_method else "unknown",
+                entries=entries,
+                seeds=len(seeds),
+            )
+        )
+    columns = tuple(_column(task, rows, results) for task in manifest.tasks)
+    rows = _with_ranks(rows, columns)
+    rows += _bundles(manifest, rows)
+    return Table(conditions=conditions, columns=columns, rows=_with_overall(rows, columns))
+
+
+def _expected_seeds(manifest: RunManifest, method: str, of_method: Sequence[Result]) -> tuple[int, ...]:
+    """The seeds that a method has anywhere in the folder, and as many more as the run asks for."""
+    seeds = {result.seed for result in of_method}
+    wanted = max(manifest.seeds.get(method, 0), len(seeds), 1)
+    spare = (seed for seed in range(wanted + len(seeds)) if seed not in seeds)
+    while len(seeds) < wanted:
+        seeds.add(next(spare))
+    return tuple(sorted(seeds))
+
+
+def _declares(manifest: RunManifest, method: str, task: str, of_method: Sequence[Result]) -> bool:
+    """Whether the method has an answer to the task; where the run did not say, whether it ever gave one."""
+    if method in manifest.method_tasks:
+        return task in manifest.method_tasks[method]
+    return not of_method or any(result.task == task for result in of_method)
+
+
+def _entry(folder: Path, cells: Mapping[int, Result], seeds: Sequence[int], declared: bool) -> Entry:
+    results = tuple(cells[seed] for seed in sorted(cells))
+    missing = tuple(seed for seed in seeds if seed not in cells)
+    failed = [result for result in results if result.status == "failed"]
+    if failed:
+        error = failed[0].error or "no reason given"
+        detail = error if len(seeds) == 1 else f"{len(failed)} of {len(seeds)} seeds: {error}"
+        return Entry(state="failed", detail=detail, results=results, missing_seeds=missing)
+    if not results and not declared:
+        return Entry(state="not supported")
+    if missing:
+        detail = f"{len(results)} of {len(seeds)} seeds" if results else ""
+        return Entry(state="not run", detail=detail, results=results, missing_seeds=missing)
+    terms = {result.seed: read_terms(folder, result) for result in results}
+    names = [name for name in results[0].scores if all(name in result.scores for result in results)]
+    # One seed's interval stands in its cell; replicates are for several seeds, and for what is ranked.
+    scores = {
+        name: estimate(
+            {result.seed: result.scores[name] for result in results},
+            {seed: arrays[name] for seed, arrays in terms.items() if name in arrays},
+            _metric(name) if len(results) > 1 or name == results[0].primary_metric else None,
+        )
+        for name in names
+    }
+    return Entry(state="ok", scores=scores, results=results)
+
+
+def _column(task: str, rows: Sequence[Row], results: Sequence[Result]) -> Column:
+    of_task = [result for result in results if result.task == task]
+    primary = of_task[0].primary_metric if of_task else ""
+    metrics: dict[str, tuple[str, bool]] = {primary: ("", False)}
+    for result in of_task:
+        metrics |= {name: (score.unit, score.higher_is_better) for name, score in result.scores.items()}
+    unit, higher = metrics[primary]
+
+    def anchor(family: str) -> tuple[str, Estimate] | None:
+        scores = {
+            row.method: row.entries[task].scores[primary]
+            for row in rows
+            if row.family == family and primary in row.entries[task].scores
+        }
+        name = best(scores, higher_is_better=higher)
+        return None if name is None else (name, scores[name])
+
+    return Column(
+        task=task,
+        metric=primary,
+        unit=unit,
+        higher_is_better=higher,
+        metrics=metrics,
+        floor=anchor("floor"),
+        ceiling=anchor("ceiling"),
+    )
+
+
+def _with_ranks(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """Skill of every complete entry, and ranks per task among contestants."""
+    entries = {row.method: dict(row.entries) for row in rows}
+    for column in columns:
+        task = column.task
+        scores = {
+            row.method: e.scores[column.metric] for row in rows if column.metric in (e := row.entries[task]).scores
+        }
+        contestants = {row.method: scores[row.method] for row in rows if row.is_contestant and row.method in scores}
+        ranks = share_ranks(contestants, higher_is_better=column.higher_is_better)
+        for method, score in scores.items():
+            worth = None
+            if column.has_skill and column.floor and column.ceiling:
+                worth = skill(score, column.floor[1], column.ceiling[1])
+            entries[method][task] = replace(entries[method][task], skill=worth, rank=ranks.get(method))
+    return [replace(row, entries=entries[row.method]) for row in rows]
+
+
+def _bundles(manifest: RunManifest, rows: Sequence[Row]) -> list[Row]:
+    """A bundle answers each task with its first member that supports it, whether that member succeeded or not."""
+    by_method = {row.method: row for row in rows}
+    bundles = []
+    for name, members in manifest.bundles.items():
+        known = [by_method[member] for member in members if member in by_method]
+        if len(known) < len(members):
+            continue  # without one of its members it would be another bundle
+        entries = {}
+        for task in manifest.tasks:
+            member = next((row for row in known if row.entries[task].state != "not supported"), None)
+            entries[task] = (
+                Entry(state="not supported")
+                if member is None
+                else replace(member.entries[task], member=member.title, missing_seeds=(), rank=None)
+            )
+        seeds = min((row.seeds for row in known if row.seeds > 1), default=1)
+        bundles.append(Row(method=f"{BUNDLE}:{name}", title=name, family=BUNDLE, entries=entries, seeds=seeds))
+    return bundles
+
+
+def _with_overall(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
+    """Mean skill of the rows that have one on every task, ranks among contestants, and the order of the table."""
+    complete: dict[str, Estimate] = {}
+    for row in rows:
+        skills = [row.entries[column.task].skill for column in columns]
+        if skills and all(s is not None for s in skills):
+            complete[row.method] = average([s for s in skills if s is not None])
+    ranks = share_ranks(
+        {row.method: complete[row.method] for row in rows if row.is_contestant and row.method in complete},
+        higher_is_better=True,
+    )
+    done = {row.method: replace(row, overall=complete.get(row.method), rank=ranks.get(row.method)) for row in rows}
+    order = overall_order([(row.method, row.overall, row.covered) for row in done.values()])
+    return tuple(sorted((done[method] for method in order), key=lambda row: _GROUPS.get(row.family, 0)))

@@ -1,0 +1,183 @@
+"""The words at the top of the page: the data, the rules, the state of the run; and who the methods are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from channelbench.bootstrap import RESAMPLES
+from channelbench.leaderboard import labels
+from channelbench.leaderboard.board import Board, Column, Table
+from channelbench.leaderboard.estimate import MIN_SEEDS
+from channelbench.leaderboard.numbers import decimals, fixed, frequency
+from channelbench.results import DatasetCard
+
+__all__ = ["anchors", "dataset", "header", "is_noisy", "methods", "noise_floor", "protocol"]
+
+_STATES = {"los": "line of sight", "nlos": "no line of sight", "random": "line of sight at random"}
+
+
+def header(board: Board) -> dict[str, Any]:
+    """What ran, and how much of it is here."""
+    manifest = board.manifest
+    failed = sum(result.status == "failed" for result in board.results)
+    missing = sum(
+        len(entry.missing_seeds) for table in board.tables for row in table.rows for entry in row.entries.values()
+    )
+    done = len(board.results) - failed
+    dates = sorted({result.created[:10] for result in board.results if result.created})
+    facts = [
+        f"suite {manifest.suite}",
+        f"preset {manifest.preset}",
+        _scenario(manifest.dataset.spec),
+        *([dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"] if dates else []),
+    ]
+    return {
+        "facts": facts,
+        "done": f"{done} cell{'s' if done != 1 else ''} scored",
+        "failed": f"{failed} failed" if failed else "",
+        "missing": f"{missing} not run" if missing else "",
+        "quick": manifest.preset == "quick",
+    }
+
+
+def _scenario(spec: Mapping[str, Any]) -> str:
+    state = str(spec.get("state", ""))
+    return f"{labels.scenario(str(spec.get('scenario', '?')))} {_STATES.get(state, state)}".strip()
+
+
+def dataset(card: DatasetCard) -> dict[str, Any]:
+    """The dataset card; fields that the spec lacks are left out."""
+    spec = card.spec
+    sizes = spec.get("sizes") or {}
+    speeds = [3.6 * float(spec[key]) for key in ("speed_min_mps", "speed_max_mps") if key in spec]
+    facts = [
+        ("Scenario", _scenario(spec)),
+        ("Source", f"{spec.get('source', '?')}, TR 38.901 tables v{spec.get('table_version', '?')}"),
+        ("System", spec.get("system", "?")),
+        (
+            "Samples",
+            " / ".join(f"{sizes[s]:,} {s}".replace(",", "\u202f") for s in ("train", "val", "test") if s in sizes),
+        ),
+        ("Distance", f"{spec.get('min_distance_m', 0):g}–{spec.get('max_distance_m', 0):g} m"),
+        ("Speed", "–".join(dict.fromkeys(f"{speed:.3g}" for speed in speeds)) + " km/h" if speeds else "?"),
+        ("Seed", str(card.seed)),
+        ("Digest", card.digest[:12]),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())),
+    ]
+    return {
+        "facts": [(name, value) for name, value in facts if value],
+        "digest": card.digest,
+        "bands": [_band(band) for band in (spec.get("sub6"), spec.get("mmwave")) if band],
+    }
+
+
+def _band(band: Mapping[str, Any]) -> tuple[str, ...]:
+    array = band.get("array") or {}
+    rows, columns = int(array.get("rows", 1)), int(array.get("columns", 1))
+    slots, slot_s = int(band.get("num_slots", 1)), float(band.get("slot_s", 0))
+    return (
+        frequency(float(band.get("carrier_hz", 0))),
+        frequency(float(band.get("bandwidth_hz", 0))),
+        str(band.get("num_subcarriers", "?")),
+        f"{columns} (ULA)" if rows == 1 else f"{columns} × {rows} (UPA)",
+        f"{slots} × {1e3 * slot_s:g} ms" if slots > 1 else "1",
+    )
+
+
+def protocol(board: Board) -> list[tuple[str, str]]:
+    """What every number on the page means."""
+    tasks = len(board.manifest.tasks)
+    return [
+        (
+            "Observation",
+            "Pilots are the channel plus complex Gaussian noise at the stated SNR, the same draws for every method. "
+            "Training draws the SNR uniformly from 5–20 dB.",
+        ),
+        ("Targets", "Clean, unless a table says otherwise. Scores are of the test split; its drops occur in no other."),
+        (
+            "Skill",
+            "(floor − score) / (floor − ceiling) on the primary metric: 0 is the best trivial answer of the task, "
+            "1 the ceiling. Below 0 is worse than trivial.",
+        ),
+        (
+            "Overall",
+            f"Mean skill over {'all ' if tasks > 1 else ''}{tasks} task{'s' if tasks != 1 else ''}, for rows that have "
+            "every one. A failed or missing cell is never averaged away: such a row is listed with its coverage. "
+            "A bundle answers each task with its first member that supports it.",
+        ),
+        (
+            "Intervals",
+            f"95\u00a0%, bootstrap over drops ({RESAMPLES} resamples). From {MIN_SEEDS} seeds on, the t interval of "
+            "the seeds’ mean is added in squares. Anchors of skill count as exact.",
+        ),
+        (
+            "Ties",
+            "Down the order of scores, a method shares the rank of its group’s leader if the paired 95\u00a0% interval "
+            "of their difference, on the same resampled drops, holds 0; else it leads the next group.",
+        ),
+        (
+            "Seeds",
+            f"Scores are means over seeds. Learned methods with fewer than {MIN_SEEDS} are marked, and their "
+            "intervals leave the spread between trainings out.",
+        ),
+    ]
+
+
+def is_noisy(column: Column) -> bool:
+    """Whether noise in the targets keeps even the exact answer from the metric's best value."""
+    return column.ceiling is not None and not column.higher_is_better and column.ceiling[1].value > 0
+
+
+def noise_floor(table: Table) -> str:
+    """One sentence on what noise in the targets does to this table."""
+    noisy = [column for column in table.columns if is_noisy(column)]
+    values = ", ".join(
+        f"{fixed(column.ceiling[1].value, 4)} ({labels.task_code(column.task)})" for column in noisy if column.ceiling
+    )
+    floor = (
+        f" Even the exact channel therefore scores {labels.metric_label(noisy[0].metric)} {values}:"
+        " this noise floor is the ceiling row below and the line in the pictures."
+        if noisy
+        else ""
+    )
+    return (
+        "Targets carry the same noise as the pilots, scaled by the training set’s mean power, as some published "
+        f"evaluations do.{floor} Compare no number here with another table."
+    )
+
+
+def anchors(table: Table, column: Column) -> str:
+    """Floor and ceiling of one task, and which trivial answer set the floor."""
+    titles = {row.method: row.title for row in table.rows}
+    parts = []
+    for name, anchor in (("floor", column.floor), ("ceiling", column.ceiling)):
+        if anchor is None:
+            parts.append(f"no {name}")
+            continue
+        score = anchor[1]
+        value = fixed(score.value, 0 if score.value == round(score.value) else decimals([score], most=3))
+        unit = labels.unit(column.unit)
+        source = f" ({titles[anchor[0]]})" if name == "floor" else ""
+        parts.append(f"{name} {value}{' ' + unit if unit else ''}{source}")
+    return "; ".join(parts)
+
+
+def methods(board: Board) -> list[dict[str, str]]:
+    """Every method once, with its source and notes."""
+    seen: dict[str, dict[str, str]] = {}
+    for table in board.tables:
+        for row in table.rows:
+            result = next((r for entry in row.entries.values() for r in entry.results), None)
+            if row.family != "bundle" and result is not None:
+                seen.setdefault(
+                    row.method,
+                    {
+                        "name": row.method,
+                        "title": row.title,
+                        "family": labels.family_label(row.family),
+                        "reference": result.reference,
+                        "notes": result.notes,
+                    },
+                )
+    return list(seen.values())

@@ -1,0 +1,278 @@
+"""The page: views of a board, in words and percentages, for a template that computes nothing."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from channelbench.leaderboard import cards, labels
+from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
+from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate
+from channelbench.leaderboard.figures import ROW_PX, TOP_PX, draw
+from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity
+from channelbench.leaderboard.table import COSTS
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+__all__ = ["render"]
+
+_GROUPS = (
+    ("Contestants", "by mean skill over all tasks; incomplete rows follow", lambda row: row.is_contestant),
+    ("References", "know or use what no contestant does; unranked", lambda row: row.family == "reference"),
+    ("Floors", "trivial answers; the best of each task has skill 0", lambda row: row.family == "floor"),
+    ("Ceiling", "what no method can beat; skill 1", lambda row: row.family == "ceiling"),
+)
+_COST_HEADS = ("Trainable", "Total", "FLOP", "Fit", "Predict", "Latency, 1", "Latency, 512", "Memory")
+_COST_UNITS = ("parameters", "parameters", "per sample", "s", "s", "ms", "ms", "MB")
+_LEARNED = ("small", "multi-task", "llm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellView:
+    """One score of the main table or of a table of all metrics. ``sort`` is empty where there is none."""
+
+    state: str
+    sort: str = ""
+    value: str = ""
+    unit: str = ""
+    interval: str = ""
+    skill: str = ""
+    bar: str = "0%"
+    rank: str = ""
+    best: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowView:
+    """One row of any table."""
+
+    title: str
+    family: str
+    family_label: str
+    tag: str
+    detail: str
+    rank: str
+    sort_rank: str
+    overall: CellView
+    cells: tuple[CellView, ...]
+
+
+def render(board: Board) -> str:
+    """The whole page, with everything it needs inside."""
+    families = dict.fromkeys(row.family for table in board.tables for row in table.rows)
+    known = [*(f for f in labels.FAMILIES if f in families), *(f for f in families if f not in labels.FAMILIES)]
+    return _template().render(
+        title="channelbench leaderboard",
+        header=cards.header(board),
+        dataset=cards.dataset(board.manifest.dataset),
+        protocol=cards.protocol(board),
+        about=cards.methods(board),
+        families=[(family, labels.family_label(family)) for family in known],
+        panels=[_panel(index, table) for index, table in enumerate(board.tables)],
+        plot={"row": ROW_PX, "top": TOP_PX},
+    )
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("channelbench.leaderboard", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.jinja")
+
+
+def _panel(index: int, table: Table) -> dict[str, Any]:
+    places = {
+        column.task: decimals([e for row in table.rows if (e := row.entries[column.task].scores.get(column.metric))])
+        for column in table.columns
+    }
+    groups = [
+        {"name": name, "note": note, "rows": [_row(row, table.columns, places) for row in table.rows if belongs(row)]}
+        for name, note, belongs in _GROUPS
+    ]
+    return {
+        "id": f"condition-{index}",
+        "title": labels.condition_title(table.conditions),
+        "sentence": labels.condition_sentence(table.conditions),
+        "note": cards.noise_floor(table) if table.conditions.paper_compat else "",
+        "columns": [_head(column) for column in table.columns],
+        "groups": [group for group in groups if group["rows"]],
+        "tasks": [_task(index, table, column) for column in table.columns],
+        "costs": _costs(table),
+    }
+
+
+def _head(column: Column) -> dict[str, str]:
+    return {
+        "code": labels.task_code(column.task),
+        "title": labels.task_title(column.task),
+        "metric": labels.metric_label(column.metric),
+        "unit": labels.unit(column.unit),
+        "better": "high" if column.higher_is_better else "low",
+        "arrow": "↑" if column.higher_is_better else "↓",
+    }
+
+
+def _row(row: Row, columns: Sequence[Column], places: Mapping[str, int]) -> RowView:
+    return RowView(
+        **_identity(row),
+        rank=str(row.rank or ""),
+        sort_rank=str(row.rank.place) if row.rank else "",
+        overall=_overall(row, columns),
+        cells=tuple(_cell(row, column, places[column.task]) for column in columns),
+    )
+
+
+def _identity(row: Row) -> dict[str, str]:
+    result = next((r for entry in row.entries.values() for r in entry.results), None)
+    members = dict.fromkeys(entry.member for entry in row.entries.values() if entry.member)
+    few = (row.family in _LEARNED or (row.family == "bundle" and row.seeds > 1)) and row.seeds < MIN_SEEDS
+    detail = " + ".join(members) if members else result.reference if result else ""
+    return {
+        "title": row.title,
+        "family": row.family,
+        "family_label": labels.family_label(row.family),
+        "tag": f"{row.seeds} seed{'s' if row.seeds > 1 else ''}" if few else "",
+        "detail": detail,
+    }
+
+
+def _overall(row: Row, columns: Sequence[Column]) -> CellView:
+    if row.overall is None:
+        return CellView(state="partial", value=f"{row.covered}/{len(columns)} tasks", sort="")
+    anchor = row.family in ("floor", "ceiling")
+    return CellView(
+        state="ok",
+        sort=_sort(row.overall.value),
+        value=fixed(row.overall.value, 3),
+        interval="" if anchor else interval(row.overall, 3),
+        bar=_bar(row.overall),
+    )
+
+
+def _cell(row: Row, column: Column, places: int) -> CellView:
+    entry = row.entries[column.task]
+    worth = None if row.family in ("floor", "ceiling") else entry.skill  # 0 and 1 by definition: no bar
+    score = entry.scores.get(column.metric)
+    if entry.state != "ok" or score is None:
+        return _blank(entry)
+    return CellView(
+        state="ok",
+        sort=_sort(score.value),
+        value=fixed(score.value, places),
+        unit=labels.unit(column.unit),
+        interval=interval(score, places),
+        skill="" if worth is None else fixed(worth.value, 2),
+        bar="0%" if worth is None else _bar(worth),
+        rank=str(entry.rank or ""),
+        best=entry.rank is not None and entry.rank.place == 1,
+        detail=entry.member,
+    )
+
+
+def _sort(value: float) -> str:
+    """A number as the page's script reads it."""
+    return "" if math.isnan(value) else repr(value).replace("inf", "Infinity")
+
+
+def _blank(entry: Entry) -> CellView:
+    state = {"not run": "not-run", "not supported": "unsupported"}.get(entry.state, "failed")
+    return CellView(state=state, detail=entry.detail)
+
+
+def _bar(skill: Estimate) -> str:
+    share = skill.value if math.isfinite(skill.value) else 0.0
+    return f"{100 * min(max(share, 0.0), 1.0):.1f}%"
+
+
+def _task(index: int, table: Table, column: Column) -> dict[str, Any]:
+    ceiling = "noise floor" if table.conditions.paper_compat and cards.is_noisy(column) else "ceiling"
+    metrics = list(column.metrics)
+    rows = [row for row in table.rows if row.family != "bundle" and row.entries[column.task].state != "not supported"]
+    sign = -1 if column.higher_is_better else 1
+    rows.sort(key=lambda row: (_group(row), sign * _primary_value(row, column)))
+    places = {m: decimals([e for row in rows if (e := row.entries[column.task].scores.get(m))]) for m in metrics}
+    return {
+        **_head(column),
+        "id": f"condition-{index}-{column.task}",
+        "anchors": cards.anchors(table, column),
+        "figure": draw(column, table.rows, ceiling),
+        "metrics": [
+            {
+                "label": labels.metric_label(metric),
+                "unit": labels.unit(unit),
+                "better": "high" if higher else "low",
+                "arrow": "↑" if higher else "↓",
+            }
+            for metric, (unit, higher) in column.metrics.items()
+        ],
+        "rows": [
+            {**_identity(row), "cells": [_metric_cell(row.entries[column.task], m, places[m]) for m in metrics]}
+            for row in rows
+        ],
+    }
+
+
+def _group(row: Row) -> int:
+    return next(i for i, (_, _, belongs) in enumerate(_GROUPS) if belongs(row))
+
+
+def _primary_value(row: Row, column: Column) -> float:
+    """The primary score; without one a row comes last among its group, whatever the direction."""
+    score = row.entries[column.task].scores.get(column.metric)
+    return score.value if score is not None else math.inf * (-1 if column.higher_is_better else 1)
+
+
+def _metric_cell(entry: Entry, metric: str, places: int) -> CellView:
+    score = entry.scores.get(metric)
+    if score is None:
+        return _blank(entry) if entry.state != "ok" else CellView(state="unsupported")
+    return CellView(
+        state="ok",
+        sort=_sort(score.value),
+        value=fixed(score.value, places),
+        interval=interval(score, places),
+    )
+
+
+def _costs(table: Table) -> dict[str, Any]:
+    """Medians over seeds, one row per method and task; columns that nobody measured are left out."""
+    rows = [
+        (row, column, entry.results)
+        for row in table.rows
+        for column in table.columns
+        if row.is_contestant and row.family != "bundle" and (entry := row.entries[column.task]).state == "ok"
+    ]
+    shown = [i for i, key in enumerate(COSTS) if any(key in r.costs for _, _, results in rows for r in results)]
+    return {
+        "heads": [(_COST_HEADS[i], _COST_UNITS[i]) for i in shown],
+        "rows": [
+            {
+                **_identity(row),
+                "task": labels.task_code(column.task),
+                "device": ", ".join(dict.fromkeys(r.device for r in results)),
+                "hardware": ", ".join(dict.fromkeys(r.hardware for r in results)),
+                "cells": [
+                    {"sort": "" if v is None else _sort(v), "value": quantity(v)}
+                    for v in (_median([r.costs[COSTS[i]] for r in results if COSTS[i] in r.costs]) for i in shown)
+                ],
+            }
+            for row, column, results in rows
+        ],
+    }
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None

@@ -1,0 +1,133 @@
+"""The leaderboard as a tidy table: one row per method, task, condition, metric and seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
+from channelbench.results import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["COLUMNS", "COSTS", "tidy"]
+
+COSTS = (
+    "trainable_parameters",
+    "total_parameters",
+    "flops_per_sample",
+    "fit_s",
+    "predict_s",
+    "latency_ms_batch1",
+    "latency_ms_batch512",
+    "peak_memory_mb",
+)
+
+COLUMNS = (
+    *("method", "title", "family", "task", "conditions", "snr_db", "paper_compat", "metric", "unit"),
+    *("higher_is_better", "primary", "seed", "status", "error", "value", "low", "high", "num_test"),
+    *("floor", "ceiling", "skill", "rank", "rank_shared", "overall_skill", "overall_rank", "tasks_covered"),
+    *COSTS,
+    *("device", "hardware", "suite", "preset", "dataset", "train_digest", "test_digest", "versions", "created"),
+)
+"""Columns of the table. ``status`` is ``ok``, ``failed`` or ``not run``. On rows of the primary metric ``floor`` and
+``ceiling`` are the anchors, ``skill`` that of the row's own seed, ``rank`` the task's rank over all seeds. The
+``overall_`` columns repeat the method's; bundles are means of rows that stand here already and have none."""
+
+
+def tidy(board: Board) -> pd.DataFrame:
+    """The whole leaderboard, with the columns of ``COLUMNS`` and any further cost that cells report.
+
+    Combinations that a method does not support have no row. Integers that may be absent are ``Int64``.
+    """
+    import pandas as pd
+
+    records = [record for table in board.tables for row in table.rows for record in _of_row(board, table, row)]
+    extra = sorted({key for result in board.results for key in result.costs} - set(COSTS))
+    frame = pd.DataFrame.from_records(records, columns=[*COLUMNS, *extra])
+    types = {
+        "seed": "Int64",
+        "num_test": "Int64",
+        "rank": "Int64",
+        "overall_rank": "Int64",
+        "tasks_covered": "Int64",
+        "rank_shared": "boolean",
+    }
+    return frame.astype(types)
+
+
+def _of_row(board: Board, table: Table, row: Row) -> Iterator[dict[str, Any]]:
+    if row.family == "bundle":
+        return
+    for column in table.columns:
+        entry = row.entries[column.task]
+        shared = {
+            "method": row.method,
+            "title": row.title,
+            "family": row.family,
+            "task": column.task,
+            "conditions": table.conditions.label,
+            "snr_db": table.conditions.snr_db,
+            "paper_compat": table.conditions.paper_compat,
+            "suite": board.manifest.suite,
+            "preset": board.manifest.preset,
+            "dataset": board.manifest.dataset.digest,
+            "overall_skill": None if row.overall is None else row.overall.value,
+            "overall_rank": None if row.rank is None else row.rank.place,
+            "tasks_covered": row.covered,
+        }
+        for result in entry.results:
+            yield from ({**shared, **record} for record in _of_cell(column, entry, result))
+        for seed in entry.missing_seeds:
+            yield {**shared, **_primary(column), "seed": seed, "status": "not run", "error": entry.detail}
+
+
+def _of_cell(column: Column, entry: Entry, result: Result) -> Iterator[dict[str, Any]]:
+    cell = {
+        **result.costs,
+        "seed": result.seed,
+        "status": result.status,
+        "error": result.error,
+        "num_test": result.num_test,
+        "device": result.device,
+        "hardware": result.hardware,
+        "train_digest": result.train_digest,
+        "test_digest": result.test_digest,
+        "versions": json.dumps(dict(result.versions), sort_keys=True),
+        "created": result.created,
+    }
+    if result.status == "failed":
+        yield {**cell, **_primary(column)}
+    for name, score in result.scores.items():
+        record = {
+            **cell,
+            "metric": name,
+            "unit": score.unit,
+            "higher_is_better": score.higher_is_better,
+            "primary": name == column.metric,
+            "value": score.value,
+            "low": score.low,
+            "high": score.high,
+        }
+        yield record | (_standing(column, entry, result.seed) if name == column.metric else {})
+
+
+def _primary(column: Column) -> dict[str, Any]:
+    return {
+        "metric": column.metric,
+        "unit": column.unit,
+        "higher_is_better": column.higher_is_better,
+        "primary": True,
+    }
+
+
+def _standing(column: Column, entry: Entry, seed: int) -> dict[str, Any]:
+    return {
+        "floor": None if column.floor is None else column.floor[1].value,
+        "ceiling": None if column.ceiling is None else column.ceiling[1].value,
+        "skill": None if entry.skill is None else entry.skill.by_seed.get(seed),
+        "rank": None if entry.rank is None else entry.rank.place,
+        "rank_shared": None if entry.rank is None else entry.rank.shared,
+    }

@@ -1,0 +1,235 @@
+"""The command line as users type it: right, and wrong."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from channelbench import __version__, cli
+from channelbench.testing import make_dataset, small_spec
+
+FEW_RAYS = "channelbench.testing.factories:FewRays"
+
+
+class Shell:
+    """Calls the command line in this process, inside an empty folder."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.capsys, self.monkeypatch = capsys, monkeypatch
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        self.monkeypatch.setattr(sys, "argv", ["channelbench", *map(str, arguments)])
+        self.monkeypatch.setattr(sys, "path", list(sys.path))
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = self.capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    return Shell(capsys, monkeypatch)
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_from_generate_to_a_leaderboard(shell: Shell, tmp_path: Path) -> None:
+    code, out, _ = shell("generate", "--scenario", FEW_RAYS, "--samples", "60", "--set", "sub6.num_subcarriers=16")
+    assert code == 0
+    path = out.splitlines()[-1]
+    assert path == "data/fewrays.zarr"
+    code, out, _ = shell("generate", "--scenario", FEW_RAYS, "--samples", "60", "--set", "sub6.num_subcarriers=16")
+    assert code == 0
+    assert "nothing to do" in out
+    code, out, _ = shell("verify", path)
+    assert code == 0
+    assert out.count("ok ") == 7
+    code, out, _ = shell("inspect", path)
+    assert code == 0
+    assert "h_mmwave" in out
+    picture = Path(out.splitlines()[-1])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    # `run` without --data takes what `generate` wrote last in this folder.
+    code, out, _ = shell("run", "--suite", "classical", "--tasks", "cp,de", "--methods", "bi,fifs")
+    assert code == 0
+    html = Path(out.splitlines()[-1])
+    assert html == Path("results/leaderboard.html")
+    assert "BI" in html.read_text()
+    code, out, _ = shell("report", "results", "--csv", "table.csv", "--html", "page.html")
+    assert code == 0
+    assert Path("table.csv").exists()
+    assert Path("page.html").exists()
+
+
+def test_broken_dataset_fails_verify(shell: Shell, tmp_path: Path) -> None:
+    make_dataset(tmp_path / "few.zarr")
+    next(path for path in (tmp_path / "few.zarr" / "los" / "c").rglob("*") if path.is_file()).unlink()
+    code, out, _ = shell("verify", "few.zarr")
+    assert code == 1
+    assert "BAD chunks" in out
+    assert "los: 1 of 1 chunks are missing" in out
+
+
+def test_failed_cell_exits_one_and_says_why(shell: Shell, tmp_path: Path) -> None:
+    make_dataset(tmp_path / "few.zarr")
+    (tmp_path / "mine.py").write_text(
+        "from channelbench.card import Card\nfrom channelbench.contracts import Method\n"
+        "class Broken(Method):\n"
+        "    card = Card(name='broken', description='Always fails.', reference='none', family='classical', tasks=('cp',))\n"
+        "    def predict(self, task, observation):\n        raise ValueError('on purpose')\n"
+    )
+    code, out, err = shell("run", "--data", "few.zarr", "--methods", "mine:Broken", "--tasks", "cp")
+    assert code == 1
+    assert "ValueError: on purpose" in err
+    assert "2 failed" in out
+    assert "on purpose" in (tmp_path / "results" / "leaderboard.html").read_text()
+
+
+WRONG = {
+    "unknown scenario": (["generate", "--scenario", "mars"], "scenario", "choices: rma, uma, umi"),
+    "unknown task": (["run", "--tasks", "xx"], "task", "choices: bf, ce"),
+    "unknown method": (["run", "--methods", "gpt9"], "method", "choices: bi, "),
+    "unknown preset": (["generate", "--preset", "huge"], "preset", "choices: quick, standard, paper"),
+    "unknown run preset": (["run", "--data", "few.zarr", "--preset", "huge"], "--preset", "choices: quick"),
+    "unknown suite": (["run", "--suite", "xx"], "suite", "choices: classical, full"),
+    "unknown state": (["generate", "--state", "fog"], "state", "choices: los, nlos, random"),
+    "unknown system": (["generate", "--system", "six"], "system", "choices: dualband, multiuser"),
+    "unknown kind": (["list", "things"], "list", "choices: scenarios"),
+    "negative size": (["generate", "--samples", "-5"], "--samples", "integer of at least 15, got -5"),
+    "zero size": (["generate", "--samples", "0"], "--samples", "integer of at least 15, got 0"),
+    "non-numeric size": (["generate", "--samples", "many"], "--samples", "integer of at least 15, got 'many'"),
+    "zero workers": (["generate", "--workers", "0"], "--workers", "integer of at least 1"),
+    "negative seed": (["generate", "--seed", "-1"], "--seed", "integer of at least 0"),
+    "zero seeds": (["run", "--seeds", "0"], "--seeds", "integer of at least 1"),
+    "out is a file": (["generate", "--out", "file"], "--out", "got 'file (a file)'"),
+    "out below a file": (["generate", "--out", "file/x.zarr"], "--out", "a place that can be written"),
+    "out has another spec": (
+        ["generate", "--scenario", FEW_RAYS, "--out", "few.zarr"],
+        "--out",
+        "sizes.test: 30 → 600",
+    ),
+    "results are a file": (["run", "--data", "few.zarr", "--out", "file"], "--out", "a folder"),
+    "data missing": (["run", "--data", "nowhere.zarr"], "--data", "an existing dataset"),
+    "data is a file": (["run", "--data", "file"], "--data", "the folder of a Zarr dataset"),
+    "data is something else": (["run", "--data", "folder"], "--data", "no Zarr group"),
+    "data half-written": (["run", "--data", "half.zarr"], "--data", "0 of 1 blocks written"),
+    "data of another schema": (["run", "--data", "old.zarr"], "--data", "schema version 1, got 'old.zarr (version 0)'"),
+    "data corrupt": (["run", "--data", "corrupt.zarr"], "--data", "digests"),
+    "results missing": (["report", "nowhere"], "results", "expected"),
+    "key in TOML": (["generate", "--spec", "spec.toml"], "sub6.colour", "choices: array, bandwidth_hz"),
+    "bad TOML": (["generate", "--spec", "file"], "--spec", "a readable TOML file"),
+    "bad condition": (["run", "--condition", "snr=1"], "--condition", "choices: paper_compat"),
+    "bad set": (["generate", "--set", "sub6.carrier_hz=fast"], "sub6.carrier_hz", "got 'fast'"),
+    "unknown option": (["generate", "--fast"], "No such option: --fast", ""),
+    "unknown command": (["fly"], "No such command 'fly'", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def bad_targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import json
+
+    from channelbench.store import layout
+
+    folder = tmp_path_factory.mktemp("bad")
+    for name in ("few", "old", "corrupt"):
+        make_dataset(folder / f"{name}.zarr")
+    layout.create(folder / "half.zarr", small_spec(), 0, "test")
+    meta = json.loads((folder / "old.zarr" / "zarr.json").read_text())
+    meta["attributes"]["schema_version"] = "0"
+    (folder / "old.zarr" / "zarr.json").write_text(json.dumps(meta))
+    chunk = next(path for path in (folder / "corrupt.zarr" / "h_sub6" / "c").rglob("*") if path.is_file())
+    chunk.write_bytes(b"\x01" + chunk.read_bytes()[1:])
+    (folder / "file").write_text("not = = toml")
+    (folder / "folder").mkdir()
+    (folder / "folder" / "note").write_text("x")
+    (folder / "spec.toml").write_text("[sub6]\ncolour = 'blue'\n")
+    return folder
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_one_line_and_exit_two(
+    shell: Shell, bad_targets: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    arguments, field, fragment = WRONG[case]
+    monkeypatch.chdir(bad_targets)
+    before = written(bad_targets)
+    code, out, err = shell(*arguments)
+    assert code == 2
+    assert out == ""
+    complaint = err.strip()
+    assert complaint.startswith(f"error: {field}")
+    assert fragment in complaint
+    assert "\n" not in complaint
+    assert written(bad_targets) == before
+
+
+def test_cuda_without_cuda(shell: Shell) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is CUDA here")
+    code, _, err = shell("run", "--device", "cuda")
+    assert code == 2
+    assert err.startswith("error: --device: expected a CUDA device that torch can use, got 'cuda'; choices: auto, cpu")
+
+
+def test_read_only_target(shell: Shell, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root writes anywhere")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    code, _, err = shell("generate", "--scenario", FEW_RAYS, "--samples", "15", "--out", closed / "x.zarr")
+    assert code == 2
+    assert "a place that can be written" in err
+
+
+def test_lists_and_version(shell: Shell) -> None:
+    for kind, name in (
+        ("scenarios", "uma"),
+        ("tasks", "ce"),
+        ("methods", "wiener"),
+        ("metrics", "nmse"),
+        ("suites", "full"),
+    ):
+        code, out, _ = shell("list", kind)
+        assert code == 0
+        assert name in out
+    assert shell("--version")[1].strip() == __version__
+
+
+def test_interrupt_says_how_to_go_on(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from channelbench import generate as module
+
+    real = module.make_unit
+
+    def interrupted(spec, seed, unit):
+        if unit.index == 1:
+            raise KeyboardInterrupt
+        return real(spec, seed, unit)
+
+    arguments = ["generate", "--scenario", FEW_RAYS, "--samples", "450", "--set", "sub6.num_subcarriers=4"]
+    monkeypatch.setattr(module, "make_unit", interrupted)
+    code, _, err = shell(*arguments)
+    assert code == 130
+    assert err.strip().splitlines()[-1] == "error: stopped; what is done is kept, and the same command continues"
+    monkeypatch.setattr(module, "make_unit", real)
+    code, out, _ = shell(*arguments)
+    assert code == 0
+    assert out.startswith("250 samples in")
+
+
+def test_help_answers_within_a_second_of_processor_time() -> None:
+    """Not a benchmark: an import of torch alone would take longer."""
+    code = (
+        "import resource, sys\nfrom channelbench.cli import main\nsys.argv = ['channelbench', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_utime, file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(result.stderr) < 1
