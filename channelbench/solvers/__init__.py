@@ -1,0 +1,1 @@
+"""Numerical algorithms that baselines, models and tasks share."""

@@ -17,7 +17,8 @@ Complex = NDArray[np.complex128]
 
 
 def complex_normal(rng: np.random.Generator, *shape: int) -> Complex:
-    return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / math.sqrt(2)
+    pairs = rng.standard_normal((*shape, 2)) / math.sqrt(2)
+    return pairs.view(np.complex128)[..., 0]
 
 
 def random_covariance(rng: np.random.Generator, size: int) -> Complex:
@@ -190,10 +191,10 @@ def test_project_psd() -> None:
 GRID = Grid(
     carrier_hz=2e9,
     subcarrier_hz=2e9 + 5e6 * np.array([-4.0, -2, 0]),
-    slot_s=0.5e-3 * np.arange(4),
+    slot_s=np.array([0.0, 0.5e-3, 1e-3, 1.5e-3]),
     antenna_position=np.array([[0, y, z] for z in (0, 0.5) for y in (-0.5, 0.0, 0.5)]),
     target_subcarrier_hz=2e9 + 5e6 * np.arange(-4.0, 3),
-    target_slot_s=0.5e-3 * np.arange(3, 6),
+    target_slot_s=np.array([1.5e-3, 2e-3, 2.5e-3]),
 )
 
 

@@ -1,0 +1,30 @@
+"""The answer that there is no channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channelbench.baselines._common import channel_shape
+from channelbench.card import Card
+from channelbench.contracts import Method, Observation
+
+__all__ = ["Zero"]
+
+
+class Zero(Method):
+    """Predicts zeros, NMSE 1: what fades unpredictably is best answered so."""
+
+    card = Card(
+        name="zero",
+        title="Zero",
+        description="Predicts a channel of zeros, which scores NMSE 1.",
+        reference="trivial answer",
+        family="floor",
+        tasks=("ce", "cp", "pf"),
+    )
+
+    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+        return np.zeros(channel_shape(observation), np.complex64)

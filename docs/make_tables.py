@@ -1,0 +1,70 @@
+"""Write the docs pages that are generated from cards: ``make docs``."""
+
+from pathlib import Path
+
+from channelbench import registry
+
+HEADER = "<!-- Generated from the cards by `make docs`; do not edit. -->\n\n"
+
+FAMILIES = {
+    "floor": "Floors: the trivial answers that fix skill 0",
+    "reference": "References: they know or use what no contestant does, and have no rank",
+    "classical": "Classical methods",
+    "small": "Small networks",
+    "multi-task": "Multi-task networks",
+    "llm": "Language models",
+}
+
+
+def methods() -> str:
+    """The table of methods, by family."""
+    text = HEADER + "# Methods\n\nWhat `channelbench list methods` knows. "
+    text += "[Adding a method](extending.md) takes one file.\n"
+    cards = [registry.find("methods", name).card for name in registry.names("methods")]
+    for family, heading in FAMILIES.items():
+        members = [card for card in cards if card.family == family]
+        if not members:
+            continue
+        text += f"\n## {heading}\n\n| name | | tasks | source |\n|---|---|---|---|\n"
+        for card in members:
+            description = f"**{card.label}**. {card.description}" + (f" *{card.notes}*" if card.notes else "")
+            text += f"| `{card.name}` | {_cell(description)} | {' '.join(card.tasks)} | {_cell(card.reference)} |\n"
+    return text
+
+
+def tasks_and_metrics() -> str:
+    """The tables of tasks, metrics, scenarios and suites."""
+    text = HEADER + "# Tasks, metrics, scenarios, suites\n\nThe [protocol](protocol.md) says what they mean, exactly.\n"
+    text += "\n## Tasks\n\n| name | | metrics, the first is primary | ceiling | source |\n|---|---|---|---|---|\n"
+    for name in registry.names("tasks"):
+        task = registry.create("tasks", name)
+        metrics = ", ".join(f"`{metric.card.name}`" for metric in task.metrics)
+        card = task.card
+        text += f"| `{name}` | {_cell(card.description)} | {metrics} | {task.ceiling_note} | {card.reference} |\n"
+    text += "\n## Metrics\n\n| name | | unit | better | source |\n|---|---|---|---|---|\n"
+    for name in registry.names("metrics"):
+        metric = registry.find("metrics", name)
+        better = "higher" if metric.higher_is_better else "lower"
+        card = metric.card
+        text += f"| `{name}` | {_cell(card.description)} | {metric.unit or '1'} | {better} | {_cell(card.reference)} |\n"
+    for kind, heading in (("generators", "Scenarios"), ("suites", "Suites")):
+        text += f"\n## {heading}\n\n| name | | source |\n|---|---|---|\n"
+        for name in registry.names(kind):
+            card = registry.find(kind, name).card
+            text += f"| `{name}` | {_cell(card.description)} | {_cell(card.reference)} |\n"
+    return text
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def render() -> dict[str, str]:
+    """All generated pages ``{file name: text}``."""
+    return {"methods.md": methods(), "tasks.md": tasks_and_metrics()}
+
+
+if __name__ == "__main__":
+    for file_name, page in render().items():
+        (Path(__file__).parent / file_name).write_text(page)
+        print(f"docs/{file_name}")

@@ -1,0 +1,82 @@
+"""Documentation that is run, and tables that are what the cards say."""
+
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from channelbench import cli
+from channelbench.results import read_cells
+from channelbench.testing import make_dataset, small_spec
+
+ROOT = Path(__file__).parents[2]
+DOCS = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def test_worked_example_reaches_the_leaderboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    method, conformance = blocks(ROOT / "docs" / "extending.md", "python")
+    for text in (method, conformance):
+        name = re.match(r"# (\w+\.py)\n", text).group(1)
+        (tmp_path / name).write_text(text)
+    (command,) = re.findall(r"^\$ channelbench (.*)$", blocks(ROOT / "docs" / "extending.md", "console")[0], re.M)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    make_dataset(Path("few.zarr"), small_spec(train=200, val=20, test=100))  # noted as the folder's last dataset
+    monkeypatch.setattr(sys, "argv", ["channelbench", *command.split()])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code, capsys.readouterr().err
+    scores = {r.method: r.scores["nmse"].value for r in read_cells(tmp_path / "results") if not r.conditions.paper_compat}
+    assert scores["decaying_hold"] < scores["hold"]
+    assert "Decaying hold" in (tmp_path / "results" / "leaderboard.html").read_text()
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_methods.py"],
+        capture_output=True,
+        text=True,
+    )
+    assert "6 passed" in tested.stdout, tested.stdout
+
+
+def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API example, on a small dataset in place of the scenario that it names."""
+    (code,) = blocks(ROOT / "README.md", "python")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    small = code.replace('"uma"', '"channelbench.testing.factories:FewRays"')
+    assert small != code
+    monkeypatch.chdir(tmp_path)
+    exec(compile(small, "README.md", "exec"), {})
+    assert (tmp_path / "results" / "leaderboard.html").exists()
+
+
+def test_tables_are_those_of_the_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))
+    for path, text in tables["render"]().items():
+        assert (ROOT / "docs" / path).read_text() == text, f"docs/{path} is stale: run `make docs`"
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_links_between_pages_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_shell_commands_in_the_docs_exist() -> None:
+    """Every `channelbench …` line of a console block names a command and options that there are."""
+    known = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    for path in DOCS:
+        for line in re.findall(r"^\$ channelbench (.*)$", path.read_text(), re.M):
+            words = line.split()
+            assert words[0] in known, line
+            shown = subprocess.run(
+                [sys.executable, "-m", "channelbench.cli", words[0], "--help"], capture_output=True, text=True
+            ).stdout
+            for option in (word for word in words if word.startswith("--")):
+                assert option in shown, line

@@ -1,0 +1,52 @@
+"""Numbers and pictures of a dataset."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from channelbench.errors import RequestError
+from channelbench.store.inspect import angle_spectrum, draw, summary
+from channelbench.store.schema import variables
+from channelbench.testing import make_dataset, small_spec
+
+
+def test_summary_has_every_variable_with_its_statistics(few_rays) -> None:
+    text = summary(few_rays.path)
+    lines = {line.split()[0]: line for line in text.splitlines() if line.split()}
+    assert set(variables(few_rays.spec)) <= set(lines)
+    distances = np.concatenate([few_rays.array("distance_m", split) for split in ("train", "val", "test")])
+    fields = lines["distance_m"].split()
+    assert fields[1:3] == ["110", "m"]
+    assert [float(x) for x in fields[3:]] == pytest.approx(
+        [distances.mean(), distances.std(), distances.min(), distances.max()], rel=1e-3
+    )
+    power = np.concatenate([few_rays.sample_power("sub6", split) for split in ("train", "val", "test")])
+    assert float(lines["h_sub6"].split()[3]) == pytest.approx(power.mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("degrees", [-50.0, 0.0, 33.0])
+def test_angle_spectrum_peaks_at_the_path(degrees: float) -> None:
+    element = np.arange(64)
+    h = np.exp(1j * np.pi * element * np.sin(np.deg2rad(degrees)))[None, :]
+    angle, power = angle_spectrum(h, 0.5)
+    assert angle[power.argmax()] == pytest.approx(degrees, abs=0.25)
+    assert power.max() == 1
+
+
+def test_picture_is_drawn_for_one_band_and_for_two(few_rays, tmp_path: Path) -> None:
+    for name, path in (
+        ("two", few_rays.path),
+        ("one", make_dataset(tmp_path / "mu.zarr", small_spec(train=20, val=5, test=5, system="multiuser")).path),
+    ):
+        target = draw(path, tmp_path / f"{name}.png")
+        data = target.read_bytes()
+        assert data.startswith(b"\x89PNG")
+        assert len(data) > 50_000  # six axes with curves in them, not a blank sheet
+
+
+def test_wrong_places_are_refused(few_rays, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="existing dataset"):
+        summary(tmp_path / "absent")
+    with pytest.raises(RequestError, match="can be written"):
+        draw(few_rays.path, tmp_path / "no" / "such" / "folder.png")
