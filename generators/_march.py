@@ -1,0 +1,128 @@
+"""Compiled loops of the evaluation. Imported where they are used: numba takes a second to load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+# numba's np.dot calls the BLAS of scipy, which must be loaded before anybody limits the threads of loaded libraries.
+import scipy.linalg.cython_blas  # noqa: F401
+from numpy.typing import NDArray
+
+__all__ = ["march"]
+
+Reals = NDArray[np.float64]
+
+# Sums over paths may be taken in any order and fused: bytes then depend on the machine's instruction set, as those of
+# BLAS and torch do, but not on threads, batches or the process.
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    try:
+        return numba.njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # no writable folder for the cache: compile anew in each process
+        return numba.njit(**_OPTIONS)(function)
+
+
+@_compiled
+def _rotate(value: Reals, factor: Reals) -> None:
+    for p in range(value.shape[1]):
+        real = value[0, p] * factor[0, p] - value[1, p] * factor[1, p]
+        value[1, p] = value[0, p] * factor[1, p] + value[1, p] * factor[0, p]
+        value[0, p] = real
+
+
+@_compiled
+def _sum_and_rotate(value: Reals, factor: Reals) -> complex:
+    real_sum, imag_sum = 0.0, 0.0
+    for p in range(value.shape[1]):
+        real, imag = value[0, p], value[1, p]
+        real_sum += real
+        imag_sum += imag
+        value[0, p] = real * factor[0, p] - imag * factor[1, p]
+        value[1, p] = real * factor[1, p] + imag * factor[0, p]
+    return complex(real_sum, imag_sum)
+
+
+@_compiled
+def _store_and_rotate(stored: NDArray[np.complex64], value: Reals, factor: Reals) -> None:
+    for p in range(value.shape[1]):
+        real, imag = value[0, p], value[1, p]
+        stored[p] = complex(real, imag)
+        value[0, p] = real * factor[0, p] - imag * factor[1, p]
+        value[1, p] = real * factor[1, p] + imag * factor[0, p]
+
+
+@_compiled
+def _columns(values: Reals, chosen: NDArray[np.int64]) -> Reals:
+    result = np.empty((values.shape[0], 2, chosen.size))
+    for i in range(values.shape[0]):
+        for part in range(2):
+            for p in range(chosen.size):
+                result[i, part, p] = values[i, part, chosen[p]]
+    return result
+
+
+@_compiled
+def _march_one(start: Reals, turn: Reals, doppler: NDArray[np.complex64], rows: int, columns: int, out: Any) -> None:
+    """``march`` for one sample, with ``doppler`` ``[slots, paths]``.
+
+    At each antenna all paths step together over the subcarriers. A single slot is summed on the way; several share the
+    paths' values, and one matrix product with the slots' Doppler factors sums them all.
+    """
+    num_slots, num_subcarriers, _ = out.shape
+    row_value, row_turn = start[0].copy(), turn[0].copy()
+    value, factor, moving = np.empty_like(row_value), np.empty_like(row_value), np.empty_like(row_value)
+    stored = np.empty((num_subcarriers, row_value.shape[1]), np.complex64)
+    for row in range(rows):
+        value[:], factor[:] = row_value, row_turn
+        for column in range(columns):
+            antenna = row * columns + column
+            moving[:] = value
+            if num_slots == 1:  # the Doppler factors of slot 0 are 1
+                for k in range(num_subcarriers):
+                    out[0, k, antenna] = _sum_and_rotate(moving, factor)
+            else:
+                for k in range(num_subcarriers):
+                    _store_and_rotate(stored[k], moving, factor)
+                out[:, :, antenna] = np.dot(doppler, stored.T)
+            _rotate(value, start[1])
+            _rotate(factor, turn[1])
+        _rotate(row_value, start[2])
+        _rotate(row_turn, turn[2])
+
+
+@_compiled
+def march(
+    alive: NDArray[np.bool_],
+    start: Reals,
+    turn: Reals,
+    slot_turn: Reals,
+    rows: int,
+    columns: int,
+    out: NDArray[np.complex64],
+) -> None:
+    """Sum the paths of every sample. Complex factors come as real and imaginary parts, ``[..., 2, paths]``.
+
+    Args:
+        alive: The paths that carry power, ``[batch, paths]``.
+        start: Contributions at slot 0, the first subcarrier and the first antenna, and their factors from column to
+            column and from row to row, ``[batch, 3, 2, paths]``.
+        turn: The same for the factor from subcarrier to subcarrier.
+        slot_turn: Factors from slot to slot, ``[batch, 1, 2, paths]``.
+        rows, columns: Of the array; antennas count along columns first.
+        out: ``[batch, slots, subcarriers, antennas]``, overwritten.
+    """
+    for sample in range(out.shape[0]):
+        chosen = np.flatnonzero(alive[sample])
+        moving = np.empty((2, chosen.size))
+        moving[0], moving[1] = 1.0, 0.0
+        doppler = np.empty((out.shape[1], chosen.size), np.complex64)
+        step = _columns(slot_turn[sample], chosen)[0]
+        for slot in range(out.shape[1]):
+            _store_and_rotate(doppler[slot], moving, step)
+        _march_one(_columns(start[sample], chosen), _columns(turn[sample], chosen), doppler, rows, columns, out[sample])

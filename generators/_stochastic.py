@@ -1,0 +1,117 @@
+"""The generator that the 3GPP scenarios share: draw a block's environment, then evaluate the rows that are wanted."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from channelbench.contracts import Block, Generator, Paths
+from channelbench.errors import RequestError
+from channelbench.generators._drops import Drops, Streams, draw_drops
+from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
+from channelbench.store.schema import variables
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from channelbench.generators._paths import DrawnPaths
+    from channelbench.generators._rays import BandRays
+
+__all__ = ["StochasticGenerator"]
+
+_ONE_AT_A_TIME = Lock()
+"""Sionna's random generator and the thread counts are the process's: blocks are drawn one after the other."""
+
+
+class StochasticGenerator(Generator):
+    """TR 38.901 clause 7.5 on Sionna's classes, for one or two bands of one environment."""
+
+    @abstractmethod
+    def build_scenario(self, spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
+        """A Sionna ``SystemLevelScenario`` on the CPU, with single omnidirectional elements at both ends."""
+
+    def sample(self, spec: ScenarioSpec, block: Block, seed: int) -> xr.Dataset:
+        """Rows of one block, with the variables, dims and dtypes of ``channelbench.store.schema.variables``.
+
+        Raises:
+            RequestError: the spec asks for ray tracing, or the block's rows lie outside it.
+        """
+        import xarray as xr
+
+        from channelbench.generators._evaluate import evaluate
+        from channelbench.generators._statistics import link_statistics
+
+        rows = slice(block.start, block.stop)
+        with _single_threaded():
+            drops, rays, paths = self._draw(spec, block, seed)
+            columns: dict[str, Any] = {f"h_{name}": evaluate(paths[name], band) for name, band in spec.bands.items()}
+        for name in spec.bands:
+            statistics = link_statistics(paths[name], rays[name].path_gain_db[rows])
+            columns |= {f"{key}_{name}": value for key, value in statistics.items()}
+        columns |= {
+            "ue_position": drops.position[rows],
+            "ue_velocity": drops.velocity[rows],
+            "distance_m": drops.distance_m[rows],
+            "los": rays["sub6"].los[rows],
+            "drop": drops.identifier[rows],
+            "block": np.full(block.num_samples, block.index),
+            "split": np.full(block.num_samples, SPLITS.index(block.split)),
+        }
+        table = variables(spec)
+        return xr.Dataset(
+            {name: (table[name].dims, np.asarray(columns[name], dtype=table[name].dtype)) for name in table}
+        )
+
+    def paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, Paths]:
+        """The paths of the same rows that ``sample`` returns, by band, without their phases."""
+        with _single_threaded():
+            _, _, paths = self._draw(spec, block, seed)
+        return {band: drawn.without_phases() for band, drawn in paths.items()}
+
+    def _draw(
+        self, spec: ScenarioSpec, block: Block, seed: int
+    ) -> tuple[Drops, dict[str, BandRays], dict[str, DrawnPaths]]:
+        """The whole block's drops and rays, and the paths of its wanted rows.
+
+        The block is always drawn whole, because what a random generator returns first depends on how much is asked.
+        """
+        from channelbench.generators._paths import expand
+        from channelbench.generators._rays import draw_rays
+
+        if spec.source != "stochastic":
+            raise RequestError("source", expected="stochastic for this generator", got=spec.source)
+        if not 0 <= block.start < block.stop <= BLOCK_SIZE:
+            raise RequestError(
+                "block", expected=f"rows within 0:{BLOCK_SIZE}, at least one", got=f"{block.start}:{block.stop}"
+            )
+        streams = Streams.of(block, seed, len(spec.bands))
+        drops = draw_drops(spec, block, streams.drops)
+        rays = draw_rays(
+            spec, drops, streams, lambda carrier_hz, precision: self.build_scenario(spec, carrier_hz, precision)
+        )
+        rows = slice(block.start, block.stop)
+        paths = {name: expand(rays[name], drops, band.carrier_hz, rows) for name, band in spec.bands.items()}
+        return drops, rays, paths
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """One thread in torch and in BLAS: bytes must not depend on how many there are, and workers are processes."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    import channelbench.generators._march  # noqa: F401 - loads the BLAS that is to be limited
+
+    with _ONE_AT_A_TIME:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with threadpool_limits(limits=1):
+                yield
+        finally:
+            torch.set_num_threads(before)

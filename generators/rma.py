@@ -1,0 +1,41 @@
+"""Rural macrocell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from channelbench.card import Card
+from channelbench.generators._stochastic import StochasticGenerator
+from channelbench.spec import ScenarioSpec
+
+__all__ = ["RuralMacro"]
+
+
+class RuralMacro(StochasticGenerator):
+    """RMa of TR 38.901, with streets 20 m wide, buildings 5 m high, and users on foot, not in cars."""
+
+    card: ClassVar[Card] = Card(
+        name="rma",
+        title="RMa",
+        description="Rural macrocell: base station at 35 m over low buildings, users 35 m to 3 km away.",
+        reference="3GPP TR 38.901 v16.1, clause 7.5, tables 7.2-3, 7.4.1-1, 7.4.2-1, 7.5-6 and 7.5-9",
+        family="scenario",
+    )
+    geometry: ClassVar[Mapping[str, float]] = {"bs_height_m": 35.0, "min_distance_m": 35.0, "max_distance_m": 3000.0}
+
+    def build_scenario(self, spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
+        from sionna.phy.channel.tr38901 import RMaScenario
+
+        from channelbench.generators._rays import single_element
+
+        element = single_element(carrier_hz, precision)
+        return RMaScenario(
+            carrier_frequency=carrier_hz,
+            ut_array=element,
+            bs_array=element,
+            direction="downlink",
+            precision=precision,
+            device="cpu",
+            spec_version=spec.table_version,
+        )

@@ -1,0 +1,59 @@
+"""Urban macrocell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, ClassVar
+
+from channelbench.card import Card
+from channelbench.generators._stochastic import StochasticGenerator
+from channelbench.spec import ScenarioSpec
+
+__all__ = ["UrbanMacro"]
+
+
+class UrbanMacro(StochasticGenerator):
+    """UMa of TR 38.901.
+
+    ``spec.uma_fc_clip=False`` evaluates the tables of large-scale parameters at the true carrier also below 6 GHz,
+    where the standard (Table 7.5-6, note 6) uses their values at 6 GHz.
+    """
+
+    card: ClassVar[Card] = Card(
+        name="uma",
+        title="UMa",
+        description="Urban macrocell: base station above the roofs at 25 m, users 35 to 500 m away at street level.",
+        reference="3GPP TR 38.901 v16.1, clause 7.5, tables 7.2-1, 7.4.1-1, 7.4.2-1, 7.5-6 and 7.5-7",
+        family="scenario",
+        notes="With both bands at one set of angles, the NLOS arrival spread at 28 GHz comes out wider than the table.",
+    )
+    geometry: ClassVar[Mapping[str, float]] = {"bs_height_m": 25.0, "min_distance_m": 35.0, "max_distance_m": 500.0}
+
+    def build_scenario(self, spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
+        from sionna.phy.channel.tr38901 import UMaScenario
+
+        from channelbench.generators._rays import single_element
+
+        element = single_element(carrier_hz, precision)
+        return (UMaScenario if spec.uma_fc_clip else _unclipped())(
+            carrier_frequency=carrier_hz,
+            o2i_model="low",  # unused: everybody is outdoors
+            ut_array=element,
+            bs_array=element,
+            direction="downlink",
+            precision=precision,
+            device="cpu",
+            spec_version=spec.table_version,
+        )
+
+
+@cache
+def _unclipped() -> type:
+    from sionna.phy.channel.tr38901 import UMaScenario
+
+    class UMaScenarioAtTrueCarrier(UMaScenario):  # Sionna tells scenarios apart by how their names begin
+        def clip_carrier_frequency_lsp(self, fc: Any) -> Any:
+            return fc
+
+    return UMaScenarioAtTrueCarrier
