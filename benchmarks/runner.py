@@ -351,7 +351,7 @@ def _work(
     try:
         method = job.method()
         began = time.perf_counter()
-        with memory.watch():
+        with memory.watch(), scoring.threads_for(job.method):
             method.fit(_splits(job, dataset), job.seed, _context(job, folder, preset, used_device, reporter))
         fit_s = time.perf_counter() - began
     except Exception as error:  # a method's failure is a result, not ours
@@ -360,10 +360,12 @@ def _work(
         return
     for task, condition in job.cells:
         try:
-            with memory.watch():
+            with memory.watch(), scoring.threads_for(job.method):
                 terms, predict_s = scoring.score(task, dataset, condition, partial(_predict, method, task))
             costs = {**method.costs(task.card.name), "fit_s": fit_s, "predict_s": predict_s}
-            costs |= scoring.latencies(method, task, dataset, condition) | {"peak_memory_mb": memory.megabytes}
+            costs["peak_memory_mb"] = memory.megabytes
+            if job.method.card.family not in ("floor", "reference"):
+                costs |= scoring.latencies(method, task, dataset, condition)
             yield scoring.scored_cell(common(task, condition), task, terms, costs), terms
         except Exception as error:
             yield scoring.failed_cell(common(task, condition), error), {}

@@ -137,6 +137,18 @@ def latencies(method: Method, task: Task, dataset: ChannelDataset, conditions: C
     return found
 
 
+@contextmanager
+def threads_for(method: type[Method]) -> Iterator[None]:
+    """One BLAS thread for formulas, whose matrices are small: two threads wait for each other longer than they work."""
+    if method.learned:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        yield
+
+
 class PeakMemory:
     """Peak growth of this process's resident memory, in MB, sampled every 20 ms; on CUDA the allocator's peak."""
 
