@@ -13,14 +13,14 @@ from channelbench._version import __version__
 if TYPE_CHECKING:
     from channelbench.benchmarks.runner import run
     from channelbench.errors import RequestError
-    from channelbench.generate import generate, make_spec
+    from channelbench.generation import generate, make_spec
     from channelbench.leaderboard import report
     from channelbench.store import open_dataset, verify
 
 _HOMES = {
     "RequestError": "channelbench.errors",
-    "generate": "channelbench.generate",
-    "make_spec": "channelbench.generate",
+    "generate": "channelbench.generation",
+    "make_spec": "channelbench.generation",
     "open_dataset": "channelbench.store",
     "report": "channelbench.leaderboard",
     "run": "channelbench.benchmarks.runner",

@@ -66,8 +66,8 @@ def generate(
     workers: Annotated[int, _number("--workers", 1, "Processes of one thread each.")] = 1,
 ) -> None:
     """Write a dataset, or finish one that was interrupted."""
-    from channelbench.generate import generate as generate_dataset
-    from channelbench.generate import make_spec
+    from channelbench.generation import generate as generate_dataset
+    from channelbench.generation import make_spec
     from channelbench.spec import parse_assignments, read_toml, split_samples
     from channelbench.store import open_dataset
 
@@ -238,8 +238,8 @@ def _names(kind: str, text: str | None) -> tuple[str, ...]:
 
 def _default_dataset(scenario: str, bars: Progress) -> Path:
     """The last dataset generated in this folder, or a fresh quick one."""
-    from channelbench.generate import generate as generate_dataset
-    from channelbench.generate import last_dataset, make_spec
+    from channelbench.generation import generate as generate_dataset
+    from channelbench.generation import last_dataset, make_spec
 
     if (path := last_dataset()) is not None:
         return path
@@ -329,6 +329,8 @@ def _options(
 def main() -> None:
     """Entry point: errors of the request are one line and exit 2, bugs are tracebacks."""
     command = typer.main.get_command(app)
+    # Waiting threads that spin take the processor from those that work: on a busy machine a fit took ten times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # A method in the folder that we are called from can be named; last, so that it shadows nothing.
     sys.path.append(os.getcwd())
     try:

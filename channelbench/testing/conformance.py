@@ -31,7 +31,7 @@ from channelbench.contracts import (
     Task,
     TaskSplit,
 )
-from channelbench.generate import make_spec
+from channelbench.generation import make_spec
 from channelbench.prediction import check_prediction
 from channelbench.spec import ScenarioSpec, SizesSpec
 from channelbench.store.dataset import ChannelDataset

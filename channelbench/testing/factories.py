@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from channelbench.card import Card
 from channelbench.contracts import Block, Generator, Paths
-from channelbench.generate import generate, make_spec
+from channelbench.generation import generate, make_spec
 from channelbench.spec import BLOCK_SIZE, SPLITS, BandSpec, ScenarioSpec, SizesSpec
 from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.schema import antenna_positions, subcarrier_hz, variables

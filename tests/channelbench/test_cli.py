@@ -204,7 +204,7 @@ def test_lists_and_version(shell: Shell) -> None:
 
 
 def test_interrupt_says_how_to_go_on(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from channelbench import generate as module
+    from channelbench import generation as module
 
     real = module.make_unit
 

@@ -10,9 +10,9 @@ import pytest
 import xarray as xr
 import zarr
 
-from channelbench import generate as generate_module
+from channelbench import generation as generate_module
 from channelbench.errors import RequestError
-from channelbench.generate import generate
+from channelbench.generation import generate
 from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec, SizesSpec
 from channelbench.store import layout, open_dataset, verify
 from channelbench.store.schema import antenna_positions, subcarrier_hz, variables

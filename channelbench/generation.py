@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -166,8 +167,14 @@ def _cluster(workers: int) -> Iterator[Any]:
     from dask.distributed import Client, LocalCluster
 
     with (
+        tempfile.TemporaryDirectory(prefix="channelbench-") as scratch,  # dask would leave one in the current folder
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            local_directory=scratch,
+            silence_logs=50,
         ) as cluster,
         Client(cluster) as client,
     ):
