@@ -35,7 +35,6 @@ def make_trunk() -> tuple[Backbone, MoELoRA]:
 
 def looped(layer: Any) -> nn.Module:
     """The same mixture as papers' code writes it: two small linears per expert, one after the other."""
-    import torch
     from torch import nn
 
     class Loop(nn.Module):
@@ -84,7 +83,7 @@ def medians(sides: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-@pytest.fixture()
+@pytest.fixture
 def one_thread() -> Any:
     import torch
 

@@ -1,0 +1,50 @@
+"""CNN for channel reconstruction and beam prediction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from channelbench.card import Card
+from channelbench.contracts import Observation
+from channelbench.models._small import SmallNetwork
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["CNN"]
+
+
+class CNN(SmallNetwork):
+    """Ten 3×3 convolutions; see ``networks.cnn``."""
+
+    card = Card(
+        name="cnn",
+        title="CNN",
+        description="Ten 3×3 convolutions over the time–frequency image of all antennas.",
+        reference="LLM4WM, section V-A2 after Safari et al.; 2.14 M parameters (Table VII)",
+        family="small",
+        tasks=("ce", "cp", "pf", "bf"),
+        notes=(
+            "The papers fix ten convolutions of 3×3 and the parameter count. Ours: samples are divided by their RMS, "
+            "seen from their strongest path (mean Doppler, angle and phase taken out) and turned back; what the "
+            "convolutions correct is a trained linear resampling onto the whole grid that starts as interpolation; "
+            "neighbouring points (1 × 4, in the larger presets 2 × 4) are folded into channels; groups of eight "
+            "antennas are samples of their own. BF has one slot: its image is subcarriers × antennas, its scores count "
+            "from the strongest path's beam. Narrower in the quick preset."
+        ),
+    )
+    sizes: ClassVar[dict[str, dict[str, int]]] = {
+        "quick": {"ce": 32, "cp": 32, "pf": 32, "bf": 32},
+        "full": {"ce": 156, "cp": 156, "pf": 156, "bf": 150},
+    }
+
+    def build(self, task: str, example: Observation, preset: str) -> nn.Module:
+        from channelbench.models.networks.cnn import BeamCNN, ReconstructionCNN
+        from channelbench.models.networks.reconstruction import ReconstructionShape
+
+        width = self.width(task, preset)
+        if task == "bf":
+            return BeamCNN(example.h.shape[-1], example.grid.num_beams, width=width, fold=4)
+        # A finer image where it is cheap: a narrow network makes more of it than a wide one needs.
+        patch = (2, 4) if preset in ("standard", "paper") else (1, 4)
+        return ReconstructionCNN(ReconstructionShape.of(example.grid), width=width, patch=patch)

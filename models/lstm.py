@@ -1,0 +1,43 @@
+"""LSTM for channel reconstruction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from channelbench.card import Card
+from channelbench.contracts import Observation
+from channelbench.models._small import SmallNetwork
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["LSTM"]
+
+
+class LSTM(SmallNetwork):
+    """Four LSTM layers over slots; see ``networks.lstm``."""
+
+    card = Card(
+        name="lstm",
+        title="LSTM",
+        description="Four LSTM layers over slots reconstruct channels (estimation, time and frequency prediction).",
+        reference="LLM4WM, section V-A2; 1.17 M parameters (Table VII)",
+        family="small",
+        tasks=("ce", "cp", "pf"),
+        notes=(
+            "The papers fix four layers and the parameter count. Ours: samples are divided by their RMS and their mean "
+            "Doppler, angle and phase are taken out and put back; a trained linear resampling over slots and over "
+            "subcarriers (it starts as interpolation) is what the network corrects; groups of eight antennas are "
+            "samples of their own; narrower in the quick preset."
+        ),
+    )
+    sizes: ClassVar[dict[str, dict[str, int]]] = {
+        "quick": {"ce": 64, "cp": 64, "pf": 64},
+        "full": {"ce": 131, "cp": 131, "pf": 131},
+    }
+
+    def build(self, task: str, example: Observation, preset: str) -> nn.Module:
+        from channelbench.models.networks.lstm import ReconstructionLSTM
+        from channelbench.models.networks.reconstruction import ReconstructionShape
+
+        return ReconstructionLSTM(ReconstructionShape.of(example.grid), width=self.width(task, preset))

@@ -1,0 +1,158 @@
+"""Fitting one network to one task, predicting with it, and what it costs."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from channelbench.contracts import FitContext, Observation, TaskSplit
+from channelbench.errors import RequestError
+from channelbench.models.networks.data import Batch, as_batch, training_batches, validation_batches
+from channelbench.models.networks.training import Outcome, Plan, budget_of, seeded, train
+
+__all__ = ["Fitted", "TaskNetwork", "count_flops", "fit_network", "task_folder"]
+
+CALIBRATION_SAMPLES = 20_000
+MAX_COEFFICIENTS = 2**22
+"""Predictions are made in pieces of at most this many observed or predicted coefficients."""
+
+
+class TaskNetwork(Protocol):
+    """What a network for one task offers besides being a module; ``calibrate`` (statistics of the training split)
+    is optional."""
+
+    def loss(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> torch.Tensor: ...
+
+
+class Fitted:
+    """A network with weights, ready to predict.
+
+    Attributes:
+        module: In evaluation mode, on ``device``.
+        shape: Observed slots, subcarriers and antennas that it was fitted on.
+        outcome: How its fit ended.
+    """
+
+    def __init__(self, module: nn.Module, shape: tuple[int, ...], device: str, outcome: Outcome) -> None:
+        self.module, self.shape, self.device, self.outcome = module, shape, device, outcome
+
+    def predict(self, observation: Observation) -> NDArray[Any]:
+        """Predictions for all samples, computed in pieces of bounded size.
+
+        Raises:
+            RequestError: the observation has another shape than the ones of the fit.
+        """
+        if observation.h.shape[1:] != self.shape:
+            raise RequestError("observation", expected=f"samples of shape {self.shape}", got=observation.h.shape[1:])
+        grid = observation.grid
+        wanted = len(grid.target_slot_s) * len(grid.target_subcarrier_hz) * self.shape[-1]
+        size = max(1, MAX_COEFFICIENTS // max(int(np.prod(self.shape)), wanted))
+        batch = as_batch(observation, None, "cpu")
+        with torch.inference_mode():
+            parts = [
+                self.module(h.to(self.device), noise_var.to(self.device)).cpu()
+                for h, noise_var in zip(batch.h.split(size), batch.noise_var.split(size), strict=True)
+            ]
+        return torch.cat(parts).numpy()
+
+    def costs(self) -> dict[str, float]:
+        """Parameters and floating-point operations of one prediction."""
+        parameters = list(self.module.parameters())
+        return {
+            "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+            "total_parameters": sum(p.numel() for p in parameters),
+            "flops_per_sample": float(count_flops(self.module, self.shape)),
+        }
+
+
+def count_flops(module: nn.Module, shape: tuple[int, ...]) -> int:
+    """Floating-point operations of one prediction from an observation ``shape`` (matrix products and convolutions;
+    Fourier transforms and elementwise operations are not counted)."""
+    replica = copy.deepcopy(module).cpu()
+    with warnings.catch_warnings():
+        # oneDNN's fused LSTM is one opaque operation to the counter; without oneDNN it is matrix products.
+        warnings.simplefilter("ignore")
+        with torch.backends.mkldnn.flags(enabled=False), torch.no_grad(), FlopCounterMode(display=False) as counter:
+            replica(torch.ones((1, *shape), dtype=torch.complex64), torch.full((1,), 0.1))
+    return counter.get_total_flops()
+
+
+def fit_network(
+    build: Callable[[Observation], nn.Module],
+    splits: tuple[TaskSplit, TaskSplit],
+    *,
+    seed: int,
+    context: FitContext,
+    identity: dict[str, Any],
+) -> Fitted:
+    """Build a network for a task and train it on the budget of ``context.preset``.
+
+    Args:
+        build: Makes the untrained network (a ``TaskNetwork``) from an example observation of one sample.
+        splits: Training and validation split.
+        seed: Of initial weights, batch order and whatever the network draws.
+        context: Preset, device, folder, progress.
+        identity: What tells the fit from others, beside the dataset, the seed and the preset.
+
+    Raises:
+        TrainingDiverged: loss, gradient or validation score is no finite number.
+        RequestError: unknown preset, or a folder with checkpoints of another fit.
+    """
+    training, validation = splits
+    budget = budget_of(context.preset)
+    example, _ = training.observe([0])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeded(seed, 0))
+        module = build(example)
+    module.to(context.device)
+    if hasattr(module, "calibrate"):
+        some = as_batch(*training.observe(np.arange(min(len(training), CALIBRATION_SAMPLES))), context.device)
+        with torch.no_grad():
+            module.calibrate(some.h, some.noise_var, some.target)
+    steps = budget.total_steps(len(training))
+    plan = Plan(
+        steps=steps,
+        batches=training_batches(training, budget.batch_size, seed, context.device),
+        loss=_loss,
+        validate=lambda network: _validate(network, validation, budget.batch_size, context.device),
+        learning_rate=lambda step: budget.learning_rate(step, steps),
+        validate_every=max(1, -(-steps // budget.validations)),
+        weight_decay=budget.weight_decay,
+    )
+    dataset = training.dataset
+    whole_identity = {
+        **identity,
+        "preset": context.preset,
+        "spec": dataset.spec.identity(),
+        "dataset_seed": dataset.seed,
+        "training_samples": len(training),
+    }
+    outcome = train(module, plan, seed=seed, identity=whole_identity, context=context)
+    return Fitted(module, example.h.shape[1:], context.device, outcome)
+
+
+def task_folder(context: FitContext, task: str) -> Path | None:
+    """Where the checkpoints of one task go."""
+    return None if context.workdir is None else context.workdir / task
+
+
+def _loss(module: nn.Module, batch: Batch) -> torch.Tensor:
+    return module.loss(batch.h, batch.noise_var, batch.target)  # type: ignore[operator]
+
+
+def _validate(module: nn.Module, split: TaskSplit, batch_size: int, device: str) -> float:
+    """Mean loss over a split. The networks' own draws are fixed, so that scores can be compared."""
+    total = 0.0
+    torch.manual_seed(0)
+    for batch in validation_batches(split, batch_size, device):
+        total += float(_loss(module, batch)) * len(batch)
+    return total / len(split)

@@ -1,0 +1,36 @@
+"""Long short-term memory over slots."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from channelbench.models.networks.reconstruction import ReconstructionNetwork, ReconstructionShape
+
+__all__ = ["ReconstructionLSTM"]
+
+NUM_LAYERS = 4
+
+
+class ReconstructionLSTM(ReconstructionNetwork):
+    """Four LSTM layers over the slots of the whole grid; a step is all subcarriers of a group of antennas.
+
+    Args:
+        shape: The grid.
+        width: Hidden units.
+    """
+
+    def __init__(self, shape: ReconstructionShape, *, width: int) -> None:
+        super().__init__(shape)
+        features = shape.num_subcarriers * self.channels
+        self.lstm = nn.LSTM(features + self.channels + 1, width, NUM_LAYERS, batch_first=True)
+        self.head = nn.Linear(width, features)
+        # The untrained network is the linear start.
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def correction(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        steps = x.flatten(2)
+        beside = context[:, None].expand(-1, steps.shape[1], -1)
+        hidden, _ = self.lstm(torch.cat([steps, beside], dim=2))
+        return self.head(hidden).view_as(x)

@@ -1,0 +1,162 @@
+"""What networks that read one answer off a channel (BF, DE, PE) share: features from the strongest path, losses."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from channelbench.models.networks.alignment import TINY, Peak, at_strongest_path
+
+__all__ = ["BeamNetwork", "ScalarNetwork", "clean_power_db", "power_profiles"]
+
+POWER_RANGE_DB = 40.0
+"""Powers are clipped this far below the sample's mean."""
+
+
+def clean_power_db(h: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
+    """Mean ``|h|²`` less the noise variance in dB, ``[batch]``; at least a tenth of what was received."""
+    received = h.abs().square().flatten(1).mean(1)
+    return 10 * torch.log10(torch.maximum(received - noise_var, 0.1 * received).clamp_min(1e-30))
+
+
+def power_profiles(peak: Peak, scale: torch.Tensor) -> torch.Tensor:
+    """Share of the power by delay and by angle bin, counted from the strongest path, ``[batch, delays + antennas]``.
+
+    Logarithms to base 10, clipped at ``POWER_RANGE_DB`` below the whole.
+    """
+    relative = peak.taps / scale[:, None, None]
+    by_delay = relative.abs().square().sum(2)
+    by_angle = torch.fft.fft(relative, dim=2).abs().square().sum(1) / relative.shape[2]
+    return _bels(torch.cat([by_delay, by_angle], dim=1))
+
+
+def _bels(power: torch.Tensor) -> torch.Tensor:
+    return torch.log10(power.clamp_min(10 ** (-POWER_RANGE_DB / 10)))
+
+
+def _total_amplitude(h: torch.Tensor) -> torch.Tensor:
+    """Square root of the power in all delays and antennas together, ``[batch]``."""
+    return h.abs().square().mean(1).sum(1).sqrt().clamp_min(TINY)
+
+
+class SensingNetwork(nn.Module):
+    """One slot of a channel, turned so that its strongest path stands at the origin of the delay–angle domain.
+
+    Args:
+        bins: Points of the DFT over antennas in which that path is looked for.
+    """
+
+    def __init__(self, bins: int) -> None:
+        super().__init__()
+        self.bins = bins
+
+    def seen(self, h: torch.Tensor, noise_var: torch.Tensor) -> tuple[Peak, torch.Tensor, torch.Tensor]:
+        """The turned channel of the first slot, its total amplitude, and the logarithm of the noise share."""
+        first = h[:, 0]
+        received = h.abs().square().flatten(1).mean(1).clamp_min(TINY**2)
+        share = (noise_var / received).clamp(1e-3, 1.0).log()
+        return at_strongest_path(first, self.bins), _total_amplitude(first), share
+
+
+class BeamNetwork(SensingNetwork):
+    """Scores of beams by how far they lie from the strongest path.
+
+    The scores are computed in bins counted from the strongest path's own, and rolled back: what is learned from one
+    direction holds for all. The spectrum of the strongest path enters them directly.
+
+    Args:
+        num_beams: Size of the codebook, and points of the DFT over the observed antennas.
+    """
+
+    def __init__(self, num_beams: int) -> None:
+        super().__init__(num_beams)
+        self.sharpness = nn.Parameter(torch.tensor(1.0))
+
+    @abstractmethod
+    def scores(self, peak: Peak, scale: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Scores by offset from the strongest path's bin, ``[batch, beams]``."""
+
+    def forward(self, h: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
+        """Scores per beam, ``[batch, beams]``, from ``h`` ``[batch, slots, subcarriers, antennas]``."""
+        peak, scale, noise = self.seen(h, noise_var)
+        direct = 10 * torch.log10((peak.spectrum / peak.spectrum[:, :1].clamp_min(TINY)).clamp_min(1e-4))
+        scores = self.scores(peak, scale, noise) + self.sharpness * direct
+        columns = (torch.arange(self.bins, device=h.device) - peak.beam[:, None]) % self.bins
+        return scores.float().gather(1, columns)
+
+    def loss(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the best beam."""
+        return functional.cross_entropy(self(h, noise_var), target)
+
+
+class ScalarNetwork(SensingNetwork):
+    """A number per sample: a least-squares curve, corrected by a network.
+
+    The curve is a cubic in the received power plus a straight line in the share that the strongest path has in it,
+    both in dB: what one can say without learning. ``calibrate`` fits it; its residual on the training split is the
+    unit of the correction. All of it is part of the checkpoint.
+
+    Args:
+        objective: ``absolute`` for a task scored by its mean absolute error, ``squared`` for a root mean square.
+        subcarriers, antennas: Of the observation.
+    """
+
+    curve: torch.Tensor
+    unit: torch.Tensor
+    power: torch.Tensor
+    centre: torch.Tensor
+    spread: torch.Tensor
+
+    def __init__(self, objective: Literal["absolute", "squared"], subcarriers: int, antennas: int) -> None:
+        super().__init__(bins=8 * antennas)
+        self.num_features = subcarriers + antennas + 3
+        self.objective = objective
+        self.register_buffer("curve", torch.zeros(5))
+        self.register_buffer("unit", torch.ones(()))
+        self.register_buffer("power", torch.tensor([0.0, 1.0]))
+        self.register_buffer("centre", torch.zeros(self.num_features))
+        self.register_buffer("spread", torch.ones(self.num_features))
+
+    @abstractmethod
+    def correction(self, features: torch.Tensor) -> torch.Tensor:
+        """Correction ``[batch]`` in units of the curve's residual, of standardised features ``[batch, num_features]``:
+        power profiles, noise share, power, the strongest path's share."""
+
+    def calibrate(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
+        """Fit the curve on training samples."""
+        power_db = clean_power_db(h, noise_var)
+        self.power.copy_(torch.stack([power_db.mean(), power_db.std().clamp_min(1e-3)]))
+        columns, features = self._design(h, noise_var)
+        self.centre.copy_(features.mean(0))
+        self.spread.copy_(features.std(0, correction=0).clamp_min(0.05))
+        design = columns.double()
+        # A little ridge keeps the fit defined where a column does not vary.
+        gram = design.T @ design / len(design) + 1e-6 * torch.eye(5, dtype=torch.float64, device=h.device)
+        curve = torch.linalg.solve(gram, design.T @ target.double() / len(design))
+        self.curve.copy_(curve)
+        self.unit.copy_((target - design @ curve).square().mean().sqrt().clamp_min(1e-3))
+
+    def forward(self, h: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
+        """The number, ``[batch]``, from ``h`` ``[batch, slots, subcarriers, antennas]``."""
+        design, features = self._design(h, noise_var)
+        standard = ((features - self.centre) / self.spread).clamp(-5.0, 5.0)
+        return design @ self.curve + self.unit * self.correction(standard).float()
+
+    def loss(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Mean absolute or squared error in units of the curve's residual."""
+        error = (self(h, noise_var) - target) / self.unit
+        return error.abs().mean() if self.objective == "absolute" else error.square().mean()
+
+    def _design(self, h: torch.Tensor, noise_var: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Columns of the curve ``[batch, 5]`` and the features."""
+        peak, scale, noise = self.seen(h, noise_var)
+        # An empty observation has no power to speak of: it is read as the weakest that is plausible.
+        power = ((clean_power_db(h, noise_var) - self.power[0]) / self.power[1]).clamp(-4.0, 4.0)
+        share = _bels(peak.spectrum[:, 0] / (h.shape[3] * scale.square()))
+        design = torch.stack([torch.ones_like(power), power, power**2, power**3, share], dim=1)
+        beside = torch.stack([noise, power, share], dim=1)
+        return design, torch.cat([power_profiles(peak, scale), beside], dim=1)
