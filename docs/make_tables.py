@@ -46,7 +46,9 @@ def tasks_and_metrics() -> str:
         metric = registry.find("metrics", name)
         better = "higher" if metric.higher_is_better else "lower"
         card = metric.card
-        text += f"| `{name}` | {_cell(card.description)} | {metric.unit or '1'} | {better} | {_cell(card.reference)} |\n"
+        text += (
+            f"| `{name}` | {_cell(card.description)} | {metric.unit or '1'} | {better} | {_cell(card.reference)} |\n"
+        )
     for kind, heading in (("generators", "Scenarios"), ("suites", "Suites")):
         text += f"\n## {heading}\n\n| name | | source |\n|---|---|---|\n"
         for name in registry.names(kind):

@@ -123,14 +123,16 @@ class MoELoRALinear(nn.Module):
         """``[batch, …, d_in]`` to ``[batch, …, d_out]``.
 
         Raises:
-            RuntimeError: nobody said which tasks these samples belong to.
+            RuntimeError: nobody said which tasks these samples belong to, or somebody did while one is merged.
             ValueError: tasks were said for a batch of another size.
         """
+        if self.gate.bypass:
+            return self.base(inputs)
         if self.merged_weight is not None:
+            if self.gate.ids is not None:
+                raise RuntimeError("tasks are set while one task is merged into the weights: call unmerge() first")
             return functional.linear(inputs, self.merged_weight, self.base.bias)  # type: ignore[arg-type]
         output = self.base(inputs)
-        if self.gate.bypass:
-            return output
         hidden = functional.linear(inputs, self.down)
         hidden = hidden * self._scaled_gate(inputs).to(hidden.dtype)
         update = hidden.flatten(0, -2), self.up.t()

@@ -80,7 +80,8 @@ def test_failed_cell_exits_one_and_says_why(shell: Shell, tmp_path: Path) -> Non
     (tmp_path / "mine.py").write_text(
         "from channelbench.card import Card\nfrom channelbench.contracts import Method\n"
         "class Broken(Method):\n"
-        "    card = Card(name='broken', description='Always fails.', reference='none', family='classical', tasks=('cp',))\n"
+        "    card = Card(name='broken', description='Always fails.', reference='none',\n"
+        "                family='classical', tasks=('cp',))\n"
         "    def predict(self, task, observation):\n        raise ValueError('on purpose')\n"
     )
     code, out, err = shell("run", "--data", "few.zarr", "--methods", "mine:Broken", "--tasks", "cp")

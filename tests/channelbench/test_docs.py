@@ -33,7 +33,9 @@ def test_worked_example_reaches_the_leaderboard(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert not stop.value.code, capsys.readouterr().err
-    scores = {r.method: r.scores["nmse"].value for r in read_cells(tmp_path / "results") if not r.conditions.paper_compat}
+    scores = {
+        r.method: r.scores["nmse"].value for r in read_cells(tmp_path / "results") if not r.conditions.paper_compat
+    }
     assert scores["decaying_hold"] < scores["hold"]
     assert "Decaying hold" in (tmp_path / "results" / "leaderboard.html").read_text()
     tested = subprocess.run(

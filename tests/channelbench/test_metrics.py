@@ -134,7 +134,7 @@ def test_scalar_metrics_by_hand() -> None:
 @pytest.mark.parametrize("task_name", ["ce", "cp", "pf", "bf", "de", "pe"])
 def test_parts_add_up_to_the_whole(few_rays, task_name: str) -> None:
     task = registry.create("tasks", task_name)
-    observation, target = task.observe(few_rays, "test", np.arange(30), Conditions())
+    _, target = task.observe(few_rays, "test", np.arange(30), Conditions())
     guess = task.ceiling(target) + (0.1 * complex_normal(*task.ceiling(target).shape)).real.astype(np.float32)
     whole = {m.card.name: m.accumulate(guess, target) for m in task.metrics}
     for rows in (np.arange(0, 7), np.arange(7, 30)):

@@ -92,6 +92,8 @@ def test_merged_is_unmerged(kind: str) -> None:
         assert (plain - expected).abs().max() < 1e-10
         moe_lora.merge(task)
         assert torch.equal(layer(inputs), plain), "no task is needed now"
+        with moe_lora.tasks(0), pytest.raises(RuntimeError, match="unmerge"):
+            layer(inputs)
         moe_lora.unmerge()
     with pytest.raises(RuntimeError, match="no task is set"):
         layer(inputs)
@@ -187,6 +189,9 @@ def test_bypass_is_the_plain_linear() -> None:
     moe_lora.set_bypass(True)
     assert moe_lora.bypass
     assert torch.equal(layer(inputs), layer.base(inputs))
+    moe_lora.merge(1)
+    assert torch.equal(layer(inputs), layer.base(inputs)), "merged or not"
+    moe_lora.unmerge()
     moe_lora.set_bypass(False)
     with moe_lora.tasks(IDS):
         assert not torch.equal(layer(inputs), layer.base(inputs))
