@@ -16,9 +16,9 @@ __all__ = ["march"]
 
 Reals = NDArray[np.float64]
 
-# Sums over paths may be taken in any order and fused: bytes then depend on the machine's instruction set, as those of
-# BLAS and torch do, but not on threads, batches or the process.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+# No fastmath: with it, what the compiler fuses and reorders differs between a function that has just been compiled and
+# the same function loaded from numba's cache, and with it the last bit of the channels.
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
@@ -34,18 +34,6 @@ def _rotate(value: Reals, factor: Reals) -> None:
         real = value[0, p] * factor[0, p] - value[1, p] * factor[1, p]
         value[1, p] = value[0, p] * factor[1, p] + value[1, p] * factor[0, p]
         value[0, p] = real
-
-
-@_compiled
-def _sum_and_rotate(value: Reals, factor: Reals) -> complex:
-    real_sum, imag_sum = 0.0, 0.0
-    for p in range(value.shape[1]):
-        real, imag = value[0, p], value[1, p]
-        real_sum += real
-        imag_sum += imag
-        value[0, p] = real * factor[0, p] - imag * factor[1, p]
-        value[1, p] = real * factor[1, p] + imag * factor[0, p]
-    return complex(real_sum, imag_sum)
 
 
 @_compiled
@@ -71,10 +59,10 @@ def _columns(values: Reals, chosen: NDArray[np.int64]) -> Reals:
 def _march_one(start: Reals, turn: Reals, doppler: NDArray[np.complex64], rows: int, columns: int, out: Any) -> None:
     """``march`` for one sample, with ``doppler`` ``[slots, paths]``.
 
-    At each antenna all paths step together over the subcarriers. A single slot is summed on the way; several share the
-    paths' values, and one matrix product with the slots' Doppler factors sums them all.
+    At each antenna all paths step together over the subcarriers; one matrix product with the slots' Doppler factors
+    then sums them.
     """
-    num_slots, num_subcarriers, _ = out.shape
+    num_subcarriers = out.shape[1]
     row_value, row_turn = start[0].copy(), turn[0].copy()
     value, factor, moving = np.empty_like(row_value), np.empty_like(row_value), np.empty_like(row_value)
     stored = np.empty((num_subcarriers, row_value.shape[1]), np.complex64)
@@ -83,13 +71,9 @@ def _march_one(start: Reals, turn: Reals, doppler: NDArray[np.complex64], rows: 
         for column in range(columns):
             antenna = row * columns + column
             moving[:] = value
-            if num_slots == 1:  # the Doppler factors of slot 0 are 1
-                for k in range(num_subcarriers):
-                    out[0, k, antenna] = _sum_and_rotate(moving, factor)
-            else:
-                for k in range(num_subcarriers):
-                    _store_and_rotate(stored[k], moving, factor)
-                out[:, :, antenna] = np.dot(doppler, stored.T)
+            for k in range(num_subcarriers):
+                _store_and_rotate(stored[k], moving, factor)
+            out[:, :, antenna] = np.dot(doppler, stored.T)
             _rotate(value, start[1])
             _rotate(factor, turn[1])
         _rotate(row_value, start[2])

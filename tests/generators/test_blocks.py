@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,13 +128,18 @@ print(digest(create("generators", "uma").sample(spec, Block(split="val", index=1
 """
 
 
-def test_bytes_are_the_same_in_a_fresh_process(make_spec: MakeSpec) -> None:
+def test_bytes_are_the_same_in_a_fresh_process(make_spec: MakeSpec, tmp_path: Path) -> None:
+    """With other thread counts, and with loops that are compiled there rather than loaded from numba's cache."""
     spec = make_spec("uma", **{**SMALL, "sub6.num_subcarriers": 64, "sub6.num_slots": 20})
     want = digest(create("generators", "uma").sample(spec, Block(split="val", index=1), 7))
     script = SCRIPT.format(here=os.path.dirname(__file__), spec=spec.model_dump_json())
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "2")
     run = subprocess.run(
-        [sys.executable, "-c", script], env={**os.environ, **threads}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        env={**os.environ, **threads, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert run.stdout.strip() == want
 
