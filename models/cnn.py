@@ -26,10 +26,11 @@ class CNN(SmallNetwork):
         tasks=("ce", "cp", "pf", "bf"),
         notes=(
             "The papers fix ten convolutions of 3×3 and the parameter count. Ours: samples are divided by their RMS, "
-            "seen from their strongest path (mean Doppler, angle and phase taken out) and turned back; what the "
-            "convolutions correct is a trained linear resampling onto the whole grid that starts as interpolation; "
-            "neighbouring points (1 × 4, in the larger presets 2 × 4) are folded into channels; groups of eight "
-            "antennas are samples of their own. BF has one slot: its image is subcarriers × antennas, its scores count "
+            "mean angle and phase are taken out and put back, and the part that is constant up to the mean Doppler is "
+            "continued by itself. What the convolutions correct is a trained linear resampling of the rest onto the "
+            "whole grid that starts as interpolation; after a quick training it does most of the work. Neighbouring "
+            "points (1 × 4, in the larger presets 2 × 4) are folded into channels. Groups of eight antennas are "
+            "samples of their own. BF has one slot: its image is subcarriers × antennas, its scores count "
             "from the strongest path's beam. Narrower in the quick preset."
         ),
     )

@@ -25,10 +25,11 @@ class LSTM(SmallNetwork):
         family="small",
         tasks=("ce", "cp", "pf"),
         notes=(
-            "The papers fix four layers and the parameter count. Ours: samples are divided by their RMS and their mean "
-            "Doppler, angle and phase are taken out and put back; a trained linear resampling over slots and over "
-            "subcarriers (it starts as interpolation) is what the network corrects; groups of eight antennas are "
-            "samples of their own; narrower in the quick preset."
+            "The papers fix four layers and the parameter count. Ours: samples are divided by their RMS, mean "
+            "angle and phase are taken out and put back, and the part that is constant up to the mean Doppler is "
+            "continued by itself. What the layers correct is a trained linear resampling of the rest over slots, "
+            "subcarriers and antennas that starts as interpolation; after a quick training it does most of the "
+            "work. Groups of eight antennas are samples of their own. Narrower in the quick preset."
         ),
     )
     sizes: ClassVar[dict[str, dict[str, int]]] = {

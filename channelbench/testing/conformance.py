@@ -50,9 +50,10 @@ def conformance_dataset() -> ChannelDataset:
 
 
 class MethodTests:
-    """What every method owes the runner. Set ``method``; learned ones are fitted once, at the quick preset."""
+    """What every method owes the runner. Set ``method``; learned ones are fitted once, at ``preset``."""
 
     method: ClassVar[type[Method]]
+    preset: ClassVar[str] = "quick"
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
@@ -60,7 +61,7 @@ class MethodTests:
 
     @property
     def fitted(self) -> Method:
-        return _fitted(self.method)
+        return _fitted(self.method, self.preset)
 
     def observations(self) -> Iterator[tuple[Task, Observation, Target]]:
         """Ten test samples of every task."""
@@ -108,7 +109,7 @@ class MethodTests:
 
 
 @cache
-def _fitted(method: type[Method]) -> Method:
+def _fitted(method: type[Method], preset: str) -> Method:
     """An instance that has seen the small dataset's training split, made once for all tests of a class."""
     dataset, instance = conformance_dataset(), method()
     splits = {
@@ -119,7 +120,7 @@ def _fitted(method: type[Method]) -> Method:
     }
     groups = [splits] if method.joint else [{name: pair} for name, pair in splits.items()]
     for group in groups:
-        instance.fit(group, 0, FitContext())  # type: ignore[arg-type]
+        instance.fit(group, 0, FitContext(preset=preset))  # type: ignore[arg-type]
     return instance
 
 

@@ -56,8 +56,8 @@ class ReconstructionCNN(ReconstructionNetwork):
         folded = self.channels * patch[0] * patch[1]
         self.stack = ConvolutionStack(folded + self.channels + 1, width, folded)
         # The untrained network is the linear start.
-        nn.init.zeros_(self.stack.layers[-1].weight)
-        nn.init.zeros_(self.stack.layers[-1].bias)
+        for parameter in self.stack.layers[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def correction(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         slots, subcarriers = x.shape[1:3]

@@ -114,10 +114,11 @@ def fit_network(
         torch.manual_seed(seeded(seed, 0))
         module = build(example)
     module.to(context.device)
-    if hasattr(module, "calibrate"):
+    calibrate = getattr(module, "calibrate", None)
+    if calibrate is not None:
         some = as_batch(*training.observe(np.arange(min(len(training), CALIBRATION_SAMPLES))), context.device)
         with torch.no_grad():
-            module.calibrate(some.h, some.noise_var, some.target)
+            calibrate(some.h, some.noise_var, some.target)
     steps = budget.total_steps(len(training))
     plan = Plan(
         steps=steps,

@@ -63,15 +63,19 @@ class ReconstructionNetwork(nn.Module):
     """A normalised, aligned channel, resampled linearly onto the whole grid, and a network that corrects it.
 
     1. Groups of neighbouring antennas are samples of their own, so that weights do not grow with the array.
-    2. Each is divided by its RMS, and its mean Doppler, angle and phase are taken out.
-    3. Its mean over slots and subcarriers, per antenna, is set apart: a line-of-sight path ends up there.
-    4. Two complex matrices, over slots and over subcarriers, resample the rest onto the whole grid. They start as
-       linear interpolation and are trained.
+    2. Each is divided by its RMS, and its mean angle and phase are taken out.
+    3. Its mean over slots (turned back by the mean Doppler) and subcarriers, per antenna, is set apart: a
+       line-of-sight path ends up there, and is continued by its own Doppler.
+    4. Three complex matrices, over slots, subcarriers and antennas, resample the rest onto the whole grid. They start
+       as linear interpolation and are trained. The rest keeps its own Doppler: scattered paths lie within ±v/λ
+       whatever that of the line of sight, and counted from the latter their band would be twice as wide.
     5. ``correction`` adds what the subclass computes from that, the mean and the noise level.
 
     Args:
         shape: From ``ReconstructionShape.of``.
     """
+
+    slot_positions: torch.Tensor
 
     def __init__(self, shape: ReconstructionShape) -> None:
         super().__init__()
@@ -80,6 +84,7 @@ class ReconstructionNetwork(nn.Module):
         subcarriers = _resampling(shape.seen_subcarriers, shape.num_subcarriers, beyond="zero")
         self.slot_matrix = nn.Parameter(_complex_pairs(slots) / MATRIX_GAIN)
         self.subcarrier_matrix = nn.Parameter(_complex_pairs(subcarriers) / MATRIX_GAIN)
+        self.antenna_matrix = nn.Parameter(_complex_pairs(torch.eye(shape.antennas)) / MATRIX_GAIN)
         self.register_buffer("slot_positions", torch.as_tensor(shape.slots, dtype=torch.float32), persistent=False)
 
     @property
@@ -135,24 +140,28 @@ class ReconstructionNetwork(nn.Module):
         scale = h.abs().square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(TINY)
         h = h / scale
         antennas = torch.arange(shape.antennas, device=h.device)
-        turn = ramp(lag_phase(h, 1), self.slot_positions, 1) * ramp(lag_phase(h, 3), antennas, 3)
-        h = h * turn[:, shape.seen_slots].conj()
-        phase = unit_phase(h.mean((1, 2, 3), keepdim=True))
-        h = h * phase.conj()
-        mean = h.mean((1, 2), keepdim=True)
-        x = self._resample(h - mean)
+        doppler = ramp(lag_phase(h, 1), self.slot_positions, 1)
+        seen_doppler = doppler[:, shape.seen_slots]
+        angle = ramp(lag_phase(h, 3), antennas, 3)
+        steady = h * (seen_doppler * angle).conj()
+        phase = unit_phase(steady.mean((1, 2, 3), keepdim=True))
+        steady = steady * phase.conj()
+        mean = steady.mean((1, 2), keepdim=True)
+        x = self._resample((steady - mean) * seen_doppler)
         noise = (noise_var / scale.flatten().square()).clamp(1e-3, 1.0).log()
         context = torch.cat([mean.real.flatten(1), mean.imag.flatten(1), noise[:, None]], dim=1)
         pairs = torch.cat([x.real, x.imag], dim=3)
         pairs = (pairs + self.correction(pairs, context)).float()
-        out = mean + torch.complex(*pairs.chunk(2, dim=3))
-        out = (out * turn * phase)[:, shape.wanted_slots][:, :, shape.wanted_subcarriers]
+        out = mean * doppler + torch.complex(*pairs.chunk(2, dim=3))
+        out = (out * angle * phase)[:, shape.wanted_slots][:, :, shape.wanted_subcarriers]
         return out * scale
 
     def _resample(self, h: torch.Tensor) -> torch.Tensor:
         over_slots = MATRIX_GAIN * torch.view_as_complex(self.slot_matrix)
         over_subcarriers = MATRIX_GAIN * torch.view_as_complex(self.subcarrier_matrix)
+        over_antennas = MATRIX_GAIN * torch.view_as_complex(self.antenna_matrix)
         h = torch.einsum("bska,st->btka", h, over_slots)
+        h = torch.einsum("btka,ac->btkc", h, over_antennas)
         return torch.einsum("btka,kf->btfa", h, over_subcarriers)
 
 

@@ -110,6 +110,15 @@ def test_untrained_network_is_exact_for_a_path_without_delay(name: str, task: st
     torch.testing.assert_close(out, cut(h, wanted), atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["lstm", "cnn"])
+def test_untrained_network_hands_through_what_is_observed(name: str) -> None:
+    """Whatever the Dopplers, angles and delays: what is taken out is put back."""
+    everything = (range(16), range(32))
+    h = cut(path(0.1, 0.2, 0.5) + 0.6 * path(-0.3, 0.9, -1.5), everything)
+    network = build(name, shape(everything, everything))
+    torch.testing.assert_close(network(h, torch.full((1,), 0.1)), h, atol=2e-5, rtol=0)
+
+
 def test_untrained_estimation_is_linear_interpolation() -> None:
     """With no motion and no angle, against ``numpy.interp`` of real and imaginary parts."""
     seen, wanted = GRIDS["ce"]
