@@ -33,6 +33,9 @@ from channelbench.store.dataset import ChannelDataset
 __all__ = ["Job", "Outcome", "Reporter", "parse_conditions", "run"]
 
 
+MULTIUSER_SNR_DB = 20.0
+
+
 class Reporter:
     """Hears what the runner does; this one is deaf. Override what you want to show."""
 
@@ -120,7 +123,7 @@ def run(
 
     outcome = Outcome(folder)
     there = {result.name for result in read_cells(folder) if result.status == "ok"}
-    wanted = tuple(conditions or plan.conditions)
+    wanted = tuple(_at_default_snr(condition, dataset) for condition in conditions or plan.conditions)
     ceilings = [(t, c) for t in usable.values() for c in wanted if cell_name("ceiling", t.card.name, c, 0) not in there]
     jobs = list(_jobs(chosen, usable, wanted, num_seeds, there))
     missing = len(ceilings) + sum(len(job.cells) for job in jobs)
@@ -167,6 +170,13 @@ def parse_conditions(items: Iterable[str]) -> tuple[Conditions, ...]:
         return tuple(Conditions(**dict(zip(axes, point, strict=True))) for point in itertools.product(*axes.values()))
     except ValidationError as error:
         raise RequestError.from_pydantic(error, Conditions) from None
+
+
+def _at_default_snr(conditions: Conditions, dataset: ChannelDataset) -> Conditions:
+    """The conditions with the system's own SNR where none was asked for: 20 dB for multi-user prediction."""
+    if dataset.spec.system != "multiuser" or "snr_db" in conditions.model_fields_set:
+        return conditions
+    return conditions.model_copy(update={"snr_db": MULTIUSER_SNR_DB})
 
 
 def resolve_device(device: str) -> str:

@@ -1,15 +1,18 @@
 """The runner: cells that are missing and no others, failures that cost their own cell, resumption."""
 
 import json
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from channelbench import registry
 from channelbench.benchmarks.runner import Reporter, parse_conditions, resolve_device, run
 from channelbench.card import Card
 from channelbench.contracts import Conditions, Method
 from channelbench.errors import RequestError
+from channelbench.leaderboard import report
 from channelbench.results import read_cells, read_terms
 from channelbench.testing import make_dataset, small_spec
 
@@ -261,5 +264,23 @@ def test_unsupported_tasks(tmp_path: Path) -> None:
     make_dataset(path, small_spec(train=20, val=5, test=5, system="multiuser"))
     with pytest.raises(RequestError, match="tasks that a multiuser dataset supports"):
         run("full", data=path, out=tmp_path / "a", tasks=["bf"])
-    outcome = run("full", data=path, out=tmp_path / "b", methods=["zero"], conditions=[Conditions()])
+    outcome = run("full", data=path, out=tmp_path / "b", methods=["zero"], conditions=[Conditions(snr_db=10)])
     assert "bf" not in {result.task for result in outcome.written}
+    assert {result.conditions.snr_db for result in outcome.written} == {10.0}, "as asked for"
+    default = run("classical", data=path, out=tmp_path / "c", methods=["zero"])
+    assert {result.conditions.snr_db for result in default.written} == {20.0}, "the system's own"
+
+
+def test_entry_point_reaches_the_leaderboard(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package's method is run by its name, like a built-in one."""
+    entry = EntryPoint("half", f"{HERE}:HalfTruth", "channelbench.methods")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == entry.group else [])
+    registry._entries.cache_clear()
+    try:
+        outcome = run("full", data=data, out=tmp_path, methods=["half"], tasks=["cp"], conditions=[Conditions()])
+        csv, html = report(tmp_path)
+    finally:
+        registry._entries.cache_clear()
+    assert not outcome.failed
+    assert "half" in csv.read_text()
+    assert "half" in html.read_text()
