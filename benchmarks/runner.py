@@ -5,16 +5,21 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from channelbench import registry
 from channelbench.benchmarks import scoring
+from channelbench.benchmarks.request import (
+    at_default_snr,
+    chosen_methods,
+    open_verified,
+    resolve_device,
+    supported_tasks,
+)
 from channelbench.contracts import Conditions, FitContext, Method, Observation, Suite, Target, Task, TaskSplit
 from channelbench.errors import RequestError
 from channelbench.results import (
@@ -27,13 +32,9 @@ from channelbench.results import (
     write_cell,
 )
 from channelbench.spec import PRESETS
-from channelbench.store import open_dataset, verify
 from channelbench.store.dataset import ChannelDataset
 
-__all__ = ["Job", "Outcome", "Reporter", "parse_conditions", "run"]
-
-
-MULTIUSER_SNR_DB = 20.0
+__all__ = ["Job", "Outcome", "Reporter", "run"]
 
 
 class Reporter:
@@ -113,17 +114,17 @@ def run(
         raise RequestError("--seeds", expected="an integer of at least 1", got=seeds)
     device = resolve_device(device)
     chosen_tasks = {name: registry.create("tasks", name) for name in (tasks or plan.tasks)}
-    chosen = _methods(methods or plan.methods, chosen_tasks, explicit=bool(methods))
+    chosen = chosen_methods(methods or plan.methods, chosen_tasks, explicit=bool(methods))
     num_seeds = seeds or plan.seeds[preset]
-    dataset = _open_verified(data)
-    usable = _supported(chosen_tasks, dataset, explicit=bool(tasks))
+    dataset = open_verified(data)
+    usable = supported_tasks(chosen_tasks, dataset, explicit=bool(tasks))
     manifest = _manifest(plan, preset, dataset, usable, chosen, num_seeds)
     folder = Path(out)
     _claim(folder, manifest)
 
     outcome = Outcome(folder)
     there = {result.name for result in read_cells(folder) if result.status == "ok"}
-    wanted = tuple(_at_default_snr(condition, dataset) for condition in conditions or plan.conditions)
+    wanted = tuple(at_default_snr(condition, dataset) for condition in conditions or plan.conditions)
     ceilings = [(t, c) for t in usable.values() for c in wanted if cell_name("ceiling", t.card.name, c, 0) not in there]
     jobs = list(_jobs(chosen, usable, wanted, num_seeds, there))
     missing = len(ceilings) + sum(len(job.cells) for job in jobs)
@@ -149,98 +150,7 @@ def _keep(outcome: Outcome, reporter: Reporter, folder: Path, result: Result, te
     reporter.finished(result)
 
 
-# --- what is asked for -----------------------------------------------------------------------------------------------
-
-
-def parse_conditions(items: Iterable[str]) -> tuple[Conditions, ...]:
-    """``["snr_db=0,10", "paper_compat=true"]`` to the product of the named values."""
-    axes: dict[str, list[str]] = {}
-    for item in items:
-        name, sign, values = item.partition("=")
-        if not sign or not values:
-            raise RequestError("--condition", expected="name=value[,value…]", got=item)
-        if name.strip() not in Conditions.model_fields:
-            raise RequestError(
-                "--condition", expected="a known condition", got=name.strip(), choices=sorted(Conditions.model_fields)
-            )
-        axes[name.strip()] = [value.strip() for value in values.split(",")]
-    if not axes:
-        return ()
-    try:
-        return tuple(Conditions(**dict(zip(axes, point, strict=True))) for point in itertools.product(*axes.values()))
-    except ValidationError as error:
-        raise RequestError.from_pydantic(error, Conditions) from None
-
-
-def _at_default_snr(conditions: Conditions, dataset: ChannelDataset) -> Conditions:
-    """The conditions with the system's own SNR where none was asked for: 20 dB for multi-user prediction."""
-    if dataset.spec.system != "multiuser" or "snr_db" in conditions.model_fields_set:
-        return conditions
-    return conditions.model_copy(update={"snr_db": MULTIUSER_SNR_DB})
-
-
-def resolve_device(device: str) -> str:
-    """``auto`` to ``cuda`` where there is one, else ``cpu``."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise RequestError("--device", expected="a known device", got=device, choices=["auto", "cpu", "cuda"])
-    if device == "cpu":
-        return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if device == "cuda":
-        raise RequestError("--device", expected="a CUDA device that torch can use", got="cuda", choices=["auto", "cpu"])
-    return "cpu"
-
-
-def _methods(wanted: Sequence[str], tasks: dict[str, Task], *, explicit: bool) -> dict[str, type[Method]]:
-    """Methods by name: the wanted ones, and the floors of the tasks, without which there is no skill."""
-    found: dict[str, type[Method]] = {}
-    for name in wanted:
-        method = registry.find("methods", name)
-        if method.card.name in found and found[method.card.name] is not method:
-            raise RequestError("--methods", expected="methods of different names", got=method.card.name)
-        if ":" in name and method.card.name in registry.names("methods"):
-            known = registry.find("methods", method.card.name)
-            if known is not method:
-                raise RequestError("--methods", expected="a name that is not taken", got=f"{name} ({method.card.name})")
-        if explicit and not set(method.card.tasks) & set(tasks):
-            raise RequestError(
-                "--methods", expected=f"a method of the tasks {', '.join(tasks)}", got=name, choices=method.card.tasks
-            )
-        found[method.card.name] = method
-    for name in registry.names("methods"):
-        method = registry.find("methods", name)
-        if method.card.family == "floor" and set(method.card.tasks) & set(tasks):
-            found.setdefault(name, method)
-    return found
-
-
-def _supported(tasks: dict[str, Task], dataset: ChannelDataset, *, explicit: bool) -> dict[str, Task]:
-    usable = {name: task for name, task in tasks.items() if task.supports(dataset.spec)}
-    refused = [name for name in tasks if name not in usable]
-    if refused and (explicit or not usable):
-        raise RequestError(
-            "--tasks",
-            expected=f"tasks that a {dataset.spec.system} dataset supports",
-            got=", ".join(refused),
-            choices=sorted(usable),
-        )
-    return usable
-
-
-def _open_verified(path: str | Path) -> ChannelDataset:
-    """The dataset, if every check of ``verify`` passes: a score on changed data is worth nothing."""
-    dataset = open_dataset(path)
-    for finding in verify(path):
-        if not finding.ok:
-            raise RequestError(
-                "--data",
-                expected="a dataset that `channelbench verify` accepts",
-                got=f"{path} ({finding.check}: {finding.problems[0]})",
-            )
-    return dataset
+# --- where results go -------------------------------------------------------------------------------------------------
 
 
 def _manifest(

@@ -115,7 +115,7 @@ def run(
     condition: Annotated[list[str] | None, typer.Option(help="Test conditions: snr_db=0,10,20")] = None,
 ) -> None:
     """Score methods on a dataset; a second call makes only what is missing."""
-    from channelbench.benchmarks.runner import parse_conditions, resolve_device
+    from channelbench.benchmarks.request import parse_conditions, resolve_device
     from channelbench.benchmarks.runner import run as run_suite
     from channelbench.leaderboard import report as write_report
 
@@ -268,13 +268,15 @@ def _progress() -> Iterator[Progress]:
             speed, unit = task.finished_speed or task.speed, task.fields.get("unit", "")
             return Text(f"{speed:.3g} {unit}/s" if speed else "")
 
+    console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         Rate(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
+        disable=not console.is_terminal,  # a log has no use for a bar that moves
     ) as bars:
         try:
             yield bars

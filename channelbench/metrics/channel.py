@@ -19,7 +19,7 @@ _NOISE_FIGURE_DB = 7.0
 _THERMAL_NOISE_DBM_PER_HZ = -174.0
 
 
-def _energies(error: NDArray[Any], axes: tuple[int, ...] | None = None) -> NDArray[np.float64]:
+def _energies(error: NDArray[Any]) -> NDArray[np.float64]:
     flat = error.reshape(len(error), -1)
     return np.einsum("bi,bi->b", flat.real, flat.real, dtype=np.float64) + np.einsum(
         "bi,bi->b", flat.imag, flat.imag, dtype=np.float64

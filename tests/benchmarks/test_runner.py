@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from channelbench import registry
-from channelbench.benchmarks.runner import Reporter, parse_conditions, resolve_device, run
+from channelbench.benchmarks.request import parse_conditions, resolve_device
+from channelbench.benchmarks.runner import Reporter, run
 from channelbench.card import Card
 from channelbench.contracts import Conditions, Method
 from channelbench.errors import RequestError
