@@ -1,12 +1,12 @@
 """What networks that reconstruct channels (CE, CP, PF) share: normalisation, alignment, a learned linear start.
 
-A subclass corrects the linear start. All shapes come from the observation's grid.
+Networks correct the linear start. All shapes come from the observation's grid.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,8 +15,9 @@ from torch import nn
 
 from channelbench.contracts import Grid
 from channelbench.models.networks.alignment import TINY, antenna_groups, lag_phase, ramp, unit_phase
+from channelbench.models.networks.frames import Frame, FramedNetwork
 
-__all__ = ["ReconstructionNetwork", "ReconstructionShape", "nmse"]
+__all__ = ["ReconstructionFrame", "ReconstructionNetwork", "ReconstructionShape", "ReconstructionStart", "nmse"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +60,39 @@ class ReconstructionShape:
         )
 
 
-class ReconstructionNetwork(nn.Module):
-    """A normalised, aligned channel, resampled linearly onto the whole grid, and a network that corrects it.
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionStart:
+    """The linear start of a batch, and what turns a corrected one back into channels.
+
+    Attributes:
+        pairs: ``[batch, all slots, all subcarriers, channels]``, float32: real parts of all antennas, then imaginary.
+        context: ``[batch, channels + 1]``: the mean set apart, and the logarithm of the noise share.
+        mean, doppler, angle, phase, scale: What was taken out; they multiply to ``[batch, slots, subcarriers,
+            antennas]``.
+    """
+
+    pairs: torch.Tensor
+    context: torch.Tensor
+    mean: torch.Tensor
+    doppler: torch.Tensor
+    angle: torch.Tensor
+    phase: torch.Tensor
+    scale: torch.Tensor
+
+    def of_antenna(self, antenna: torch.Tensor) -> ReconstructionStart:
+        """The start of one antenna of each sample (``[batch]``), as if the array had no other."""
+        rows = torch.arange(len(antenna), device=antenna.device)
+        pairs = self.pairs.unflatten(3, (2, -1))[rows, :, :, :, antenna]
+        antennas = self.angle.shape[3]
+        context = torch.stack(
+            [self.context[rows, antenna], self.context[rows, antennas + antenna], self.context[:, -1]], dim=1
+        )
+        mean, angle = (of_all[rows, :, :, antenna][..., None] for of_all in (self.mean, self.angle))
+        return replace(self, pairs=pairs, context=context, mean=mean, angle=angle)
+
+
+class ReconstructionFrame(Frame[ReconstructionStart]):
+    """A normalised, aligned channel, resampled linearly onto the whole grid, for a network to correct.
 
     1. Groups of neighbouring antennas are samples of their own, so that weights do not grow with the array.
     2. Each is divided by its RMS, and its mean angle and phase are taken out.
@@ -69,7 +101,8 @@ class ReconstructionNetwork(nn.Module):
     4. Three complex matrices, over slots, subcarriers and antennas, resample the rest onto the whole grid. They start
        as linear interpolation and are trained. The rest keeps its own Doppler: scattered paths lie within ±v/λ
        whatever that of the line of sight, and counted from the latter their band would be twice as wide.
-    5. ``correction`` adds what the subclass computes from that, the mean and the noise level.
+
+    An answer is what to add to the linear start, of the shape of ``ReconstructionStart.pairs``.
 
     Args:
         shape: From ``ReconstructionShape.of``.
@@ -92,50 +125,41 @@ class ReconstructionNetwork(nn.Module):
         """Real numbers that describe a group at one point of the grid."""
         return 2 * self.shape.antennas
 
-    @abstractmethod
-    def correction(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        """What to add to the linear start.
+    def begin(self, h: torch.Tensor, noise_var: torch.Tensor) -> ReconstructionStart:
+        return self._begin(self.grouped(h, None), noise_var.repeat_interleave(self.shape.groups))
 
-        Args:
-            x: ``[batch, all slots, all subcarriers, channels]``, float32: real parts of all antennas, then imaginary.
-            context: ``[batch, channels + 1]``: the mean set apart, and the logarithm of the noise share.
+    def begin_training(
+        self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor
+    ) -> tuple[ReconstructionStart, torch.Tensor]:
+        """One group of antennas per sample, drawn anew each time: a sample has as many as fit into a prediction."""
+        if self.shape.groups == 1:
+            return self.begin(h, noise_var), target
+        group = torch.randint(self.shape.groups, (len(h),)).to(h.device)
+        return self._begin(self.grouped(h, group), noise_var), self.grouped(target, group)
 
-        Returns:
-            Of ``x``'s shape.
-        """
+    def end(self, start: ReconstructionStart, answer: torch.Tensor) -> torch.Tensor:
+        """The wanted coefficients of each group, ``[batch · groups, wanted slots, wanted subcarriers, antennas of a
+        group]``, complex64."""
+        pairs = (start.pairs + answer).float()
+        out = start.mean * start.doppler + torch.complex(*pairs.chunk(2, dim=3))
+        out = out * start.angle * start.phase
+        return out[:, self.shape.wanted_slots][:, :, self.shape.wanted_subcarriers] * start.scale
 
-    def forward(self, h: torch.Tensor, noise_var: torch.Tensor, group: torch.Tensor | None = None) -> torch.Tensor:
-        """The wanted coefficients.
+    def whole(self, prediction: torch.Tensor) -> torch.Tensor:
+        """Groups of antennas side by side again: ``[batch, wanted slots, wanted subcarriers, antennas]``."""
+        return prediction.unflatten(0, (-1, self.shape.groups)).permute(0, 2, 3, 1, 4).flatten(3)
 
-        Args:
-            h: ``[batch, slots, subcarriers, antennas]``, complex64.
-            noise_var: ``[batch]``.
-            group: ``[batch]``: only this group of each sample's antennas; all of them by default.
-
-        Returns:
-            ``[batch, wanted slots, wanted subcarriers, antennas]``, complex64.
-        """
-        grouped = self.grouped(h, group)
-        per_sample = len(grouped) // len(h)
-        out = self._reconstruct(grouped, noise_var.repeat_interleave(per_sample))
-        out = out.unflatten(0, (len(h), per_sample)).permute(0, 2, 3, 1, 4)
-        return out.flatten(3)
+    def criterion(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return nmse(prediction, target)
 
     def grouped(self, h: torch.Tensor, group: torch.Tensor | None) -> torch.Tensor:
-        """``[batch · groups, slots, subcarriers, antennas of a group]``, or one group per sample."""
+        """``[batch · groups, slots, subcarriers, antennas of a group]``, or one group per sample (``[batch]``)."""
         groups = h.unflatten(3, (self.shape.groups, self.shape.antennas)).permute(0, 3, 1, 2, 4)
         if group is None:
             return groups.flatten(0, 1)
         return groups[torch.arange(len(h), device=h.device), group]
 
-    def loss(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Mean per-sample NMSE, on one group of antennas per sample, drawn anew each time."""
-        if self.shape.groups == 1:
-            return nmse(self(h, noise_var), target)
-        group = torch.randint(self.shape.groups, (len(h),)).to(h.device)
-        return nmse(self(h, noise_var, group), self.grouped(target, group))
-
-    def _reconstruct(self, h: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
+    def _begin(self, h: torch.Tensor, noise_var: torch.Tensor) -> ReconstructionStart:
         shape = self.shape
         scale = h.abs().square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(TINY)
         h = h / scale
@@ -149,12 +173,15 @@ class ReconstructionNetwork(nn.Module):
         mean = steady.mean((1, 2), keepdim=True)
         x = self._resample((steady - mean) * seen_doppler)
         noise = (noise_var / scale.flatten().square()).clamp(1e-3, 1.0).log()
-        context = torch.cat([mean.real.flatten(1), mean.imag.flatten(1), noise[:, None]], dim=1)
-        pairs = torch.cat([x.real, x.imag], dim=3)
-        pairs = (pairs + self.correction(pairs, context)).float()
-        out = mean * doppler + torch.complex(*pairs.chunk(2, dim=3))
-        out = (out * angle * phase)[:, shape.wanted_slots][:, :, shape.wanted_subcarriers]
-        return out * scale
+        return ReconstructionStart(
+            pairs=torch.cat([x.real, x.imag], dim=3),
+            context=torch.cat([mean.real.flatten(1), mean.imag.flatten(1), noise[:, None]], dim=1),
+            mean=mean,
+            doppler=doppler,
+            angle=angle,
+            phase=phase,
+            scale=scale,
+        )
 
     def _resample(self, h: torch.Tensor) -> torch.Tensor:
         over_slots = MATRIX_GAIN * torch.view_as_complex(self.slot_matrix)
@@ -163,6 +190,21 @@ class ReconstructionNetwork(nn.Module):
         h = torch.einsum("bska,st->btka", h, over_slots)
         h = torch.einsum("btka,ac->btkc", h, over_antennas)
         return torch.einsum("btka,kf->btfa", h, over_subcarriers)
+
+
+class ReconstructionNetwork(FramedNetwork[ReconstructionStart], ReconstructionFrame):
+    """A network that corrects the linear start of one task."""
+
+    @abstractmethod
+    def correction(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """What to add to the linear start, of ``x``'s shape.
+
+        Args:
+            x, context: ``pairs`` and ``context`` of ``ReconstructionStart``.
+        """
+
+    def answer(self, start: ReconstructionStart) -> torch.Tensor:
+        return self.correction(start.pairs, start.context)
 
 
 MATRIX_GAIN = 10.0

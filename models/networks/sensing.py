@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -10,8 +11,17 @@ from torch import nn
 from torch.nn import functional
 
 from channelbench.models.networks.alignment import TINY, Peak, at_strongest_path
+from channelbench.models.networks.frames import Frame, FramedNetwork
 
-__all__ = ["BeamNetwork", "ScalarNetwork", "clean_power_db", "power_profiles"]
+__all__ = [
+    "BeamFrame",
+    "BeamNetwork",
+    "ScalarFrame",
+    "ScalarNetwork",
+    "SensingStart",
+    "clean_power_db",
+    "power_profiles",
+]
 
 POWER_RANGE_DB = 40.0
 """Powers are clipped this far below the sample's mean."""
@@ -43,11 +53,32 @@ def _total_amplitude(h: torch.Tensor) -> torch.Tensor:
     return h.abs().square().mean(1).sum(1).sqrt().clamp_min(TINY)
 
 
-class SensingNetwork(nn.Module):
+@dataclass(frozen=True, kw_only=True)
+class SensingStart:
     """One slot of a channel, turned so that its strongest path stands at the origin of the delay–angle domain.
 
+    Attributes:
+        peak: The turned channel.
+        scale: Its total amplitude, ``[batch]``.
+        noise: Logarithm of the noise share, ``[batch]``.
+        direct: What can be said without learning: beam scores ``[batch, beams]`` by offset from the strongest path's
+            bin, or the columns of the curve ``[batch, 5]``.
+        features: Standardised features ``[batch, num_features]`` of a scalar task: power profiles, noise share, power,
+            the strongest path's share; empty for beams.
+    """
+
+    peak: Peak
+    scale: torch.Tensor
+    noise: torch.Tensor
+    direct: torch.Tensor
+    features: torch.Tensor
+
+
+class SensingFrame(Frame[SensingStart]):
+    """Reads one slot.
+
     Args:
-        bins: Points of the DFT over antennas in which that path is looked for.
+        bins: Points of the DFT over antennas in which the strongest path is looked for.
     """
 
     def __init__(self, bins: int) -> None:
@@ -62,11 +93,12 @@ class SensingNetwork(nn.Module):
         return at_strongest_path(first, self.bins), _total_amplitude(first), share
 
 
-class BeamNetwork(SensingNetwork):
+class BeamFrame(SensingFrame):
     """Scores of beams by how far they lie from the strongest path.
 
-    The scores are computed in bins counted from the strongest path's own, and rolled back: what is learned from one
-    direction holds for all. The spectrum of the strongest path enters them directly.
+    Scores are computed in bins counted from the strongest path's own, and rolled back: what is learned from one
+    direction holds for all. The spectrum of the strongest path enters them directly. An answer is scores by offset,
+    ``[batch, beams]``.
 
     Args:
         num_beams: Size of the codebook, and points of the DFT over the observed antennas.
@@ -76,29 +108,39 @@ class BeamNetwork(SensingNetwork):
         super().__init__(num_beams)
         self.sharpness = nn.Parameter(torch.tensor(1.0))
 
+    def begin(self, h: torch.Tensor, noise_var: torch.Tensor) -> SensingStart:
+        peak, scale, noise = self.seen(h, noise_var)
+        direct = 10 * torch.log10((peak.spectrum / peak.spectrum[:, :1].clamp_min(TINY)).clamp_min(1e-4))
+        return SensingStart(peak=peak, scale=scale, noise=noise, direct=direct, features=direct[:, :0])
+
+    def end(self, start: SensingStart, answer: torch.Tensor) -> torch.Tensor:
+        """Scores per beam, ``[batch, beams]``, float32."""
+        scores = answer + self.sharpness * start.direct
+        columns = (torch.arange(self.bins, device=scores.device) - start.peak.beam[:, None]) % self.bins
+        return scores.float().gather(1, columns)
+
+    def criterion(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the best beam."""
+        return functional.cross_entropy(prediction, target)
+
+
+class BeamNetwork(FramedNetwork[SensingStart], BeamFrame):
+    """A network that scores beams."""
+
     @abstractmethod
     def scores(self, peak: Peak, scale: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Scores by offset from the strongest path's bin, ``[batch, beams]``."""
 
-    def forward(self, h: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
-        """Scores per beam, ``[batch, beams]``, from ``h`` ``[batch, slots, subcarriers, antennas]``."""
-        peak, scale, noise = self.seen(h, noise_var)
-        direct = 10 * torch.log10((peak.spectrum / peak.spectrum[:, :1].clamp_min(TINY)).clamp_min(1e-4))
-        scores = self.scores(peak, scale, noise) + self.sharpness * direct
-        columns = (torch.arange(self.bins, device=h.device) - peak.beam[:, None]) % self.bins
-        return scores.float().gather(1, columns)
-
-    def loss(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of the best beam."""
-        return functional.cross_entropy(self(h, noise_var), target)
+    def answer(self, start: SensingStart) -> torch.Tensor:
+        return self.scores(start.peak, start.scale, start.noise)
 
 
-class ScalarNetwork(SensingNetwork):
-    """A number per sample: a least-squares curve, corrected by a network.
+class ScalarFrame(SensingFrame):
+    """A number per sample: a least-squares curve, for a network to correct.
 
     The curve is a cubic in the received power plus a straight line in the share that the strongest path has in it,
     both in dB: what one can say without learning. ``calibrate`` fits it; its residual on the training split is the
-    unit of the correction. All of it is part of the checkpoint.
+    unit of the correction. All of it is part of the checkpoint. An answer is the correction ``[batch]`` in that unit.
 
     Args:
         objective: ``absolute`` for a task scored by its mean absolute error, ``squared`` for a root mean square.
@@ -121,42 +163,52 @@ class ScalarNetwork(SensingNetwork):
         self.register_buffer("centre", torch.zeros(self.num_features))
         self.register_buffer("spread", torch.ones(self.num_features))
 
-    @abstractmethod
-    def correction(self, features: torch.Tensor) -> torch.Tensor:
-        """Correction ``[batch]`` in units of the curve's residual, of standardised features ``[batch, num_features]``:
-        power profiles, noise share, power, the strongest path's share."""
-
     def calibrate(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
         """Fit the curve on training samples."""
         power_db = clean_power_db(h, noise_var)
         self.power.copy_(torch.stack([power_db.mean(), power_db.std().clamp_min(1e-3)]))
-        columns, features = self._design(h, noise_var)
+        start, features = self._begin(h, noise_var)
         self.centre.copy_(features.mean(0))
         self.spread.copy_(features.std(0, correction=0).clamp_min(0.05))
-        design = columns.double()
+        design = start.direct.double()
         # A little ridge keeps the fit defined where a column does not vary.
         gram = design.T @ design / len(design) + 1e-6 * torch.eye(5, dtype=torch.float64, device=h.device)
         curve = torch.linalg.solve(gram, design.T @ target.double() / len(design))
         self.curve.copy_(curve)
         self.unit.copy_((target - design @ curve).square().mean().sqrt().clamp_min(1e-3))
 
-    def forward(self, h: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
-        """The number, ``[batch]``, from ``h`` ``[batch, slots, subcarriers, antennas]``."""
-        design, features = self._design(h, noise_var)
-        standard = ((features - self.centre) / self.spread).clamp(-5.0, 5.0)
-        return design @ self.curve + self.unit * self.correction(standard).float()
+    def begin(self, h: torch.Tensor, noise_var: torch.Tensor) -> SensingStart:
+        start, features = self._begin(h, noise_var)
+        return replace(start, features=((features - self.centre) / self.spread).clamp(-5.0, 5.0))
 
-    def loss(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def end(self, start: SensingStart, answer: torch.Tensor) -> torch.Tensor:
+        """The number, ``[batch]``, float32."""
+        return (start.direct * self.curve).sum(1) + self.unit * answer.float()
+
+    def criterion(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Mean absolute or squared error in units of the curve's residual."""
-        error = (self(h, noise_var) - target) / self.unit
+        error = (prediction - target) / self.unit
         return error.abs().mean() if self.objective == "absolute" else error.square().mean()
 
-    def _design(self, h: torch.Tensor, noise_var: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Columns of the curve ``[batch, 5]`` and the features."""
+    def _begin(self, h: torch.Tensor, noise_var: torch.Tensor) -> tuple[SensingStart, torch.Tensor]:
+        """The start without its features, and these as they were measured."""
         peak, scale, noise = self.seen(h, noise_var)
         # An empty observation has no power to speak of: it is read as the weakest that is plausible.
         power = ((clean_power_db(h, noise_var) - self.power[0]) / self.power[1]).clamp(-4.0, 4.0)
         share = _bels(peak.spectrum[:, 0] / (h.shape[3] * scale.square()))
         design = torch.stack([torch.ones_like(power), power, power**2, power**3, share], dim=1)
-        beside = torch.stack([noise, power, share], dim=1)
-        return design, torch.cat([power_profiles(peak, scale), beside], dim=1)
+        features = torch.cat([power_profiles(peak, scale), torch.stack([noise, power, share], dim=1)], dim=1)
+        start = SensingStart(peak=peak, scale=scale, noise=noise, direct=design, features=features[:, :0])
+        return start, features
+
+
+class ScalarNetwork(FramedNetwork[SensingStart], ScalarFrame):
+    """A network that corrects the curve from its features."""
+
+    @abstractmethod
+    def correction(self, features: torch.Tensor) -> torch.Tensor:
+        """Correction ``[batch]`` in units of the curve's residual, of standardised features ``[batch, num_features]``:
+        power profiles, noise share, power, the strongest path's share."""
+
+    def answer(self, start: SensingStart) -> torch.Tensor:
+        return self.correction(start.features)
