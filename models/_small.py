@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
@@ -39,14 +38,14 @@ class SmallNetwork(Method):
         seed: int,
         context: FitContext = FitContext(),  # noqa: B008 - frozen
     ) -> None:
-        from channelbench.models.networks.fitting import fit_network, task_folder
+        from channelbench.models.networks.fitting import at_task, fit_network
 
         for task, splits in data.items():
             self._fitted[task] = fit_network(
                 lambda example, task=task: self.build(task, example, context.preset),  # type: ignore[misc]
                 splits,
                 seed=seed,
-                context=replace(context, workdir=task_folder(context, task)),
+                context=at_task(context, task),
                 identity={"method": self.card.name, "task": task},
             )
 

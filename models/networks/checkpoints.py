@@ -14,7 +14,7 @@ import torch
 from channelbench.errors import RequestError
 from channelbench.results import write_atomic
 
-__all__ = ["read_checkpoint", "write_checkpoint"]
+__all__ = ["read_checkpoint", "read_tensors", "write_checkpoint"]
 
 
 def write_checkpoint(
@@ -44,6 +44,18 @@ def read_checkpoint(
             _compare(path, json.loads(json.dumps(dict(identity))), theirs)
             return {name: file.get_tensor(name) for name in file.keys()}, numbers  # noqa: SIM118 - no mapping
     except (OSError, safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise RequestError("checkpoint", expected="a checkpoint of this program", got=f"{path} ({error})") from None
+
+
+def read_tensors(path: Path, device: str = "cpu") -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint, whichever fit it belongs to.
+
+    Raises:
+        RequestError: the file is no checkpoint.
+    """
+    try:
+        return safetensors.torch.load_file(path, device=device)
+    except (OSError, safetensors.SafetensorError) as error:
         raise RequestError("checkpoint", expected="a checkpoint of this program", got=f"{path} ({error})") from None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,10 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from channelbench.contracts import FitContext, Observation, TaskSplit
 from channelbench.errors import RequestError
+from channelbench.models.networks.checkpoints import read_tensors
 from channelbench.models.networks.data import Batch, as_batch, training_batches, validation_batches
-from channelbench.models.networks.training import Outcome, Plan, budget_of, seeded, train
+from channelbench.models.networks.training import FINAL, Budget, Outcome, Plan, budget_of, seeded, train
 
-__all__ = ["Fitted", "TaskNetwork", "count_flops", "fit_network", "task_folder"]
+__all__ = ["Fitted", "TaskNetwork", "at_task", "count_flops", "fit_identity", "fit_network", "fit_steps", "start_from"]
 
 CALIBRATION_SAMPLES = 20_000
 MAX_COEFFICIENTS = 2**22
@@ -40,10 +41,19 @@ class Fitted:
         module: In evaluation mode, on ``device``.
         shape: Observed slots, subcarriers and antennas that it was fitted on.
         outcome: How its fit ended.
+        known_costs: Cost figures that the module itself cannot tell.
     """
 
-    def __init__(self, module: nn.Module, shape: tuple[int, ...], device: str, outcome: Outcome) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        shape: tuple[int, ...],
+        device: str,
+        outcome: Outcome,
+        known_costs: Mapping[str, float] | None = None,
+    ) -> None:
         self.module, self.shape, self.device, self.outcome = module, shape, device, outcome
+        self.known_costs = dict(known_costs or {})
 
     def predict(self, observation: Observation) -> NDArray[Any]:
         """Predictions for all samples, computed in pieces of bounded size.
@@ -71,6 +81,7 @@ class Fitted:
             "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
             "total_parameters": sum(p.numel() for p in parameters),
             "flops_per_sample": float(count_flops(self.module, self.shape)),
+            **self.known_costs,
         }
 
 
@@ -114,12 +125,13 @@ def fit_network(
         torch.manual_seed(seeded(seed, 0))
         module = build(example)
     module.to(context.device)
+    start_from(module, context)
     calibrate = getattr(module, "calibrate", None)
     if calibrate is not None:
         some = as_batch(*training.observe(np.arange(min(len(training), CALIBRATION_SAMPLES))), context.device)
         with torch.no_grad():
             calibrate(some.h, some.noise_var, some.target)
-    steps = budget.total_steps(len(training))
+    steps = fit_steps(budget, len(training), context)
     plan = Plan(
         steps=steps,
         batches=training_batches(training, budget.batch_size, seed, context.device),
@@ -129,21 +141,53 @@ def fit_network(
         validate_every=max(1, -(-steps // budget.validations)),
         weight_decay=budget.weight_decay,
     )
-    dataset = training.dataset
-    whole_identity = {
-        **identity,
-        "preset": context.preset,
-        "spec": dataset.spec.identity(),
-        "dataset_seed": dataset.seed,
-        "training_samples": len(training),
-    }
+    whole_identity = {**identity, **fit_identity({"": splits}, context)}
     outcome = train(module, plan, seed=seed, identity=whole_identity, context=context)
     return Fitted(module, example.h.shape[1:], context.device, outcome)
 
 
-def task_folder(context: FitContext, task: str) -> Path | None:
-    """Where the checkpoints of one task go."""
-    return None if context.workdir is None else context.workdir / task
+def fit_steps(budget: Budget, samples: int, context: FitContext) -> int:
+    """Optimiser steps of a fit: a quarter of the budget's where it starts from the weights of another one."""
+    steps = budget.total_steps(samples)
+    return steps if context.start is None else max(1, steps // 4)
+
+
+def fit_identity(data: Mapping[str, tuple[TaskSplit, TaskSplit]], context: FitContext) -> dict[str, Any]:
+    """What tells a fit from others: dataset, number of samples, preset, and what it starts from."""
+    training, _ = next(iter(data.values()))
+    dataset = training.dataset
+    return {
+        "preset": context.preset,
+        "spec": dataset.spec.identity(),
+        "dataset_seed": dataset.seed,
+        "training_samples": len(training),
+        "start": "" if context.start is None else context.start.name,
+    }
+
+
+def at_task(context: FitContext, task: str) -> FitContext:
+    """The context of a fit of one task: its checkpoints and those that it starts from have a folder of their own."""
+    below = {name: path / task for name in ("workdir", "start") if (path := getattr(context, name)) is not None}
+    return replace(context, **below)
+
+
+def start_from(module: nn.Module, context: FitContext) -> None:
+    """Give ``module`` the weights of the finished fit in ``context.start``, where there is one.
+
+    Raises:
+        RequestError: there is no finished fit, or it is that of another network.
+    """
+    if context.start is None:
+        return
+    files = sorted(context.start.rglob(FINAL))
+    if not files:
+        raise RequestError("start", expected="a folder with a finished fit", got=context.start)
+    state = module.state_dict()
+    for path in files:  # stages' names are in the order in which they are trained
+        for name, tensor in read_tensors(path, context.device).items():
+            if name not in state or state[name].shape != tensor.shape:
+                raise RequestError("start", expected="weights of the same network", got=f"{path} ({name})")
+            state[name].copy_(tensor)
 
 
 def _loss(module: nn.Module, batch: Batch) -> torch.Tensor:
