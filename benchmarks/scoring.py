@@ -79,14 +79,18 @@ def ceiling_cell(
 def common_fields(
     *,
     task: Task,
-    dataset: ChannelDataset,
+    train: ChannelDataset,
+    test: ChannelDataset,
     conditions: Conditions,
     seed: int,
     preset: str,
     device: str,
     method: type[Method] | Method | None,
 ) -> dict[str, Any]:
-    """What a cell says whether or not it succeeds; without a method it is the ceiling's."""
+    """What a cell says whether or not it succeeds; without a method it is the ceiling's.
+
+    ``train`` and ``test`` are the datasets whose splits of these names were used; mostly they are one.
+    """
     identity = {
         "method": "ceiling",
         "title": "Ceiling",
@@ -109,9 +113,9 @@ def common_fields(
         "conditions": conditions,
         "seed": seed,
         "preset": preset,
-        "num_test": dataset.spec.sizes.of("test"),
-        "train_digest": dataset.split_digest("train"),
-        "test_digest": dataset.split_digest("test"),
+        "num_test": test.spec.sizes.of("test"),
+        "train_digest": train.split_digest("train"),
+        "test_digest": test.split_digest("test"),
         "device": device,
         "hardware": hardware(device),
         "versions": versions(),

@@ -10,14 +10,22 @@ SIX_TASKS = ("ce", "cp", "pf", "bf", "de", "pe")
 FLOORS = ("zero", "mean", "median", "hold", "repeat", "common_beam")
 REFERENCES = ("lmmse_genie", "received_power")
 CLASSICAL = ("bi", "lmmse", "wiener", "codebook", "fifs")
-SMALL = ("mlp", "lstm", "cnn")
+SMALL = ("mlp", "lstm", "cnn", "transformer", "wit")
+MULTI_TASK = ("cross_stitch(s)", "cross_stitch")
+LANGUAGE = ("llm4cp", "llm4wm(s)", "llm4wm")
+CONTROLS = ("llm4wm+random", "llm4wm+none", "llm4wm+scratch")
 
 BUNDLES = {
     "BI + Codebook + FIFS": ("bi", "codebook", "fifs"),
     "LMMSE + Wiener + Codebook + FIFS": ("lmmse", "wiener", "codebook", "fifs"),
+    "CNN + WiT": ("cnn", "wit"),
     "LSTM + MLP": ("lstm", "mlp"),
     "CNN + MLP": ("cnn", "mlp"),
+    "Transformer + MLP": ("transformer", "mlp"),
 }
+
+CLEAN_AND_COMPATIBLE = (Conditions(), Conditions(paper_compat=True))
+TABLE_IV = FLOORS + REFERENCES + CLASSICAL + SMALL + MULTI_TASK + LANGUAGE
 
 full = Suite(
     card=Card(
@@ -27,8 +35,8 @@ full = Suite(
         family="suite",
     ),
     tasks=SIX_TASKS,
-    methods=FLOORS + REFERENCES + CLASSICAL + SMALL,
-    conditions=(Conditions(), Conditions(paper_compat=True)),
+    methods=TABLE_IV + CONTROLS,
+    conditions=CLEAN_AND_COMPATIBLE,
     bundles=BUNDLES,
 )
 
@@ -42,4 +50,93 @@ classical = Suite(
     tasks=SIX_TASKS,
     methods=FLOORS + REFERENCES + CLASSICAL,
     bundles={name: members for name, members in BUNDLES.items() if not set(members) & set(SMALL)},
+)
+
+# --- the experiments of LLM4WM ---------------------------------------------------------------------------------------
+
+llm4wm = Suite(
+    card=Card(
+        name="llm4wm",
+        description="Table IV of LLM4WM: all its methods on six tasks, beside ours, the floors and the controls.",
+        reference="LLM4WM, Table IV",
+        family="suite",
+    ),
+    tasks=SIX_TASKS,
+    methods=TABLE_IV + CONTROLS,
+    conditions=CLEAN_AND_COMPATIBLE,
+    bundles=BUNDLES,
+)
+
+llm4wm_transfer = Suite(
+    card=Card(
+        name="llm4wm-transfer",
+        description="Table V: UMa at 1.9 GHz to RMa and to 2.4 GHz, with a tenth of the target's data and with none.",
+        reference="LLM4WM, Table V",
+        family="suite",
+    ),
+    tasks=SIX_TASKS,
+    methods=(*FLOORS, *CLASSICAL, "lstm", "mlp", "cnn", "wit", "llm4cp", "llm4wm", *CONTROLS),
+    targets={"rma-1.9": {"scenario": "rma"}, "uma-2.4": {"sub6.carrier_hz": "2.4e9"}},
+    share=0.1,
+    bundles={"CNN + WiT": ("cnn", "wit"), "LSTM + MLP": ("lstm", "mlp")},
+    seeds={"quick": 1, "standard": 1, "paper": 3},
+)
+
+llm4wm_ablation = Suite(
+    card=Card(
+        name="llm4wm-ablation",
+        description="Table VI: LLM4WM without one or both adapters, without a trunk, and with the trunk left frozen.",
+        reference="LLM4WM, Table VI",
+        family="suite",
+    ),
+    tasks=SIX_TASKS,
+    methods=(
+        "llm4wm",
+        *(f"llm4wm+{name}" for name in ("no-adapter-in", "no-adapter-out", "no-adapter", "none", "frozen", "random")),
+    ),
+)
+
+llm4wm_hyper = Suite(
+    card=Card(
+        name="llm4wm-hyper",
+        description="Fig. 7: LLM4WM with 2 to 16 experts of rank 8, and with 8 experts of rank 2 to 16.",
+        reference="LLM4WM, Fig. 7",
+        family="suite",
+    ),
+    tasks=SIX_TASKS,
+    methods=("llm4wm", *(f"llm4wm+{what}{number}" for what in ("rank", "experts") for number in (2, 4, 16))),
+)
+
+llm4wm_experts = Suite(
+    card=Card(
+        name="llm4wm-experts",
+        description="Fig. 6: how alike the mixtures of experts are that LLM4WM learns for different tasks.",
+        reference="LLM4WM, Fig. 6",
+        family="suite",
+    ),
+    tasks=SIX_TASKS,
+    methods=("llm4wm",),
+)
+
+llm4wm_cost = Suite(
+    card=Card(
+        name="llm4wm-cost",
+        description="Table VII: parameters, operations, latency and memory of the learned methods.",
+        reference="LLM4WM, Table VII",
+        family="suite",
+    ),
+    tasks=SIX_TASKS,
+    methods=("mlp", "cnn", "lstm", "wit", "transformer", "cross_stitch", "llm4cp", "llm4wm"),
+    seeds={"quick": 1, "standard": 1, "paper": 1},
+)
+
+llm4wm_multitask = Suite(
+    card=Card(
+        name="llm4wm-multitask",
+        description="Fig. 5: a large and a small network, each fitted to all tasks at once and to every task alone.",
+        reference="LLM4WM, Fig. 5",
+        family="suite",
+    ),
+    tasks=SIX_TASKS,
+    methods=("cross_stitch(s)", "cross_stitch", "llm4wm(s)", "llm4wm"),
 )

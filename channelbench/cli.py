@@ -112,37 +112,44 @@ def run(
     preset: Annotated[str, typer.Option(help="quick, standard or paper: how long to train.")] = "quick",
     seeds: Annotated[int | None, _number("--seeds", 1, "Seeds of learned methods.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    backbone: Annotated[
+        str, typer.Option(help="Language model of the llm methods: minilm, gpt2, a hub name or folder, random:NAME.")
+    ] = "minilm",
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Also each llm method's +random, +none and +scratch.")
+    ] = False,
     condition: Annotated[list[str] | None, typer.Option(help="Test conditions: snr_db=0,10,20")] = None,
 ) -> None:
     """Score methods on a dataset; a second call makes only what is missing."""
-    from channelbench.benchmarks.request import parse_conditions, resolve_device
+    from channelbench.benchmarks.request import parse_conditions
     from channelbench.benchmarks.runner import run as run_suite
-    from channelbench.leaderboard import report as write_report
 
-    # Everything about the request that can be wrong is checked before a default dataset is made for it.
-    conditions, resolved = parse_conditions(condition or []), resolve_device(device)
-    chosen_methods, chosen_tasks = _names("methods", methods), _names("tasks", tasks)
     scenario = _known("suites", suite).scenario
     with _progress() as bars:
         outcome = run_suite(
             suite,
-            data=data or _default_dataset(scenario, bars),
+            data=lambda: data or _default_dataset(scenario, bars),
             out=out,
-            methods=chosen_methods,
-            tasks=chosen_tasks,
-            conditions=conditions,
+            methods=_names("methods", methods),
+            tasks=_names("tasks", tasks),
+            conditions=parse_conditions(condition or []),
             preset=preset,
             seeds=seeds,
-            device=resolved,
+            device=device,
+            backbone=backbone,
+            controls=controls,
             reporter=_rich_reporter(bars),
         )
-    csv, html = write_report(out)
-    typer.echo(f"{len(outcome.written)} cells made, {outcome.kept} were there, {len(outcome.failed)} failed")
-    for result in outcome.failed:
-        typer.echo(f"failed: {result.name}: {result.error}", err=True)
+    csv, html = _write_report(out)
+    parts = {"": outcome, **outcome.transfers}
+    failed = [(place, result) for place, part in parts.items() for result in part.failed]
+    made, kept = sum(len(part.written) for part in parts.values()), sum(part.kept for part in parts.values())
+    typer.echo(f"{made} cells made, {kept} were there, {len(failed)} failed")
+    for place, result in failed:
+        typer.echo(f"failed: {place}{'/' if place else ''}{result.name}: {result.error}", err=True)
     typer.echo(str(csv))
     typer.echo(str(html))
-    if outcome.failed:
+    if failed:
         raise typer.Exit(1)
 
 
@@ -153,9 +160,7 @@ def report(
     html: Annotated[Path | None, typer.Option(help="HTML file; results/leaderboard.html by default.")] = None,
 ) -> None:
     """Write the leaderboard of a results folder as CSV and HTML."""
-    from channelbench.leaderboard import report as write_report
-
-    for path in write_report(results, csv=csv, html=html):
+    for path in _write_report(results, csv=csv, html=html):
         typer.echo(str(path))
 
 
@@ -173,9 +178,12 @@ def list_(kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))]) -> None:
     for heading in ("name", *(["family", "tasks"] if kind == "methods" else []), "description"):
         table.add_column(heading, no_wrap=heading != "description")
     for name in registry.names(KINDS[kind]):  # type: ignore[arg-type]
-        card = registry.find(KINDS[kind], name).card  # type: ignore[arg-type]
-        extra = [card.family, " ".join(card.tasks)] if kind == "methods" else []
-        table.add_row(name, *extra, card.description)
+        found = registry.find(KINDS[kind], name)  # type: ignore[arg-type]
+        card, extra, description = found.card, [], found.card.description
+        if kind == "methods":
+            extra = [card.family, " ".join(card.tasks)]
+            description += f"\nwith {' '.join(f'+{option}' for option in found.variants)}" if found.variants else ""
+        table.add_row(name, *extra, description)
     Console(highlight=False).print(table)
 
 
@@ -236,6 +244,12 @@ def _names(kind: str, text: str | None) -> tuple[str, ...]:
     return names
 
 
+def _write_report(results: Path, csv: Path | None = None, html: Path | None = None) -> tuple[Path, Path]:
+    from channelbench.benchmarks.exhibits import report as write_report
+
+    return write_report(results, csv=csv, html=html)
+
+
 def _default_dataset(scenario: str, bars: Progress) -> Path:
     """The last dataset generated in this folder, or a fresh quick one."""
     from channelbench.generation import generate as generate_dataset
@@ -291,9 +305,27 @@ def _rich_reporter(bars: Progress) -> Any:
     from channelbench.results import Result
 
     class RichReporter(Reporter):
-        def planned(self, cells: int, done: int) -> None:
-            self.cells = bars.add_task("cells", total=cells, unit="cells")
+        def __init__(self) -> None:
+            self.cells = bars.add_task("cells", total=None, unit="cells", visible=False)
             self.fit = bars.add_task("", total=None, unit="steps", visible=False)
+            self.samples = bars.add_task("", total=None, unit="samples", visible=False)
+            self.folder = self.dataset = ""
+
+        def entered(self, name: str) -> None:
+            bars.update(self.samples, visible=False)
+            self.folder = name
+            if name:
+                bars.console.print(f"{name}:", highlight=False, markup=False)
+
+        def generating(self, name: str, done: int, total: int) -> None:
+            if name != self.dataset:
+                self.dataset = name
+                bars.reset(self.samples, description=f"generating {name}", visible=True, total=total)
+            bars.update(self.samples, completed=done)
+
+        def planned(self, cells: int, done: int) -> None:
+            bars.reset(self.cells, description=f"cells {self.folder}".rstrip(), visible=True, total=cells)
+            bars.update(self.fit, visible=False)
 
         def started(self, job: Job) -> None:
             tasks = " ".join(task.card.name for task in job.tasks)

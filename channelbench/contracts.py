@@ -9,13 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from channelbench.card import Card
+from channelbench.errors import RequestError
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
 
 if TYPE_CHECKING:
@@ -263,21 +264,33 @@ class Task(ABC):
 
 @dataclass(frozen=True)
 class TaskSplit:
-    """One task on one split of a dataset, as methods receive it for fitting."""
+    """One task on one split of a dataset, as methods receive it for fitting.
+
+    ``limit`` leaves the first so many samples of the split; one that the split does not have is a ``RequestError``.
+    """
 
     task: Task
     dataset: ChannelDataset
     split: str
     conditions: Conditions
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        size = self.dataset.spec.sizes.of(self.split)
+        if self.limit is not None and not 1 <= self.limit <= size:
+            raise RequestError("limit", expected=f"from 1 to the {size} samples of {self.split}", got=self.limit)
 
     def __len__(self) -> int:
-        return self.dataset.spec.sizes.of(self.split)
+        return self.dataset.spec.sizes.of(self.split) if self.limit is None else self.limit
 
     def observe(
         self, indices: NDArray[np.int64] | Sequence[int] | None = None, *, epoch: int = 0
     ) -> tuple[Observation, Target]:
-        """Training-condition observation and clean target of ``indices`` (all by default) in ``epoch``."""
+        """Training-condition observation and clean target of ``indices`` (all by default) in ``epoch``; an index that
+        is negative or not below ``len(self)`` is an ``IndexError``."""
         chosen = np.arange(len(self)) if indices is None else np.asarray(indices, dtype=np.int64)
+        if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(self):
+            raise IndexError(f"indices {chosen.min()} to {chosen.max()} are not within {len(self)} samples")
         return self.task.observe(self.dataset, self.split, chosen, self.conditions, training=True, epoch=epoch)
 
 
@@ -293,11 +306,16 @@ class FitContext:
         device: A torch device name.
         workdir: A folder for checkpoints, empty or holding those of the same interrupted fit; ``None`` keeps nothing.
         progress: Called with (done steps, all steps, message) now and then.
+        backbone: The language model that methods of family ``llm`` are built on: ``minilm``, ``gpt2``, a hub name, a
+            local folder, or ``random:NAME`` for the same shape with random weights.
+        start: The ``workdir`` of a finished fit whose weights to start from, instead of random ones.
     """
 
     preset: str = "quick"
     device: str = "cpu"
     workdir: Path | None = None
+    backbone: str = "minilm"
+    start: Path | None = None
     progress: Callable[[int, int, str], None] = lambda done, total, message: None
 
 
@@ -312,6 +330,26 @@ class Method(ABC):
     joint: ClassVar[bool] = False
     learned: ClassVar[bool] = False
     """Whether the seed changes the result, so that several seeds are run."""
+    variants: ClassVar[tuple[str, ...]] = ()
+    """The options that ``variant`` takes, for lists and error messages; ``rankN`` stands for a number after a word."""
+
+    @classmethod
+    def variant(cls, options: tuple[str, ...]) -> type[Method]:
+        """The class that ``<name>+<option>+…`` stands for, whose card has that name.
+
+        Raises:
+            RequestError: an option that is not among ``variants``, or options that exclude each other.
+        """
+        raise RequestError("method", expected="a method without options", got="+".join((cls.card.name, *options)))
+
+    @classmethod
+    def check(cls, context: FitContext) -> None:
+        """Whether what a fit needs besides data (a backbone's weights) can be had. Nothing is needed by default.
+
+        Raises:
+            RequestError: what is missing, and how to get it. It is raised before a run writes anything.
+        """
+        return
 
     def fit(
         self,
@@ -325,6 +363,12 @@ class Method(ABC):
     @abstractmethod
     def predict(self, task: str, observation: Observation) -> NDArray[Any]:
         """The prediction that the task's ``kind`` asks for, one row per observed sample."""
+
+    @property
+    def weights(self) -> str:
+        """Which backbone weights a fitted method used, in words: the name of trained ones, that they are random, that
+        there is no trunk; empty for a method that has no use for a backbone."""
+        return ""
 
     def costs(self, task: str) -> dict[str, float]:
         """Cost figures: ``trainable_parameters``, ``total_parameters``, ``flops_per_sample`` where they exist."""
@@ -347,3 +391,10 @@ class Suite(BaseModel):
     bundles: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Named sets of methods that together cover the tasks, as the papers' tables combine them."""
     seeds: Mapping[str, int] = Field(default_factory=lambda: {"quick": 1, "standard": 3, "paper": 3})
+    targets: Mapping[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")], Mapping[str, str]] = Field(
+        default_factory=dict
+    )
+    """Datasets that the fits are transferred to, by name: what differs from the source's spec, as ``--set`` takes it,
+    e.g. ``{"rma-1.9": {"scenario": "rma"}, "uma-2.4": {"sub6.carrier_hz": "2.4e9"}}``."""
+    share: float = Field(0.1, gt=0, le=1)
+    """Share of a target's training and validation splits that a transferred fit sees."""

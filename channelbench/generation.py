@@ -85,6 +85,7 @@ def generate(
     seed: int = 0,
     workers: int = 1,
     progress: Progress = lambda done, total: None,
+    remember: bool = True,
 ) -> Path:
     """Write the dataset of ``spec`` and ``seed`` to ``out``, or finish the one that was begun there.
 
@@ -96,6 +97,7 @@ def generate(
         seed: Any integer from 0 to 2^63 − 1.
         workers: Processes of one thread each; 1 works in this process.
         progress: Called with (samples done, all samples).
+        remember: Whether this is the dataset that ``last_dataset`` gives from now on.
 
     Returns:
         The path of the finished dataset.
@@ -117,7 +119,8 @@ def generate(
         progress(done, spec.sizes.total)
     if not group.attrs["complete"]:
         layout.finish(path, spec, seed)
-    _remember(path)
+    if remember:
+        _remember(path)
     return path
 
 

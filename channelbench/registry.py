@@ -38,16 +38,22 @@ _SINGULAR = {"generators": "scenario", "methods": "method", "metrics": "metric",
 
 
 def names(kind: Kind) -> list[str]:
-    """All registered names of a kind, sorted."""
+    """All registered names of a kind, sorted; of methods those without options."""
     return sorted(_entries(kind))
 
 
 def find(kind: Kind, name: str) -> Any:
     """The class (or, for suites, the instance) called ``name``; ``package.module:Class`` is imported from there.
 
+    A method's name may carry options, ``name+option+…``: the class is then what ``Method.variant`` makes of the method
+    called ``name``, the same one each time. A registered name that has a ``+`` itself comes first.
+
     Raises:
-        RequestError: nothing has that name, or what the import finds is of another kind.
+        RequestError: nothing has that name, what the import finds is of another kind, or a method has no such option.
     """
+    if kind == "methods" and "+" in name and name not in _entries(kind):
+        base, *options = name.split("+")
+        return _variant(find(kind, base), tuple(options))
     if ":" in name:
         return _import(kind, name)
     try:
@@ -62,6 +68,18 @@ def create(kind: Kind, name: str) -> Any:
     """An instance of what ``find`` finds."""
     found = find(kind, name)
     return found() if inspect.isclass(found) else found
+
+
+@cache
+def _variant(base: type[Method], options: tuple[str, ...]) -> type[Method]:
+    if base.variants and (not all(options) or len(set(options)) < len(options)):
+        raise RequestError(
+            "method",
+            expected="each option once after a +",
+            got="+".join((base.card.name, *options)),
+            choices=base.variants,
+        )
+    return base.variant(options)
 
 
 @cache

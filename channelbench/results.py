@@ -66,7 +66,15 @@ class RunManifest(_Frozen):
     """How many seeds each method is run with; 1 where it is not named."""
     method_tasks: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """The tasks that each method declares: a cell that is missing there has not been run, elsewhere it never will."""
+    joint_tasks: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """The tasks that each method which is fitted to all at once was given: on others it would be another fit."""
     bundles: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    backbone: str = ""
+    """The language model behind the methods of family ``llm``; empty where there are none."""
+    source: DatasetCard | None = None
+    """What the fits were made on before they met ``dataset``; ``None`` where they were made on it alone."""
+    setting: str = ""
+    """How fits were carried from ``source`` to ``dataset``: ``zero-shot`` or ``transfer 10 %``; empty without one."""
 
 
 class Result(_Frozen):
@@ -96,6 +104,8 @@ class Result(_Frozen):
     costs: Mapping[str, float] = Field(default_factory=dict)
     """``trainable_parameters``, ``total_parameters``, ``flops_per_sample``, ``fit_s``, ``predict_s``,
     ``latency_ms_batch1``, ``latency_ms_batch512``, ``peak_memory_mb``: those that were measured."""
+    weights: str = ""
+    """Which backbone weights the method used, in words; empty for a method without one."""
     device: str = "cpu"
     hardware: str = ""
     versions: Mapping[str, str] = Field(default_factory=dict)

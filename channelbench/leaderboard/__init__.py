@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["report"]
+from channelbench.leaderboard.sections import Section
+
+__all__ = ["Section", "report"]
 
 
-def report(results: str | Path, csv: str | Path | None = None, html: str | Path | None = None) -> tuple[Path, Path]:
+def report(
+    results: str | Path,
+    csv: str | Path | None = None,
+    html: str | Path | None = None,
+    sections: Sequence[Section] = (),
+) -> tuple[Path, Path]:
     """Write the leaderboard of a results folder.
 
     Args:
         results: A folder with ``run.json`` and ``cells/``; it may still be filling.
         csv: Where the tidy table goes; ``leaderboard.csv`` in the folder by default.
         html: Where the page goes; ``leaderboard.html`` in the folder by default.
+        sections: Further tables and pictures for the page, below the leaderboard's own.
 
     Returns:
         The paths of the table and of the page.
@@ -31,7 +40,7 @@ def report(results: str | Path, csv: str | Path | None = None, html: str | Path 
     table_path = folder / "leaderboard.csv" if csv is None else Path(csv)
     page_path = folder / "leaderboard.html" if html is None else Path(html)
     board = build(folder)
-    table, page = tidy(board).to_csv(index=False).encode(), render(board).encode()
+    table, page = tidy(board).to_csv(index=False).encode(), render(board, sections).encode()
     for field, path, data in (("csv", table_path, table), ("html", page_path, page)):
         try:
             write_atomic(path, data)

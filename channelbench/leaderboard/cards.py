@@ -7,12 +7,12 @@ from typing import Any
 
 from channelbench.bootstrap import RESAMPLES
 from channelbench.leaderboard import labels
-from channelbench.leaderboard.board import Board, Column, Table
+from channelbench.leaderboard.board import Board, Column, Row, Table
 from channelbench.leaderboard.estimate import MIN_SEEDS
 from channelbench.leaderboard.numbers import decimals, fixed, frequency
 from channelbench.results import DatasetCard
 
-__all__ = ["anchors", "dataset", "header", "is_noisy", "methods", "noise_floor", "protocol"]
+__all__ = ["anchors", "dataset", "header", "is_noisy", "methods", "noise_floor", "protocol", "weights"]
 
 _STATES = {"los": "line of sight", "nlos": "no line of sight", "random": "line of sight at random"}
 
@@ -178,6 +178,13 @@ def methods(board: Board) -> list[dict[str, str]]:
                         "family": labels.family_label(row.family),
                         "reference": result.reference,
                         "notes": result.notes,
+                        "weights": weights(row),
                     },
                 )
     return list(seen.values())
+
+
+def weights(row: Row) -> str:
+    """Which backbone weights a row's cells say they used; several where they differ, nothing without a backbone."""
+    used = (result.weights for entry in row.entries.values() for result in entry.results)
+    return "; ".join(dict.fromkeys(text for text in used if text))

@@ -14,6 +14,7 @@ from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
 from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate
 from channelbench.leaderboard.figures import ROW_PX, TOP_PX, draw
 from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity
+from channelbench.leaderboard.sections import Section
 from channelbench.leaderboard.table import COSTS
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class RowView:
     family: str
     family_label: str
     tag: str
+    seeds: str
+    weights: str
     detail: str
     rank: str
     sort_rank: str
@@ -63,8 +66,8 @@ class RowView:
     cells: tuple[CellView, ...]
 
 
-def render(board: Board) -> str:
-    """The whole page, with everything it needs inside."""
+def render(board: Board, sections: Sequence[Section] = ()) -> str:
+    """The whole page, with everything it needs inside: the leaderboard, then ``sections``."""
     families = dict.fromkeys(row.family for table in board.tables for row in table.rows)
     known = [*(f for f in labels.FAMILIES if f in families), *(f for f in families if f not in labels.FAMILIES)]
     return _template().render(
@@ -75,6 +78,7 @@ def render(board: Board) -> str:
         about=cards.methods(board),
         families=[(family, labels.family_label(family)) for family in known],
         panels=[_panel(index, table) for index, table in enumerate(board.tables)],
+        sections=sections,
         plot={"row": ROW_PX, "top": TOP_PX},
     )
 
@@ -138,13 +142,16 @@ def _row(row: Row, columns: Sequence[Column], places: Mapping[str, int]) -> RowV
 def _identity(row: Row) -> dict[str, str]:
     result = next((r for entry in row.entries.values() for r in entry.results), None)
     members = dict.fromkeys(entry.member for entry in row.entries.values() if entry.member)
-    few = (row.family in _LEARNED or (row.family == "bundle" and row.seeds > 1)) and row.seeds < MIN_SEEDS
+    seeded = row.family in _LEARNED or (row.family == "bundle" and row.seeds > 1)
+    seeds = f"{row.seeds} seed{'s' if row.seeds > 1 else ''}" if seeded else ""
     detail = " + ".join(members) if members else result.reference if result else ""
     return {
         "title": row.title,
         "family": row.family,
         "family_label": labels.family_label(row.family),
-        "tag": f"{row.seeds} seed{'s' if row.seeds > 1 else ''}" if few else "",
+        "tag": seeds if row.seeds < MIN_SEEDS else "",
+        "seeds": seeds if row.seeds >= MIN_SEEDS else "",
+        "weights": cards.weights(row),
         "detail": detail,
     }
 

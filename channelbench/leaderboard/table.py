@@ -30,7 +30,8 @@ COLUMNS = (
     *("higher_is_better", "primary", "seed", "status", "error", "value", "low", "high", "num_test"),
     *("floor", "ceiling", "skill", "rank", "rank_shared", "overall_skill", "overall_rank", "tasks_covered"),
     *COSTS,
-    *("device", "hardware", "suite", "preset", "dataset", "train_digest", "test_digest", "versions", "created"),
+    *("weights", "device", "hardware", "suite", "preset", "dataset", "train_digest", "test_digest"),
+    *("versions", "created"),
 )
 """Columns of the table. ``status`` is ``ok``, ``failed`` or ``not run``. On rows of the primary metric ``floor`` and
 ``ceiling`` are the anchors, ``skill`` that of the row's own seed, ``rank`` the task's rank over all seeds. The
@@ -91,6 +92,7 @@ def _of_cell(column: Column, entry: Entry, result: Result) -> Iterator[dict[str,
         "status": result.status,
         "error": result.error,
         "num_test": result.num_test,
+        "weights": result.weights or None,
         "device": result.device,
         "hardware": result.hardware,
         "train_digest": result.train_digest,

@@ -54,7 +54,7 @@ class _ScalarTask(Task):
             training=training,
             epoch=epoch,
             amplitude=received_amplitude(dataset, split)[indices],
-            set_power=1.0,
+            set_power=mean_received_power(dataset) / _reference_power(dataset),
         )
         everything = np.arange(band.num_subcarriers)
         seen = observation(
@@ -77,14 +77,37 @@ class _ScalarTask(Task):
 
 def received_amplitude(dataset: ChannelDataset, split: str) -> NDArray[np.float64]:
     """Amplitude of the path gain, such that the training split's mean received power is 1, ``[samples]``."""
+    return np.sqrt(_path_gain(dataset, split) / _reference_power(dataset))
 
-    def gain(of: str) -> NDArray[np.float64]:
-        return 10 ** (dataset.array(f"path_gain_db_{BAND}", of).astype(np.float64) / 10)
 
-    mean_power = dataset.memo(
-        "mean received power", lambda: float((gain("train") * dataset.sample_power(BAND, "train")).mean())
+def mean_received_power(dataset: ChannelDataset) -> float:
+    """Mean of path gain times ``|h|²`` over the training split."""
+    return dataset.memo(
+        "mean received power",
+        lambda: float((_path_gain(dataset, "train") * dataset.sample_power(BAND, "train")).mean()),
     )
-    return np.sqrt(gain(split) / mean_power)
+
+
+def share_reference_power(source: ChannelDataset, target: ChannelDataset) -> None:
+    """Let ``target`` be observed on the scale of ``source``, as a receiver that was calibrated there sees it.
+
+    A fit that is carried over knows no other scale, and the target's own would tell it the mean of what it is to
+    estimate. It has to be said before the first observation of ``target``.
+    """
+    power = _reference_power(source)
+    if target.memo(_REFERENCE_POWER, lambda: power) != power:
+        raise RuntimeError(f"{target.path} has been observed on another scale")
+
+
+_REFERENCE_POWER = "reference received power"
+
+
+def _reference_power(dataset: ChannelDataset) -> float:
+    return dataset.memo(_REFERENCE_POWER, lambda: mean_received_power(dataset))
+
+
+def _path_gain(dataset: ChannelDataset, split: str) -> NDArray[np.float64]:
+    return 10 ** (dataset.array(f"path_gain_db_{BAND}", split).astype(np.float64) / 10)
 
 
 class DistanceEstimation(_ScalarTask):

@@ -2,5 +2,14 @@
 
 from channelbench.testing.conformance import GeneratorTests, MethodTests, conformance_dataset
 from channelbench.testing.factories import FewRays, make_dataset, small_spec
+from channelbench.testing.language import small_backbone
 
-__all__ = ["FewRays", "GeneratorTests", "MethodTests", "conformance_dataset", "make_dataset", "small_spec"]
+__all__ = [
+    "FewRays",
+    "GeneratorTests",
+    "MethodTests",
+    "conformance_dataset",
+    "make_dataset",
+    "small_backbone",
+    "small_spec",
+]

@@ -122,7 +122,7 @@ class DynamicWeightAverage:
         return [len(self.tasks) * e / sum(exponentials) for e in exponentials]
 
     def _record(self, values: torch.Tensor) -> None:
-        self.sum = values if self.sum is None else self.sum + values
+        self.sum = values if self.sum is None else self.sum.to(values.device) + values
         self.steps += 1
         if self.steps % self.steps_per_epoch == 0:
             self.means = [*self.means[-1:], (self.sum / self.steps_per_epoch).tolist()]
@@ -163,7 +163,7 @@ def fit_jointly(
 ) -> dict[str, Fitted]:
     """Build a network for several tasks and train it on the budget of ``context.preset``, stage by stage.
 
-    Every stage goes through warm-up and descent of the learning rate, and begins from the best weights of the one
+    The learning rate goes through one warm-up and descent over all stages. Each begins from the best weights of the one
     before. Best is the smallest mean of the logarithms of the tasks' validation losses, in which no task's unit
     counts for more than another's.
 
@@ -188,6 +188,7 @@ def fit_jointly(
     samples = min(len(training) for training, _ in data.values())
     steps = fit_steps(budget, samples, context)
     trained: set[str] = set()
+    first = 0
     for stage in stages:
         stage.prepare(network)
         trained |= {name for name, parameter in network.named_parameters() if parameter.requires_grad}
@@ -197,7 +198,7 @@ def fit_jointly(
             batches=_together(data, budget.batch_size, seeded(seed, 3, stages.index(stage)), context.device),
             loss=DynamicWeightAverage(network.tasks, max(1, samples // budget.batch_size)),
             validate=lambda module: _validate(module, data, budget.batch_size, context.device),
-            learning_rate=lambda step, length=length: budget.learning_rate(step, length),  # type: ignore[misc]
+            learning_rate=lambda step, first=first: budget.learning_rate(first + step, steps),  # type: ignore[misc]
             validate_every=max(1, -(-steps // budget.validations)),
             weight_decay=budget.weight_decay,
         )
@@ -208,6 +209,7 @@ def fit_jointly(
             identity={**identity, "stage": stage.name, "tasks": list(data), **fit_identity(data, context)},
             context=replace(context, workdir=None if context.workdir is None else context.workdir / stage.name),
         )
+        first += length
     sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
     costs = {"trainable_parameters": float(sum(sizes[name] for name in trained))}
     return {

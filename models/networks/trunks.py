@@ -41,8 +41,8 @@ def build_on_trunk(
         kind: ``pretrained``: ``context.backbone`` itself; ``random``: its shape with random weights; ``none``: no
             trunk, embeddings of the same width; ``scratch``: an encoder that is trained as a whole, as wide as it takes
             to train as many parameters as the network on the pretrained trunk does (within 5 %).
-        build: Makes the network around a trunk; called on torch's meta device too, to count parameters. What counts is
-            what requires gradients once it returns.
+        build: Makes the network around a trunk; for ``scratch`` also around others and on torch's meta device, to count
+            parameters: those that require gradients once it returns.
         context: Preset and backbone.
         seed: Of random weights.
         trainable: What is trained of a language model's own weights.
@@ -58,11 +58,10 @@ def build_on_trunk(
         return build(load_backbone(stand_in, layers=layers, seed=seed, trainable=trainable))
     if kind == "none":
         return build(load_backbone("none", width=load_backbone(stand_in, layers=1).width))
-    whole = _counted(build, load_backbone(stand_in, layers=layers, trainable=trainable))
-    width = scratch_width(whole, outside=lambda width: _counted(build, load_backbone("none", width=width)))
-    return build(load_backbone("scratch", width=width, seed=seed))
+    whole = trained(build(load_backbone(stand_in, layers=layers, trainable=trainable)))
 
+    def outside(width: int) -> int:
+        with torch.device("meta"):
+            return trained(build(load_backbone("none", width=width)))
 
-def _counted(build: Callable[[Backbone], nn.Module], trunk: Backbone) -> int:
-    with torch.device("meta"):
-        return trained(build(trunk))
+    return build(load_backbone("scratch", width=scratch_width(whole, outside=outside), seed=seed))

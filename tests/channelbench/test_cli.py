@@ -1,5 +1,6 @@
 """The command line as users type it: right, and wrong."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from channelbench import __version__, cli
+from channelbench import __version__, cli, registry
 from channelbench.testing import make_dataset, small_spec
 
 FEW_RAYS = "channelbench.testing.factories:FewRays"
@@ -95,6 +96,8 @@ WRONG = {
     "unknown scenario": (["generate", "--scenario", "mars"], "scenario", "choices: rma, uma, umi"),
     "unknown task": (["run", "--tasks", "xx"], "task", "choices: bf, ce"),
     "unknown method": (["run", "--methods", "gpt9"], "method", "choices: bi, "),
+    "unknown option of a method": (["run", "--methods", "bi+random"], "method", "a method without options"),
+    "method without the task": (["run", "--methods", "codebook", "--tasks", "ce"], "--methods", "choices: bf"),
     "unknown preset": (["generate", "--preset", "huge"], "preset", "choices: quick, standard, paper"),
     "unknown run preset": (["run", "--data", "few.zarr", "--preset", "huge"], "--preset", "choices: quick"),
     "unknown suite": (["run", "--suite", "xx"], "suite", "choices: classical, full"),
@@ -133,8 +136,6 @@ WRONG = {
 
 @pytest.fixture(scope="module")
 def bad_targets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import json
-
     from channelbench.store import layout
 
     folder = tmp_path_factory.mktemp("bad")
@@ -202,6 +203,122 @@ def test_lists_and_version(shell: Shell) -> None:
         assert code == 0
         assert name in out
     assert shell("--version")[1].strip() == __version__
+
+
+MINE = """
+import numpy as np
+from channelbench.card import Card
+from channelbench.contracts import Method
+from channelbench.errors import RequestError
+
+class Holds(Method):
+    card = Card(name='holds', description='Holds the last slot.', reference='none', family='llm', tasks=('cp',))
+    variants = ('none',)
+
+    @classmethod
+    def variant(cls, options):
+        name = '+'.join((cls.card.name, *options))
+        return type(name, (cls,), {'card': cls.card.model_copy(update={'name': name}), 'variants': ()})
+
+    @classmethod
+    def check(cls, context):
+        if context.backbone not in ('minilm', 'random:minilm'):
+            raise RequestError('--backbone', expected='one that is here', got=context.backbone)
+
+    def predict(self, task, observation):
+        return np.repeat(observation.h[:, -1:], len(observation.grid.target_slot_s), axis=1)
+"""
+
+
+def test_backbone_and_controls(shell: Shell, tmp_path: Path) -> None:
+    Path("holding.py").write_text(MINE)
+    before = written(tmp_path)
+    code, out, err = shell("run", "--methods", "holding:Holds", "--tasks", "cp", "--backbone", "gpt9")
+    assert (code, out) == (2, "")
+    assert err == "error: --backbone: expected one that is here, got 'gpt9'\n"
+    assert [path for path in written(tmp_path) if "__pycache__" not in path] == before, "not even a default dataset"
+    make_dataset(Path("few.zarr"))
+    options = ["--data", "few.zarr", "--methods", "holding:Holds", "--tasks", "cp", "--backbone", "random:minilm"]
+    code, out, _ = shell("run", *options, "--controls")
+    assert code == 0
+    manifest = json.loads(Path("results/run.json").read_text())
+    assert manifest["backbone"] == "random:minilm"
+    assert manifest["methods"] == ["holds", "holds+none", "hold", "zero"]
+    code, _, err = shell("run", *options[:-1], "minilm")
+    assert code == 2
+    assert "backbone: random:minilm → minilm" in err
+    assert "random:NAME" in shell("run", "--help")[1]
+
+
+def test_list_shows_options(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.find("methods", "bi"), "variants", ("none", "rankN"))
+    monkeypatch.setenv("COLUMNS", "200")
+    listing = shell("list", "methods")[1]
+    assert "with +none +rankN" in listing
+    assert "+none" not in shell("list", "tasks")[1]
+
+
+SUITE = """
+from channelbench.contracts import Conditions, Suite
+
+moved = Suite(
+    card=Card(name='moved', description='One change of carrier.', reference='none', family='suite'),
+    tasks=('cp',), methods=('hold', 'moving:Broken'), conditions=(Conditions(),),
+    targets={'other': {'sub6.carrier_hz': '2.4e9'}},
+)
+"""
+
+BROKEN = MINE.replace("Holds", "Broken").replace(
+    "return np.repeat", "raise ValueError('on purpose')\n        return np"
+)
+
+
+def test_transfer_suite_reports_every_folder(shell: Shell, tmp_path: Path) -> None:
+    Path("moving.py").write_text(BROKEN + SUITE)
+    make_dataset(Path("few.zarr"), small_spec(sub6__num_subcarriers=8))
+    code, out, err = shell("run", "--suite", "moving:moved", "--data", "few.zarr")
+    assert code == 1
+    assert "12 cells made, 0 were there, 3 failed" in out, "four rows in each of three folders"
+    assert "failed: other/zero-shot/holds__cp__default__seed0: ValueError: on purpose" in err
+    assert "failed: holds__cp__default__seed0: ValueError: on purpose" in err
+    for folder in ("results", "results/other/zero-shot", "results/other/transfer"):
+        assert Path(folder, "run.json").exists()
+    assert Path("few-to-other.zarr").exists()
+
+
+def test_bars_follow_a_run_through_its_folders() -> None:
+    """What a terminal shows of a transfer suite: datasets made, cells and steps of each folder."""
+    import io
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from channelbench.benchmarks.runner import Job
+    from channelbench.contracts import Conditions
+
+    screen = io.StringIO()
+    with Progress(console=Console(file=screen, force_terminal=True, width=100), auto_refresh=False) as bars:
+        reporter = cli._rich_reporter(bars)
+        cells, fit, samples = bars.tasks
+
+        def shown() -> list[tuple[str, float, float | None]]:
+            return [(bar.description, bar.completed, bar.total) for bar in (cells, fit, samples) if bar.visible]
+
+        assert shown() == []
+        reporter.entered("")
+        reporter.planned(3, 0)
+        assert shown() == [("cells", 0, 3)]
+        reporter.started(Job(registry.find("methods", "bi"), (registry.create("tasks", "ce"),), 0, Conditions(), ()))
+        reporter.fitting(5, 20, "loss 1")
+        assert shown() == [("cells", 0, 3), ("fitting bi ce", 5, 20)]
+        for name in ("far", "near"):
+            for done in (0, 40):
+                reporter.generating(name, done, 100)
+            assert shown()[-1] == (f"generating {name}", 40, 100)
+            reporter.entered(f"{name}/zero-shot")
+            reporter.planned(7, 2)
+            assert shown() == [(f"cells {name}/zero-shot", 0, 7)]
+    assert "near/zero-shot:" in screen.getvalue()
 
 
 def test_interrupt_says_how_to_go_on(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

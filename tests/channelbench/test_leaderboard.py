@@ -51,6 +51,7 @@ SEEDS = {"mlp": 1, "lstm": 3, "cnn": 3}
 FAILED = ("fifs", "pe")
 MISSING = ("mlp", "de")
 BUNDLE = "BI + Codebook + FIFS"
+WEIGHTS = "tiny-model, first 3 layers, frozen"
 
 
 def terms_of(method: str, task: str, name: str, typical: float, seed: int) -> NDArray[np.float64]:
@@ -114,6 +115,7 @@ def write(folder: Path, method: str, task: str, conditions: Conditions, seed: in
             "latency_ms_batch512": 88.0,
             "peak_memory_mb": 812.0,
         },
+        weights=WEIGHTS if method == "lstm" else "",
         hardware="2-core CPU",
         versions={"channelbench": "0.1.0", "torch": "2.11"},
         created=f"2025-06-0{1 + seed}T10:00:00Z",
@@ -336,6 +338,17 @@ def test_columns_sort_by_the_exact_numbers(page: str, frame: pd.DataFrame) -> No
     keys = {float(key) for key in re.findall(r'<td class="num[^"]*" data-sort="([^"]+)"', default)}
     single = frame[(frame.status == "ok") & ~frame.paper_compat & ~frame.method.isin(["lstm", "cnn"])]
     assert set(single.value) <= keys
+
+
+def test_rows_say_their_seeds_and_backbone_weights(page: str, frame: pd.DataFrame) -> None:
+    tables = Tables(page)
+    assert tables.cell(0, "LSTM", "Method") == f"LSTM Small network · 3 seeds {WEIGHTS}"
+    assert tables.cell(0, "CNN", "Method") == "CNN Small network · 3 seeds"
+    assert tables.cell(0, "MLP", "Method").endswith("Small network 1 seed")
+    assert tables.cell(0, "Wiener", "Method") == "Wiener Classical"
+    assert page.count(f"Backbone weights: {WEIGHTS}") == 1
+    used = frame[frame.status == "ok"].groupby("method").weights
+    assert used.apply(lambda w: set(w.dropna())).to_dict() == {m: {WEIGHTS} if m == "lstm" else set() for m in METHODS}
 
 
 def test_methods_that_never_ran_are_listed(folder: Path, tmp_path: Path) -> None:

@@ -27,6 +27,25 @@ class Zeros(Method):
         return np.zeros((len(observation), len(grid.target_slot_s), len(grid.target_subcarrier_hz), 8), np.complex64)
 
 
+class Optional(Zeros):
+    """A method with options."""
+
+    card = Zeros.card.model_copy(update={"name": "optional"})
+    variants = ("loud", "rankN")
+
+    @classmethod
+    def variant(cls, options):
+        for option in options:
+            if option not in ("loud", "rank2"):
+                raise RequestError("method", expected="an option of optional", got=option, choices=cls.variants)
+        name = "+".join((cls.card.name, *options))
+        return type("Variant", (cls,), {"card": cls.card.model_copy(update={"name": name})})
+
+
+class Plus(Zeros):
+    card = Zeros.card.model_copy(update={"name": "optional+loud"})
+
+
 class Impostor(Zeros):
     card = Zeros.card.model_copy(update={"name": "zero"})
 
@@ -58,7 +77,8 @@ def test_suites_name_what_exists() -> None:
     for name in registry.names("suites"):
         suite = registry.find("suites", name)
         assert set(suite.tasks) <= set(registry.names("tasks"))
-        assert set(suite.methods) <= set(registry.names("methods"))
+        for method in suite.methods:
+            assert registry.find("methods", method).card.name == method
         assert suite.scenario in registry.names("generators")
         for members in suite.bundles.values():
             assert set(members) <= set(suite.methods)
@@ -67,7 +87,8 @@ def test_suites_name_what_exists() -> None:
 
 
 def test_full_suite_has_every_method() -> None:
-    assert set(registry.find("suites", "full").methods) == set(registry.names("methods"))
+    """Variants need not be there; the methods that they are variants of do."""
+    assert set(registry.find("suites", "full").methods) >= set(registry.names("methods"))
 
 
 def test_entry_point_is_registered(entry_points) -> None:
@@ -80,6 +101,46 @@ def test_duplicate_name_raises(entry_points) -> None:
     entry_points(mine=f"{__name__}:Impostor")
     with pytest.raises(RuntimeError, match="two methods are called 'zero'"):
         registry.names("methods")
+
+
+def test_options_make_a_variant(entry_points) -> None:
+    entry_points(mine=f"{__name__}:Optional")
+    loud = registry.find("methods", "optional+loud")
+    assert issubclass(loud, Optional)
+    assert loud.card.name == "optional+loud"
+    assert registry.find("methods", "optional+loud") is loud, "results and checks meet the same class"
+    assert registry.find("methods", "optional+loud+rank2").card.name == "optional+loud+rank2"
+    assert registry.find("methods", f"{__name__}:Optional+loud") is loud
+    assert [name for name in registry.names("methods") if name.startswith("optional")] == ["optional"]
+    assert isinstance(registry.create("methods", "optional+loud"), loud)
+
+
+def test_registered_name_comes_before_options(entry_points) -> None:
+    entry_points(mine=f"{__name__}:Optional", other=f"{__name__}:Plus")
+    assert registry.find("methods", "optional+loud") is Plus
+    assert registry.find("methods", "optional+loud+rank2").card.name == "optional+loud+rank2"
+
+
+@pytest.mark.parametrize(
+    ("name", "fragment"),
+    [
+        ("optional+shy", "an option of optional, got 'shy'; choices: loud, rankN"),
+        ("optional+", r"each option once after a \+, got 'optional\+'; choices: loud, rankN"),
+        ("optional+loud+loud", "each option once"),
+        ("zero+random", r"a method without options, got 'zero\+random'"),
+        ("nobody+random", "a known method, got 'nobody'"),
+        ("+random", "a known method, got ''"),
+    ],
+)
+def test_wrong_options_are_explained(entry_points, name: str, fragment: str) -> None:
+    entry_points(mine=f"{__name__}:Optional")
+    with pytest.raises(RequestError, match=fragment):
+        registry.find("methods", name)
+
+
+def test_options_are_for_methods_alone() -> None:
+    with pytest.raises(RequestError, match=r"a known task, got 'ce\+fast'"):
+        registry.find("tasks", "ce+fast")
 
 
 def test_module_path_is_imported() -> None:

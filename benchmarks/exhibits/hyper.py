@@ -1,0 +1,71 @@
+"""Fig. 7: the average loss of LLM4WM against the rank of its adapters and against the number of experts."""
+
+from __future__ import annotations
+
+from channelbench.benchmarks.exhibits.charts import Curve, curves
+from channelbench.benchmarks.exhibits.rows import Line, Run, View, line
+from channelbench.benchmarks.exhibits.words import AVERAGE, cell, csv_text, places, record
+from channelbench.leaderboard.sections import Section, SectionColumn, SectionGroup, SectionRow
+
+__all__ = ["section"]
+
+_STEPS = (2, 4, 8, 16)
+_DEFAULT = 8
+_AXES = {"rank": "LoRA rank, 8 experts", "experts": "number of experts, rank 8"}
+
+
+def section(run: Run) -> Section | None:
+    """The two curves, where a point beside the default has a cell."""
+    views = [v for v in run.views if any(v.has(_line(axis, step)) for axis in _AXES for step in _STEPS)]
+    if not views:
+        return None
+    view = views[0]
+    points = {(axis, step): view.average(_line(axis, step)) for axis in _AXES for step in _STEPS}
+    digits = places(points.values())
+    rows = tuple(
+        SectionRow(
+            title=title,
+            family="llm",
+            cells=tuple(
+                cell(points[axis, step], digits, note=_note(view, _line(axis, step), points[axis, step] is None))
+                for step in _STEPS
+            ),
+        )
+        for axis, title in _AXES.items()
+    )
+    panels = [Curve(title, _STEPS, tuple(points[axis, step] for step in _STEPS)) for axis, title in _AXES.items()]
+    return Section(
+        name="hyper",
+        title="Fig. 7: rank and number of experts",
+        text=(
+            "Average loss of LLM4WM when one of the two numbers changes and the other stays at 8; the point at 8 is "
+            "the same in both. The paper shows its curves as a picture without numbers: both fall as the numbers grow. "
+            f"{AVERAGE}"
+        ),
+        columns=tuple(SectionColumn(label=str(step), unit="average loss") for step in _STEPS),
+        groups=(SectionGroup(rows=rows),),
+        picture=curves(panels, "Average loss (Eq. 28)", "Fig. 7: average loss against rank and number of experts"),
+        csv=csv_text(
+            [
+                record(
+                    points[axis, step],
+                    conditions=view.conditions.label,
+                    axis=axis,
+                    step=step,
+                    method=_line(axis, step).methods[0],
+                    metric="avg_llm4wm",
+                )
+                for axis, step in points
+            ]
+        ),
+        first="Varied",
+    )
+
+
+def _line(axis: str, step: int) -> Line:
+    method = "llm4wm" if step == _DEFAULT else f"llm4wm+{axis}{step}"
+    return line(method, f"{axis} {step}", "llm")
+
+
+def _note(view: View, wanted: Line, missing: bool) -> str:
+    return "not all six tasks have a score" if missing else view.detail(wanted)

@@ -1,0 +1,107 @@
+"""Cross-stitch networks: all tasks together, and each alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from channelbench.card import Card
+from channelbench.contracts import FitContext, Method, Observation, TaskSplit
+
+if TYPE_CHECKING:
+    from channelbench.models.networks.fitting import Fitted
+
+__all__ = ["CrossStitch", "CrossStitchSingle"]
+
+TASKS = ("ce", "cp", "pf", "bf", "de", "pe")
+QUICK, FULL = {"width": 16, "fold": 4}, {"width": 32, "fold": 8}
+"""Channels of a tower, and subcarriers that make up a pixel of BF, DE and PE."""
+
+
+class CrossStitch(Method):
+    """One residual tower per task, mixed after every stage; see ``networks.cross_stitch``."""
+
+    card = Card(
+        name="cross_stitch",
+        title="Cross-stitch",
+        description="A residual tower per task; after each stage every tower goes on with a learned mix of them all.",
+        reference="Misra et al., Cross-stitch networks for multi-task learning, CVPR 2016; LLM4WM, section V-A2",
+        family="multi-task",
+        tasks=TASKS,
+        notes=(
+            "The papers fix residual towers, the mixture after each stage and its start near the identity (.9 of a "
+            "tower's own activations). Ours, for want of a published size: four stages of one residual block of two "
+            "3×3 convolutions, 32 channels a tower (16 in the quick preset), no normalisation layers, one mixture for "
+            "all channels, a 3×3 convolution into the towers and a head per task. What the towers correct is what the "
+            "other small networks correct: a trained linear resampling (CE, CP, PF), the strongest path's beam (BF), "
+            "a curve in the received power (DE, PE). Images are slots × subcarriers in patches of 2 × 4, or "
+            "subcarriers × antennas in patches of 8 × 1 (4 × 1 in the quick preset). Task losses are weighted by DWA."
+        ),
+    )
+    joint = True
+    learned = True
+
+    def __init__(self) -> None:
+        self._fitted: dict[str, Fitted] = {}
+
+    def fit(
+        self,
+        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
+        seed: int,
+        context: FitContext = FitContext(),  # noqa: B008 - frozen
+    ) -> None:
+        self._fitted |= self._fit_together(data, seed, context)
+
+    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+        return self._of(task).predict(observation)
+
+    def costs(self, task: str) -> dict[str, float]:
+        return self._of(task).costs()
+
+    def _fit_together(
+        self, data: Mapping[str, tuple[TaskSplit, TaskSplit]], seed: int, context: FitContext
+    ) -> dict[str, Fitted]:
+        from channelbench.models.networks.cross_stitch import CrossStitchNetwork
+        from channelbench.models.networks.joint import fit_jointly
+
+        size = FULL if context.preset in ("standard", "paper") else QUICK
+        return fit_jointly(
+            lambda examples: CrossStitchNetwork(examples, **size),
+            data,
+            seed=seed,
+            context=context,
+            identity={"method": self.card.name},
+        )
+
+    def _of(self, task: str) -> Fitted:
+        if task not in self._fitted:
+            raise RuntimeError(f"{self.card.name} has not been fitted for {task}")
+        return self._fitted[task]
+
+
+class CrossStitchSingle(CrossStitch):
+    """The same network fitted to each task alone: one tower and nothing to mix."""
+
+    card = Card(
+        name="cross_stitch(s)",
+        title="Cross-stitch(s)",
+        description="The residual tower of the cross-stitch network, fitted to each task alone.",
+        reference=CrossStitch.card.reference,
+        family="multi-task",
+        tasks=TASKS,
+        notes="One tower, its way in and its head, as in the cross-stitch network: nothing is mixed.",
+    )
+    joint = False
+
+    def fit(
+        self,
+        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
+        seed: int,
+        context: FitContext = FitContext(),  # noqa: B008 - frozen
+    ) -> None:
+        from channelbench.models.networks.fitting import at_task
+
+        for task, splits in data.items():
+            self._fitted |= self._fit_together({task: splits}, seed, at_task(context, task))

@@ -1,0 +1,104 @@
+"""LLM4CP: a pretrained language model fine-tuned in its layer norms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from channelbench.card import Card
+from channelbench.contracts import FitContext, Observation, TaskSplit
+from channelbench.models._language import LanguageMethod, trunk_costs, trunk_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from channelbench.models.networks.backbones import Backbone
+    from channelbench.models.networks.fitting import Fitted
+
+__all__ = ["LLM4CP"]
+
+
+class LLM4CP(LanguageMethod):
+    """One network per task; see ``networks.llm4cp``."""
+
+    card = Card(
+        name="llm4cp",
+        title="LLM4CP",
+        description="A language model over one antenna's patches of slots, trained in its layer norms and positions.",
+        reference="Liu et al. 2024 (LLM4CP); LLM4WM, section V-A2 and Table IV, which fits it to each task",
+        family="llm",
+        tasks=("ce", "cp", "pf", "bf", "de", "pe"),
+        extra="llm",
+        notes=(
+            "As published: delay and frequency branches with squeeze-excitation blocks, patches of four slots, the "
+            "language model's first layers frozen but for layer norms and position embedding, one antenna at a time. "
+            "The public code normalises by the mean and deviation of the whole batch, which makes a prediction depend "
+            "on its neighbours: that is not copied. Ours: the slots of a patch are channels of the convolutions and "
+            "then one token; the network corrects the aligned linear start that all our networks share; in BF, DE and "
+            "PE, which have one slot, antennas take the place of slots, and one linear answers. Training takes one "
+            "antenna per sample and step. 16 channels and three layers of the language model instead of 64 and six in "
+            "the quick preset."
+        ),
+    )
+
+    def __init__(self) -> None:
+        self._fitted: dict[str, Fitted] = {}
+
+    def fit(
+        self,
+        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
+        seed: int,
+        context: FitContext = FitContext(),  # noqa: B008 - frozen
+    ) -> None:
+        from channelbench.models.networks.fitting import at_task, fit_network
+
+        for task, splits in data.items():
+            identity = {**self.identity(context), "task": task}
+
+            def build(example: Observation, task: str = task, identity: dict[str, Any] = identity) -> nn.Module:
+                module = self.build(task, example, seed, context)
+                # A folder may hold other weights the next time: what was loaded is known only now.
+                identity["weights"] = trunk_of(module).description
+                return module
+
+            fitted = fit_network(build, splits, seed=seed, context=at_task(context, task), identity=identity)
+            self._fitted[task], self._weights = fitted, identity["weights"]
+
+    def build(self, task: str, example: Observation, seed: int, context: FitContext) -> nn.Module:
+        """The untrained network for a task, its shapes taken from an observation of one sample."""
+        from channelbench.models.networks.trunks import build_on_trunk
+
+        channels = 64 if context.preset in ("standard", "paper") else 16
+        return build_on_trunk(
+            self.trunk,
+            lambda trunk: _network(task, example, trunk, channels),
+            context=context,
+            seed=seed,
+            trainable="layernorm",
+        )
+
+    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+        return self._of(task).predict(observation)
+
+    def costs(self, task: str) -> dict[str, float]:
+        fitted = self._of(task)
+        return fitted.costs() | trunk_costs(fitted.module)
+
+    def _of(self, task: str) -> Fitted:
+        if task not in self._fitted:
+            raise RuntimeError(f"{self.card.name} has not been fitted for {task}")
+        return self._fitted[task]
+
+
+def _network(task: str, example: Observation, trunk: Backbone, channels: int) -> nn.Module:
+    from channelbench.models.networks.llm4cp import BeamLLM4CP, ReconstructionLLM4CP, ScalarLLM4CP
+    from channelbench.models.networks.reconstruction import ReconstructionShape
+
+    if task in ("ce", "cp", "pf"):
+        return ReconstructionLLM4CP(ReconstructionShape.of(example.grid), trunk, channels=channels)
+    _, _, subcarriers, antennas = example.h.shape
+    if task == "bf":
+        return BeamLLM4CP(subcarriers, antennas, example.grid.num_beams, trunk, channels=channels)
+    return ScalarLLM4CP(subcarriers, antennas, "absolute" if task == "de" else "squared", trunk, channels=channels)

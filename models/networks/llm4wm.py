@@ -1,0 +1,204 @@
+"""LLM4WM: six channel tasks on one frozen language model, with an adapter in and out per task and MoE-LoRA between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from channelbench.contracts import Observation
+from channelbench.models.networks.adapters import Adapter, ImageHead, VectorHead
+from channelbench.models.networks.backbones import Backbone
+from channelbench.models.networks.joint import JointNetwork, Stage, task_frame
+from channelbench.models.networks.moe_lora import MoELoRA, attach_moe_lora
+from channelbench.models.networks.precision import half_precision
+from channelbench.models.networks.reconstruction import ReconstructionFrame, ReconstructionStart
+from channelbench.models.networks.sensing import BeamFrame, ScalarFrame, SensingStart, power_profiles
+
+__all__ = ["LLM4WMNetwork", "LLM4WMSizes", "stages"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LLM4WMSizes:
+    """What Tables III, VI and VII and Fig. 7 vary.
+
+    Attributes:
+        tokens: L, the length of what the trunk sees.
+        experts, rank: Of MoE-LoRA.
+        blocks: Residual blocks of an adapter.
+        adapter_in, adapter_out: Whether there are any on that side.
+        image_width: Channels of the convolutional heads.
+        vector_width: Hidden units of the perceptron heads.
+    """
+
+    tokens: int
+    experts: int
+    rank: int
+    blocks: int
+    adapter_in: bool
+    adapter_out: bool
+    image_width: int
+    vector_width: int
+
+
+class TaskBranch(nn.Module):
+    """What belongs to one task: preprocessing, adapter in, adapter out, head."""
+
+    head: nn.Module
+
+    def __init__(self, inside: tuple[int, int], width: int, sizes: LLM4WMSizes) -> None:
+        super().__init__()
+        trunk = (sizes.tokens, width)
+        self.adapter_in = Adapter(inside, trunk, blocks=sizes.blocks if sizes.adapter_in else 0)
+        self.adapter_out = Adapter(trunk, trunk, blocks=sizes.blocks if sizes.adapter_out else 0)
+
+    def embed(self, start: Any) -> torch.Tensor:
+        """Embeddings ``[batch, tokens, width]``."""
+        return self.adapter_in(self.preprocessed(start))
+
+    def preprocessed(self, start: Any) -> torch.Tensor:
+        raise NotImplementedError
+
+    def read(self, features: torch.Tensor, start: Any) -> torch.Tensor:
+        """The frame's answer, of what the trunk made of the embeddings."""
+        raise NotImplementedError
+
+
+class ReconstructionBranch(TaskBranch):
+    """Slots are tokens: frequency and space of the linear start flattened (Eq. 17); a convolutional head."""
+
+    def __init__(self, frame: ReconstructionFrame, width: int, sizes: LLM4WMSizes) -> None:
+        slots, subcarriers, channels = len(frame.shape.slots), frame.shape.num_subcarriers, frame.channels
+        super().__init__((slots, subcarriers * channels + channels + 1), width, sizes)
+        self.head = ImageHead((sizes.tokens, width), (slots, subcarriers, channels), width=sizes.image_width)
+
+    def preprocessed(self, start: ReconstructionStart) -> torch.Tensor:
+        flat = start.pairs.flatten(2)
+        return torch.cat([flat, start.context[:, None].expand(-1, flat.shape[1], -1)], dim=2)
+
+    def read(self, features: torch.Tensor, start: ReconstructionStart) -> torch.Tensor:
+        return self.head(self.adapter_out(features))
+
+
+class SensingBranch(TaskBranch):
+    """Delays are tokens, with the channel in the angle domain (Eq. 18); the flattened features through a perceptron."""
+
+    def __init__(
+        self, frame: BeamFrame | ScalarFrame, delays: int, antennas: int, width: int, sizes: LLM4WMSizes
+    ) -> None:
+        outputs, beside = (frame.bins, 1) if isinstance(frame, BeamFrame) else (1, frame.num_features)
+        super().__init__((delays, 3 * antennas + 2), width, sizes)
+        self.head = VectorHead(sizes.tokens * width, beside=beside, width=sizes.vector_width, outputs=outputs)
+        self.is_scalar = isinstance(frame, ScalarFrame)
+
+    def preprocessed(self, start: SensingStart) -> torch.Tensor:
+        taps = start.peak.taps / start.scale[:, None, None]
+        angles = torch.fft.fft(taps, dim=2, norm="ortho")
+        bels = torch.log10(angles.abs().square().clamp_min(1e-4))
+        profile = power_profiles(start.peak, start.scale)[:, : taps.shape[1], None]
+        noise = start.noise[:, None, None].expand(-1, taps.shape[1], 1)
+        return torch.cat([angles.real, angles.imag, bels, profile, noise], dim=2)
+
+    def read(self, features: torch.Tensor, start: SensingStart) -> torch.Tensor:
+        beside = start.features if self.is_scalar else start.noise[:, None]
+        answer = self.head(self.adapter_out(features), beside)
+        return answer[:, 0] if self.is_scalar else answer
+
+
+class LLM4WMNetwork(JointNetwork):
+    """The whole network. All tasks of a step pass the trunk in one batch; each sample's task picks its experts.
+
+    For predictions of one task ``specialise`` folds its experts into the trunk's weights.
+
+    Args:
+        examples: An observation of one sample for each task.
+        trunk: Takes and gives embeddings; gets MoE-LoRA in place, unless it is trained itself.
+        sizes: See ``LLM4WMSizes``.
+        tune: Whether the trunk gets MoE-LoRA.
+        seed: Of the starting values of MoE-LoRA.
+    """
+
+    def __init__(
+        self, examples: Mapping[str, Observation], trunk: Backbone, sizes: LLM4WMSizes, *, tune: bool, seed: int
+    ) -> None:
+        super().__init__({task: task_frame(task, example) for task, example in examples.items()})
+        self.branches = nn.ModuleDict(
+            {task: _branch(self.frame(task), example, trunk.width, sizes) for task, example in examples.items()}
+        )
+        self.trunk_is_trained = any(parameter.requires_grad for parameter in trunk.parameters())
+        self.trunk = trunk
+        self.moe: MoELoRA | None = None
+        if tune and not self.trunk_is_trained:
+            self.moe = attach_moe_lora(trunk, len(examples), experts=sizes.experts, rank=sizes.rank, seed=seed)
+        self._merged: str | None = None
+        self._tuning = False
+
+    def answers(self, starts: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._tuning):
+            embeddings = {task: self._branch(task).embed(start) for task, start in starts.items()}
+        features = self._through_trunk(embeddings)
+        return {task: self._branch(task).read(features[task], start) for task, start in starts.items()}
+
+    def specialise(self, task: str) -> None:
+        if self.moe is not None and self._merged != task:
+            self.moe.merge(self.tasks.index(task))
+            self._merged = task
+
+    def train(self, mode: bool = True) -> LLM4WMNetwork:
+        self._merged = None
+        return super().train(mode)
+
+    def set_stage(self, tuning: bool) -> None:
+        """Stage one trains adapters, stage two (``tuning``) MoE-LoRA; heads, the frames' linear starts and a trunk from
+        scratch are trained in both. In stage two nothing before the trunk is trained but those starts, as the part of
+        the answer that they are: embeddings are taken as given."""
+        self._tuning = tuning
+        self.requires_grad_(not tuning)
+        self.trunk.requires_grad_(self.trunk_is_trained)
+        for task in self.tasks:
+            self._branch(task).head.requires_grad_(True)
+            self.frame(task).requires_grad_(True)
+        if self.moe is not None:
+            self.moe.requires_grad_(tuning)
+            self.moe.set_bypass(not tuning)
+
+    def expert_weights(self) -> dict[str, NDArray[np.float32]]:
+        """ω of every layer, ``{layer: [tasks, experts]}``; empty without MoE-LoRA."""
+        layers = {} if self.moe is None else self.moe.expert_weights()
+        return {name: weights.cpu().numpy() for name, weights in layers.items()}
+
+    def _branch(self, task: str) -> Any:
+        return self.branches[task]
+
+    def _through_trunk(self, embeddings: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        joined = torch.cat(list(embeddings.values()))
+        # Predictions are made in full precision; adapters and heads are too small to gain from half of it.
+        with half_precision(joined.device.type, self.training):
+            if self.moe is None or self._merged is not None:
+                features = self.trunk(joined)
+            else:
+                numbers = [torch.full((len(e),), self.tasks.index(task)) for task, e in embeddings.items()]
+                with self.moe.tasks(torch.cat(numbers).to(joined.device)):
+                    features = self.trunk(joined)
+        parts = features.float().split([len(e) for e in embeddings.values()])
+        return dict(zip(embeddings, parts, strict=True))
+
+
+def stages(share: float = 0.5) -> tuple[Stage, Stage]:
+    """The two stages of section IV-E; ``share`` of the steps go to the first."""
+    return (
+        Stage(name="1-adapters", share=share, prepare=lambda network: network.set_stage(tuning=False)),
+        Stage(name="2-experts", share=1 - share, prepare=lambda network: network.set_stage(tuning=True)),
+    )
+
+
+def _branch(frame: Any, example: Observation, width: int, sizes: LLM4WMSizes) -> TaskBranch:
+    if isinstance(frame, ReconstructionFrame):
+        return ReconstructionBranch(frame, width, sizes)
+    _, _, subcarriers, antennas = example.h.shape
+    return SensingBranch(frame, subcarriers, antennas, width, sizes)

@@ -1,0 +1,48 @@
+"""Transformer for channel reconstruction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from channelbench.card import Card
+from channelbench.contracts import Observation
+from channelbench.models._small import SmallNetwork
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Transformer"]
+
+
+class Transformer(SmallNetwork):
+    """Three encoder and two decoder layers over slots; see ``networks.transformer``."""
+
+    card = Card(
+        name="transformer",
+        title="Transformer",
+        description="Three encoder and two decoder layers over slots answer for all wanted slots at once.",
+        reference="Jiang, Cui, Ng, Dai, IEEE JSAC 2022, as compared in LLM4WM, section V-A2",
+        family="small",
+        tasks=("ce", "cp", "pf"),
+        notes=(
+            "The papers fix three encoders, two decoders and parallel prediction: the decoder is given the last twelve "
+            "observed slots and four zeros, and all wanted slots come out in one pass. Ours: the widths (128 in the "
+            "quick preset, 256 in the others; LLM4WM does not give them), eight heads, feed-forward networks four "
+            "times as wide, pre-norm, GELU, fixed sinusoidal positions, no causal mask; for CE and PF, where no slot "
+            "is unknown, the decoder is given the slots of the linear start; other numbers of slots keep three known "
+            "ones to an unknown. Samples are divided by their RMS, mean angle and phase are taken out and put back, "
+            "and the part that is constant up to the mean Doppler is continued by itself. What the layers correct is a "
+            "trained linear resampling of the rest over slots, subcarriers and antennas that starts as interpolation. "
+            "Groups of eight antennas are samples of their own."
+        ),
+    )
+    sizes: ClassVar[dict[str, dict[str, int]]] = {
+        "quick": {"ce": 128, "cp": 128, "pf": 128},
+        "full": {"ce": 256, "cp": 256, "pf": 256},
+    }
+
+    def build(self, task: str, example: Observation, preset: str) -> nn.Module:
+        from channelbench.models.networks.reconstruction import ReconstructionShape
+        from channelbench.models.networks.transformer import ReconstructionTransformer
+
+        return ReconstructionTransformer(ReconstructionShape.of(example.grid), width=self.width(task, preset))

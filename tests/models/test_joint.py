@@ -1,0 +1,399 @@
+"""Joint training: dynamic weight average, stages, resuming, starting from another fit."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from channelbench.contracts import Conditions, FitContext, Observation, TaskSplit
+from channelbench.errors import RequestError
+from channelbench.models.networks.data import as_batch
+from channelbench.models.networks.fitting import Fitted
+from channelbench.models.networks.joint import DynamicWeightAverage, JointNetwork, Stage, fit_jointly, task_frame
+from channelbench.models.networks.training import BUDGETS, Budget, TrainingDiverged
+from channelbench.registry import create
+from channelbench.store.dataset import ChannelDataset
+
+TASKS = ("de", "pe")
+STEPS = 10  # of three in an epoch: 60 samples in batches of 16, the rest left out
+
+
+class Stop(Exception):
+    """An interruption."""
+
+
+class Toy(JointNetwork):
+    """One layer that both tasks go through together, and a head for each."""
+
+    def __init__(self, examples: Mapping[str, Observation], width: int = 4) -> None:
+        super().__init__({task: task_frame(task, example) for task, example in examples.items()})
+        features = self.frame("de").num_features  # type: ignore[union-attr]
+        self.trunk = nn.Sequential(nn.Linear(features, width), nn.Tanh(), nn.Dropout(0.2))
+        self.heads = nn.ModuleDict({task: nn.Linear(width, 1) for task in examples})
+        self.passes = 0
+        self.asked: list[str] = []
+
+    def answers(self, starts: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        self.passes += 1
+        joined = self.trunk(torch.cat([start.features for start in starts.values()]))
+        parts = joined.split([len(start.features) for start in starts.values()])
+        return {task: self.heads[task](part)[:, 0] for task, part in zip(starts, parts, strict=True)}
+
+    def specialise(self, task: str) -> None:
+        self.asked.append(task)
+
+
+@pytest.fixture(autouse=True)
+def _ten_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validated, and so saved, after every second step: often within an epoch; weighted from step 6 on."""
+    budget = Budget(batch_size=16, steps=STEPS, validations=5, peak_rate=1e-2, weight_decay=1e-2)
+    monkeypatch.setitem(BUDGETS, "smoke", budget)  # type: ignore[arg-type]
+
+
+def splits(dataset: ChannelDataset) -> dict[str, tuple[TaskSplit, TaskSplit]]:
+    def split(task: str, name: str) -> TaskSplit:
+        return TaskSplit(create("tasks", task), dataset, name, Conditions())
+
+    return {task: (split(task, "train"), split(task, "val")) for task in TASKS}
+
+
+def fit(
+    dataset: ChannelDataset,
+    build: Callable[[Mapping[str, Observation]], JointNetwork] = Toy,
+    *,
+    seed: int = 0,
+    stages: tuple[Stage, ...] = (Stage(name="joint"),),
+    **context: Any,
+) -> dict[str, Fitted]:
+    return fit_jointly(
+        build,
+        splits(dataset),
+        seed=seed,
+        context=FitContext(**{"preset": "smoke", **context}),
+        identity={"method": "toy"},
+        stages=stages,
+    )
+
+
+def network_of(fitted: Mapping[str, Fitted]) -> Toy:
+    return fitted["de"].module.network  # type: ignore[return-value]
+
+
+def weights(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def assert_same(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+def untrained(dataset: ChannelDataset) -> Toy:
+    torch.manual_seed(5)
+    return Toy({task: pair[0].observe([0])[0] for task, pair in splits(dataset).items()}).eval()
+
+
+# --- dynamic weight average -------------------------------------------------------------------------------------------
+
+
+class Scripted(nn.Module):
+    """Losses as they were written down."""
+
+    def __init__(self, *values: tuple[float, ...]) -> None:
+        super().__init__()
+        self.values = iter(values)
+
+    def losses(self, batches: Any) -> dict[str, torch.Tensor]:
+        return dict(zip("abc", torch.tensor(next(self.values), requires_grad=True), strict=False))
+
+
+def averaged(*values: tuple[float, ...], per_epoch: int = 1, temperature: float = 2.0) -> DynamicWeightAverage:
+    """The objective after a step for each tuple of losses."""
+    objective = DynamicWeightAverage("abc"[: len(values[0])], per_epoch, temperature)
+    module = Scripted(*values)
+    for _ in values:
+        objective(module, {})
+    return objective
+
+
+def test_weights_by_hand() -> None:
+    """Ratios 1/2 and 1: e^.25 and e^.5 over their sum of 2.932747, twice."""
+    objective = averaged((2.0, 4.0), (1.0, 4.0))
+    assert objective.weights() == pytest.approx([0.875647, 1.124353], abs=1e-6)
+    assert objective(Scripted((3.0, 5.0)), {}).item() == pytest.approx(3 * 0.875647 + 5 * 1.124353, rel=1e-6)
+
+
+def test_weights_compare_the_last_two_means_of_epochs() -> None:
+    """Means over three steps: (2, 3), then (1, 6), then (1, 3): ratios 1 and 1/2."""
+    steps = [(1.0, 2.0), (2.0, 3.0), (3.0, 4.0), (0.0, 6.0), (1.0, 6.0), (2.0, 6.0), (1.0, 1.0), (1.0, 3.0), (1.0, 5.0)]
+    objective = averaged(*steps, per_epoch=3)
+    assert objective.weights() == pytest.approx([1.124353, 0.875647], abs=1e-6)
+    assert averaged(*steps[:8], per_epoch=3).weights() == pytest.approx(averaged(*steps[:6], per_epoch=3).weights())
+
+
+def test_weights_are_ones_in_the_first_two_epochs_and_of_equal_ratios() -> None:
+    assert averaged((9.0, 1.0), per_epoch=1).weights() == [1.0, 1.0]
+    assert averaged((9.0, 1.0), (1.0, 9.0), (1.0, 1.0), per_epoch=2).weights() == [1.0, 1.0]
+    assert averaged((8.0, 0.2, 40.0), (4.0, 0.1, 20.0)).weights() == pytest.approx([1.0] * 3)
+
+
+@pytest.mark.parametrize("losses", [((1.0, 5.0, 3.0), (2.0, 1.0, 0.1)), ((1e-9, 1.0, 1.0), (1e4, 0.0, 1e-30))])
+def test_weights_sum_to_the_number_of_tasks(losses: tuple[tuple[float, ...], ...]) -> None:
+    weights = averaged(*losses).weights()
+    assert sum(weights) == pytest.approx(3.0)
+    assert all(weight >= 0 for weight in weights)
+
+
+def test_temperature_levels_and_sharpens() -> None:
+    values = ((1.0, 1.0), (1.0, 0.5))
+    assert averaged(*values, temperature=1e6).weights() == pytest.approx([1.0, 1.0], abs=1e-5)
+    assert averaged(*values, temperature=1e-3).weights() == pytest.approx([2.0, 0.0], abs=1e-5)
+
+
+def test_weights_are_constants_to_the_gradient() -> None:
+    objective = averaged((2.0, 4.0), (1.0, 4.0))
+    losses = torch.tensor([3.0, 5.0], requires_grad=True)
+    (module := Scripted()).losses = lambda batches: dict(zip("ab", losses, strict=True))  # type: ignore[method-assign]
+    objective(module, {}).backward()
+    torch.testing.assert_close(losses.grad, torch.tensor([0.875647, 1.124353]))
+
+
+@pytest.mark.parametrize("done", range(1, 9))
+def test_state_is_carried_over_at_any_step(done: int) -> None:
+    """Saved as JSON after any step, within an epoch or between two, the sums that follow are the same bits."""
+    rows = [tuple(row) for row in np.random.default_rng(0).uniform(0.1, 3.0, (12, 3))]
+    whole = DynamicWeightAverage("abc", 3)
+    module = Scripted(*rows)
+    expected = [whole(module, {}).item() for _ in rows]
+    second = DynamicWeightAverage("abc", 3)
+    second.load_state_dict(json.loads(json.dumps(averaged(*rows[:done], per_epoch=3).state_dict())))
+    module = Scripted(*rows[done:])
+    assert [second(module, {}).item() for _ in rows[done:]] == expected[done:]
+    assert second.weights() == whole.weights()
+    assert len(second.state_dict()["means"]) <= 2
+
+
+# --- networks of several tasks ---------------------------------------------------------------------------------------
+
+
+def test_joined_pass_equals_separate_passes(few_rays: ChannelDataset) -> None:
+    network = untrained(few_rays)
+    batches = {task: as_batch(*pair[0].observe(np.arange(9)), "cpu") for task, pair in splits(few_rays).items()}
+    together = network.losses(batches)
+    assert network.passes == 1
+    for task, batch in batches.items():
+        alone = network.losses({task: batch})[task]
+        torch.testing.assert_close(together[task], alone)
+        frame = network.frame(task)
+        prediction = network(task, batch.h, batch.noise_var)
+        torch.testing.assert_close(together[task], frame.criterion(prediction, batch.target))
+
+
+@pytest.mark.parametrize("task", ["ce", "cp", "pf", "bf", "de", "pe"])
+def test_every_task_has_a_frame_whose_start_is_a_prediction(task: str, few_rays: ChannelDataset) -> None:
+    observation, target = TaskSplit(create("tasks", task), few_rays, "val", Conditions()).observe(np.arange(5))
+    frame = task_frame(task, observation)
+    start = frame.begin(torch.as_tensor(observation.h), torch.as_tensor(observation.noise_var))
+    kind = create("tasks", task).kind
+    answer = torch.zeros({"beam": (5, observation.grid.num_beams), "scalar": (5,)}.get(kind) or start.pairs.shape)
+    prediction = frame.whole(frame.end(start, answer))
+    assert prediction.shape == (answer.shape if kind == "beam" else target.value.shape)
+    assert torch.isfinite(frame.criterion(prediction, torch.as_tensor(target.value)))
+    if task in ("de", "pe"):
+        assert frame.objective == ("absolute" if task == "de" else "squared")  # type: ignore[union-attr]
+
+
+# --- fitting ---------------------------------------------------------------------------------------------------------
+
+
+def test_fit_repeats_whatever_the_global_generator(few_rays: ChannelDataset) -> None:
+    first = weights(network_of(fit(few_rays)))
+    torch.manual_seed(99)
+    state = torch.get_rng_state()
+    assert_same(first, weights(network_of(fit(few_rays))))
+    assert torch.equal(torch.get_rng_state(), state)
+    other = weights(network_of(fit(few_rays, seed=1)))
+    assert not torch.equal(first["trunk.0.weight"], other["trunk.0.weight"])
+
+
+def test_tasks_share_a_network_and_answer_for_themselves(few_rays: ChannelDataset) -> None:
+    fitted = fit(few_rays)
+    network = network_of(fitted)
+    assert fitted["pe"].module.network is network
+    assert not network.training
+    for task, (_, validation) in splits(few_rays).items():
+        observation, _ = validation.observe()
+        network.asked.clear()
+        got = fitted[task].predict(observation)
+        assert set(network.asked) == {task}
+        batch = as_batch(observation, None, "cpu")
+        with torch.no_grad():
+            np.testing.assert_array_equal(got, network(task, batch.h, batch.noise_var).numpy())
+        costs = fitted[task].costs()
+        assert (
+            costs["trainable_parameters"] == costs["total_parameters"] == sum(p.numel() for p in network.parameters())
+        )
+
+
+def test_frames_are_calibrated_on_their_own_targets(few_rays: ChannelDataset) -> None:
+    network = network_of(fit(few_rays))
+    for task in TASKS:
+        observation, target = splits(few_rays)[task][0].observe()
+        frame = task_frame(task, observation)
+        batch = as_batch(observation, target, "cpu")
+        frame.calibrate(batch.h, batch.noise_var, batch.target)
+        torch.testing.assert_close(network.frame(task).curve, frame.curve)
+
+
+def test_score_is_the_mean_logarithm_of_the_tasks_losses(few_rays: ChannelDataset) -> None:
+    """Of what was kept, over the whole validation split, whatever the size of the pieces."""
+    fitted = fit(few_rays)
+    network = network_of(fitted)
+    logarithms = []
+    for task, (_, validation) in splits(few_rays).items():
+        with torch.no_grad():
+            loss = network.losses({task: as_batch(*validation.observe(), "cpu")})[task]
+        logarithms.append(math.log(float(loss)))
+    assert fitted["de"].outcome.best_score == pytest.approx(np.mean(logarithms), abs=1e-5)
+    assert fitted["de"].outcome.best_score == min(fitted["de"].outcome.scores.values())
+
+
+def stop_at(call: int) -> Callable[[int, int, str], None]:
+    """Interrupts at the so-many-th report of progress, counted over all stages."""
+    calls = itertools.count(1)
+
+    def progress(done: int, total: int, message: str) -> None:
+        if next(calls) == call:
+            raise Stop
+
+    return progress
+
+
+@pytest.mark.parametrize("step", [1, 4, 5, 8, 9])
+def test_interrupted_fit_ends_in_the_same_bits(
+    step: int, few_rays: ChannelDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted within an epoch, between two, with even weights and with others."""
+    monkeypatch.setattr("channelbench.models.networks.training.SAVE_EVERY_S", 0.0)
+    whole = fit(few_rays)
+    with pytest.raises(Stop):
+        fit(few_rays, workdir=tmp_path, progress=stop_at(step))
+    resumed = fit(few_rays, workdir=tmp_path)
+    assert resumed["de"].outcome.trained_steps == STEPS - step
+    assert_same(weights(network_of(whole)), weights(network_of(resumed)))
+    assert resumed["pe"].outcome.scores == whole["pe"].outcome.scores
+
+
+def freeze(network: Toy, part: str) -> None:
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not name.startswith(part))
+
+
+def two_stages(seen: list[dict[str, torch.Tensor]] | None = None) -> tuple[Stage, ...]:
+    """Heads with a frozen trunk, then the trunk with frozen heads; ``seen`` takes the weights that each begins with."""
+
+    def prepare(part: str) -> Callable[[Toy], None]:
+        def prepared(network: Toy) -> None:
+            freeze(network, part)
+            if seen is not None:
+                seen.append(weights(network))
+
+        return prepared
+
+    return Stage(name="1-heads", share=0.4, prepare=prepare("trunk")), Stage(
+        name="2-trunk", share=0.6, prepare=prepare("heads")
+    )
+
+
+def moved(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> set[str]:
+    return {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_stages_train_what_they_say_one_after_the_other(few_rays: ChannelDataset, tmp_path: Path) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+    reports: list[tuple[int, int]] = []
+    fitted = fit(few_rays, stages=two_stages(seen), workdir=tmp_path, progress=lambda *call: reports.append(call[:2]))
+    end = weights(network_of(fitted))
+    assert moved(seen[0], seen[1]) == {"heads"}
+    assert moved(seen[1], end) == {"trunk"}
+    assert reports == [(step, 4) for step in range(1, 5)] + [(step, 6) for step in range(1, 7)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1-heads", "2-trunk"]
+    saved = [set(safetensors.torch.load_file(tmp_path / name / "final.safetensors")) for name in ("1-heads", "2-trunk")]
+    frames = {name for name in end if name.startswith("frames")}
+    assert saved[0] - frames == {name for name in end if name.startswith("heads")}
+    assert saved[1] - frames == {name for name in end if name.startswith("trunk")}
+    # Each counts, although the last stage trained only one of them.
+    assert fitted["de"].costs()["trainable_parameters"] == sum(p.numel() for p in network_of(fitted).parameters())
+
+
+@pytest.mark.parametrize("step", [2, 4, 6, 8])
+def test_interrupted_stage_continues(
+    step: int, few_rays: ChannelDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the first of two stages, at its end, and in the second, whose start has to be found again."""
+    monkeypatch.setattr("channelbench.models.networks.training.SAVE_EVERY_S", 0.0)
+    whole = weights(network_of(fit(few_rays, stages=two_stages())))
+    with pytest.raises(Stop):
+        fit(few_rays, stages=two_stages(), workdir=tmp_path, progress=stop_at(step))
+    assert_same(whole, weights(network_of(fit(few_rays, stages=two_stages(), workdir=tmp_path))))
+
+    def never(done: int, total: int, message: str) -> None:
+        raise AssertionError("a finished fit trains again")
+
+    assert_same(whole, weights(network_of(fit(few_rays, stages=two_stages(), workdir=tmp_path, progress=never))))
+
+
+def test_folder_of_another_fit_is_refused(few_rays: ChannelDataset, tmp_path: Path) -> None:
+    fit(few_rays, workdir=tmp_path)
+    with pytest.raises(RequestError, match=r"final\.safetensors: seed"):
+        fit(few_rays, workdir=tmp_path, seed=1)
+
+
+def test_fit_starts_from_another(few_rays: ChannelDataset, tmp_path: Path) -> None:
+    """All stages' weights are taken over, statistics are taken anew, and a quarter of the steps has to do."""
+    source = weights(network_of(fit(few_rays, stages=two_stages(), workdir=tmp_path)))
+    seen, totals = list[dict[str, torch.Tensor]](), set[int]()
+    watch = Stage(name="joint", prepare=lambda network: seen.append(weights(network)))
+    fit(few_rays, seed=7, stages=(watch,), start=tmp_path, progress=lambda done, total, _: totals.add(total))
+    assert_same(seen[0], source)
+    assert totals == {STEPS // 4}
+
+
+def test_start_from_another_network_is_refused(few_rays: ChannelDataset, tmp_path: Path) -> None:
+    fit(few_rays, workdir=tmp_path)
+    with pytest.raises(RequestError, match=r"start: expected weights of the same network, got '.*final.*weight"):
+        fit(few_rays, lambda examples: Toy(examples, width=5), start=tmp_path)
+    with pytest.raises(RequestError, match=r"start: expected a folder with a finished fit"):
+        fit(few_rays, start=tmp_path / "nothing")
+
+
+class Failing(Toy):
+    """Loses its way at a step, in training or in validation."""
+
+    def __init__(self, examples: Mapping[str, Observation], step: int, training: bool) -> None:
+        super().__init__(examples)
+        self.step, self.when, self.done = step, training, 0
+
+    def losses(self, batches: Any) -> dict[str, torch.Tensor]:
+        found = super().losses(batches)
+        lost = self.training is self.when and self.done == self.step
+        self.done += self.training
+        return {task: loss * math.nan if lost and task == "pe" else loss for task, loss in found.items()}
+
+
+def test_divergence_names_the_step(few_rays: ChannelDataset) -> None:
+    with pytest.raises(TrainingDiverged, match="the training loss is nan at step 7"):
+        fit(few_rays, lambda examples: Failing(examples, 7, training=True))
+    with pytest.raises(TrainingDiverged, match="the validation score is nan at step 6"):
+        fit(few_rays, lambda examples: Failing(examples, 6, training=False))

@@ -1,0 +1,362 @@
+"""LLM4WM: its adapters and joined batches against plain references, its stages, variants and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from channelbench.contracts import Conditions, FitContext, Observation, TaskSplit
+from channelbench.errors import RequestError
+from channelbench.models.llm4wm import LLM4WM, LLM4WMSingle
+from channelbench.models.networks.adapters import Adapter, ImageHead, VectorHead
+from channelbench.models.networks.data import as_batch
+from channelbench.models.networks.llm4wm import LLM4WMNetwork
+from channelbench.models.networks.training import BUDGETS, Budget
+from channelbench.models.networks.trunks import trained
+from channelbench.registry import create, find, names
+from channelbench.store.dataset import ChannelDataset
+from channelbench.testing import MethodTests, conformance_dataset, small_backbone
+
+pytest.importorskip("transformers", reason="language models need the extra `llm`")
+
+TASKS = LLM4WM.card.tasks
+WIDTH = 32
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def splits(task: str, dataset: ChannelDataset | None = None) -> tuple[TaskSplit, TaskSplit]:
+    training, validation = (
+        TaskSplit(create("tasks", task), dataset or conformance_dataset(), split, Conditions())
+        for split in ("train", "val")
+    )
+    return training, validation
+
+
+def all_splits() -> dict[str, tuple[TaskSplit, TaskSplit]]:
+    return {task: splits(task) for task in TASKS}
+
+
+def context(**fields: Any) -> FitContext:
+    return FitContext(**{"preset": "smoke", "backbone": small_backbone(), **fields})
+
+
+def variant(name: str) -> type[LLM4WM]:
+    return cast(type[LLM4WM], find("methods", f"llm4wm+{name}"))
+
+
+@cache
+def examples() -> dict[str, Observation]:
+    return {task: splits(task)[0].observe([0])[0] for task in TASKS}
+
+
+def network(method: type[LLM4WM] = LLM4WM) -> LLM4WMNetwork:
+    return method().build(examples(), 0, context())
+
+
+def stir(module: nn.Module) -> None:
+    """Random weights where untrained ones are zero."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+
+
+def batches(count: int = 5) -> dict[str, Any]:
+    return {task: as_batch(*splits(task)[0].observe(np.arange(count)), "cpu") for task in TASKS}
+
+
+class OnSmallBackbone:
+    """Methods with a trunk that takes no time."""
+
+    def fit(self, data: Any, seed: int, context: FitContext = FitContext()) -> None:  # noqa: B008 - frozen
+        super().fit(data, seed, replace(context, backbone=small_backbone()))  # type: ignore[misc]
+
+
+class SmallLLM4WM(OnSmallBackbone, LLM4WM):
+    pass
+
+
+class SmallLLM4WMSingle(OnSmallBackbone, LLM4WMSingle):
+    pass
+
+
+class TestLLM4WM(MethodTests):
+    method = SmallLLM4WM
+    preset = "smoke"
+
+
+class TestLLM4WMSingle(MethodTests):
+    method = SmallLLM4WMSingle
+    preset = "smoke"
+
+
+# --- adapters and heads
+
+
+def convolved(x: np.ndarray, layer: nn.Conv1d) -> np.ndarray:
+    """A convolution of kernel 3 over the last axis of ``[channels, length]`` written out, zeros around."""
+    weight, bias = (cast(torch.Tensor, p).detach().double().numpy() for p in (layer.weight, layer.bias))
+    padded = np.pad(x, ((0, 0), (1, 1)))
+    return sum(weight[:, :, k] @ padded[:, k : k + x.shape[1]] for k in range(3)) + bias[:, None]
+
+
+def test_adapter_is_two_linears_and_residual_blocks() -> None:
+    """Eq. 19 and 20 in float64."""
+    adapter = Adapter((5, 7), (3, 4), blocks=8)
+    stir(adapter)
+    x = torch.randn(2, 5, 7)
+    parts = {name: p.detach().double().numpy() for name, p in adapter.named_parameters()}
+    blocks = [block for block in adapter.blocks if not isinstance(block, nn.GELU)]
+    assert len(blocks) == 8
+    assert isinstance(adapter.blocks[4], nn.GELU)
+    for given, out in zip(x.double().numpy(), adapter(x), strict=True):
+        aligned = parts["tokens.weight"] @ (given @ parts["features.weight"].T + parts["features.bias"])
+        aligned = aligned + parts["tokens.bias"][:, None]
+        for place, block in enumerate(cast(Any, blocks)):
+            if place == 4:
+                aligned = nn.functional.gelu(torch.as_tensor(aligned)).numpy()
+            aligned = aligned + convolved(np.maximum(convolved(aligned, block.first), 0), block.second)
+        np.testing.assert_allclose(out.detach().numpy(), aligned, atol=1e-4)
+
+
+def test_adapter_without_blocks_is_linear() -> None:
+    adapter = Adapter((5, 7), (3, 4), blocks=0)
+    x, y = torch.randn(2, 2, 5, 7)
+    zero = adapter(torch.zeros(1, 5, 7))
+    torch.testing.assert_close(adapter(x) + adapter(y) - zero, adapter(x + y), atol=1e-5, rtol=1e-4)
+    assert len(list(adapter.parameters())) == 4
+
+
+def test_heads_start_at_zero_and_keep_shapes() -> None:
+    image, vector = ImageHead((3, 4), (7, 9, 6), width=5), VectorHead(12, beside=3, width=8, outputs=5)
+    x = torch.randn(2, 3, 4)
+    assert torch.equal(image(x), torch.zeros(2, 7, 9, 6))
+    assert torch.equal(vector(x, torch.randn(2, 3)), torch.zeros(2, 5))
+
+
+def test_image_head_reads_each_point_from_its_neighbours() -> None:
+    """A change of one aligned value reaches three points to each side and no further."""
+    head = ImageHead((3, 4), (9, 11, 2), width=5)
+    stir(head)
+    aligned = torch.randn(1, 9, 22)
+    head.align = nn.Identity()  # type: ignore[assignment]
+    changed = aligned.clone()
+    changed[0, 4, 11 + 5] += 1.0  # slot 4, channel 1, subcarrier 5
+    reached = (head(changed) - head(aligned)).abs().amax(3)[0] > 0
+    expected = torch.zeros(9, 11, dtype=torch.bool)
+    expected[1:8, 2:9] = True
+    assert torch.equal(reached, expected)
+
+
+# --- the network
+
+
+def test_untrained_network_gives_the_start() -> None:
+    """Heads begin at zero: what needs no learning is the answer."""
+    for task, part in batches().items():
+        whole = network().eval()
+        frame = whole.frame(task)
+        start = frame.begin(part.h, part.noise_var)
+        shape = start.pairs.shape if task in ("ce", "cp", "pf") else (5, 64) if task == "bf" else (5,)
+        shape = start.direct.shape if task == "bf" else shape
+        expected = frame.whole(frame.end(start, torch.zeros(shape)))
+        torch.testing.assert_close(whole(task, part.h, part.noise_var), expected)
+
+
+def test_joined_batch_equals_separate_ones() -> None:
+    whole = network()
+    stir(whole)
+    whole.set_stage(tuning=True)
+    parts = batches()
+    joined = whole.losses(parts)
+    for task, part in parts.items():
+        torch.testing.assert_close(whole.losses({task: part})[task], joined[task], rtol=1e-4, atol=1e-5)
+
+
+def test_experts_folded_into_weights_change_no_prediction() -> None:
+    whole = network()
+    stir(whole)
+    whole.set_stage(tuning=True)
+    whole.eval()
+    for task, part in batches().items():
+        with torch.no_grad():
+            gated = whole.eval()(task, part.h, part.noise_var)
+            whole.specialise(task)
+            folded = whole(task, part.h, part.noise_var)
+        torch.testing.assert_close(folded, gated, rtol=1e-3, atol=1e-4)
+
+
+def test_tasks_differ_in_the_trunk_only_by_their_gate() -> None:
+    """With MoE-LoRA bypassed, the trunk does the same for all; with it, each task has a trunk of its own."""
+    whole = network()
+    stir(whole)
+    embeddings = torch.randn(2, 8, WIDTH)
+    assert whole.moe is not None
+
+    def of(task: int) -> torch.Tensor:
+        with whole.moe.tasks(task), torch.no_grad():  # type: ignore[union-attr]
+            return whole.trunk(embeddings)
+
+    whole.set_stage(tuning=False)
+    torch.testing.assert_close(of(0), of(3))
+    whole.set_stage(tuning=True)
+    assert (of(0) - of(3)).abs().max() > 1e-4
+
+
+def moved(before: dict[str, torch.Tensor], after: nn.Module) -> set[str]:
+    """Which parts of the network have changed: adapters, heads, experts, trunk, frames."""
+    kinds = {"adapter": "adapters", "head": "heads", "logits": "experts", "down": "experts", "up": "experts"}
+    changed = {name for name, p in after.state_dict().items() if not torch.equal(p, before[name])}
+    return {
+        next((kind for word, kind in kinds.items() if word in name.replace(".", "_").split("_")), name.split(".")[0])
+        for name in changed
+    }
+
+
+def test_stages_train_what_the_paper_says() -> None:
+    whole = network()
+    for tuning, expected in ((False, {"adapters", "heads", "frames"}), (True, {"experts", "heads", "frames"})):
+        whole.set_stage(tuning=tuning)
+        before = {name: p.clone() for name, p in whole.state_dict().items()}
+        parameters = [p for p in whole.parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(parameters, lr=0.1)
+        for _ in range(2):  # heads start at zero: the first step moves them, the second what stands before them
+            optimizer.zero_grad()
+            sum(whole.losses(batches()).values()).backward()  # type: ignore[union-attr]
+            optimizer.step()
+        assert moved(before, whole) == expected
+
+
+def test_frozen_trunk_and_trunk_from_scratch() -> None:
+    frozen, scratch, none = (network(variant(name)) for name in ("frozen", "scratch", "none"))
+    assert frozen.moe is None
+    assert scratch.moe is None
+    frozen.set_stage(tuning=True)
+    assert not any(p.requires_grad for p in frozen.trunk.parameters())
+    scratch.set_stage(tuning=True)
+    assert all(p.requires_grad for p in scratch.trunk.parameters())
+    assert none.moe is not None
+    assert not none.moe.layers
+    none.set_stage(tuning=True)
+    heads = sum(p.numel() for task in TASKS for p in none._branch(task).head.parameters())
+    assert trained(none) == heads + sum(p.numel() for p in none.frames.parameters())
+
+
+def test_scratch_trains_as_much_within_five_per_cent() -> None:
+    def ever_trained(method: type[LLM4WM]) -> int:
+        whole = network(method)
+        names_: set[str] = set()
+        for tuning in (False, True):
+            whole.set_stage(tuning=tuning)
+            names_ |= {name for name, p in whole.named_parameters() if p.requires_grad}
+        return sum(p.numel() for name, p in whole.named_parameters() if name in names_)
+
+    assert ever_trained(variant("scratch")) == pytest.approx(ever_trained(LLM4WM), rel=0.05)
+
+
+# --- the method
+
+
+def test_variants() -> None:
+    assert variant("rank4+experts2")().rank == 4
+    assert variant("rank4+experts2")().experts == 2
+    assert variant("no-adapter").adapter_in is variant("no-adapter").adapter_out is False
+    assert variant("random") is variant("random")
+    assert variant("random").card.title == "LLM4WM, random trunk"
+    assert "random" in variant("random").card.notes
+    assert "llm4wm+random" not in names("methods")
+    for wrong in ("rank0", "rankx", "adapter", "random+none", "no-adapter+no-adapter-in"):
+        with pytest.raises(RequestError):
+            variant(wrong)
+
+
+@pytest.mark.parametrize("name", ["rank2", "experts4", "no-adapter-in", "no-adapter-out", "no-adapter", "none"])
+def test_variants_have_the_sizes_that_they_name(name: str) -> None:
+    plain, other = network(), network(variant(name))
+    blocks = sum(p.numel() for p in plain.branches["ce"].adapter_in.blocks.parameters())
+    assert blocks > 0
+    for task in TASKS:
+        for side in ("adapter_in", "adapter_out"):
+            count = len(list(getattr(other.branches[task], side).blocks.parameters()))
+            gone = name == "no-adapter" or name.removeprefix("no-").replace("-", "_") == side
+            assert (count == 0) == gone
+    weights = other.expert_weights()
+    if name == "none":
+        assert weights == {}
+    else:
+        assert {w.shape for w in weights.values()} == {(6, 4 if name == "experts4" else 8)}
+        layer = next(iter(cast(Any, other.moe).layers.values()))
+        assert layer.down.shape[0] == {"rank2": 16, "experts4": 32}.get(name, 64)
+
+
+class Stop(Exception):
+    pass
+
+
+def test_interrupted_fit_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in the second stage, then called again."""
+    tiny = Budget(batch_size=8, steps=6, validations=6, peak_rate=1e-3)
+    monkeypatch.setattr("channelbench.models.networks.joint.budget_of", lambda preset: tiny)
+    data = {task: splits(task) for task in ("cp", "bf")}
+    whole = LLM4WM()
+    whole.fit(data, 0, context())
+    calls = 0
+
+    def stop(done: int, total: int, message: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        LLM4WM().fit(data, 0, context(workdir=tmp_path, progress=stop))
+    resumed = LLM4WM()
+    resumed.fit(data, 0, context(workdir=tmp_path))
+    for task in data:
+        observation = create("tasks", task).observe(conformance_dataset(), "test", np.arange(4), Conditions())[0]
+        np.testing.assert_array_equal(resumed.predict(task, observation), whole.predict(task, observation))
+    assert BUDGETS["smoke"] is not tiny
+
+
+def test_experts_are_kept_beside_the_checkpoints(tmp_path: Path) -> None:
+    method = LLM4WM()
+    method.fit(all_splits(), 0, context(workdir=tmp_path))
+    with np.load(tmp_path / "experts.npz") as kept:
+        assert tuple(kept["tasks"]) == TASKS
+        assert kept["initial"].shape == kept["final"].shape == (len(kept["layers"]), 6, 8)
+        np.testing.assert_allclose(kept["initial"].sum(2), 1, rtol=1e-5)
+        assert np.abs(kept["final"] - kept["initial"]).max() > 0
+    assert "random weights" in method.weights
+    costs = method.costs("ce")
+    assert costs["trainable_parameters"] < costs["total_parameters"]
+    assert costs["unused_parameters"] > 0
+
+
+def test_weights_and_backbone_tell_checkpoints_apart(tmp_path: Path) -> None:
+    data = {"cp": splits("cp")}
+    LLM4WM().fit(data, 0, context(workdir=tmp_path))
+    with pytest.raises(RequestError, match="method"):
+        variant("none")().fit(data, 0, context(workdir=tmp_path))
+
+
+def test_single_task_method_keeps_tasks_apart() -> None:
+    """Each task's network has one task in its gate, and fitting another changes nothing."""
+    both, alone = LLM4WMSingle(), LLM4WMSingle()
+    both.fit({task: splits(task) for task in ("de", "bf")}, 0, context())
+    alone.fit({"bf": splits("bf")}, 0, context())
+    observation = create("tasks", "bf").observe(conformance_dataset(), "test", np.arange(4), Conditions())[0]
+    np.testing.assert_array_equal(both.predict("bf", observation), alone.predict("bf", observation))
+    assert both._of("bf").module.network.tasks == ("bf",)
