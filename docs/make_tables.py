@@ -20,14 +20,17 @@ def methods() -> str:
     """The table of methods, by family."""
     text = HEADER + "# Methods\n\nWhat `channelbench list methods` knows. "
     text += "[Adding a method](extending.md) takes one file.\n"
-    cards = [registry.find("methods", name).card for name in registry.names("methods")]
+    found = [registry.find("methods", name) for name in registry.names("methods")]
     for family, heading in FAMILIES.items():
-        members = [card for card in cards if card.family == family]
+        members = [method for method in found if method.card.family == family]
         if not members:
             continue
         text += f"\n## {heading}\n\n| name | | tasks | source |\n|---|---|---|---|\n"
-        for card in members:
+        for method in members:
+            card = method.card
             description = f"**{card.label}**. {card.description}" + (f" *{card.notes}*" if card.notes else "")
+            if method.variants:
+                description += f" Options after `{card.name}`: {', '.join(f'`+{name}`' for name in method.variants)}."
             text += f"| `{card.name}` | {_cell(description)} | {' '.join(card.tasks)} | {_cell(card.reference)} |\n"
     return text
 

@@ -43,15 +43,15 @@ ABLATIONS: Mapping[str, Option] = {
 }
 
 NOTES = (
-    "As published: a token per slot (CE, CP, PF) or the angle domain (BF, DE, PE); adapters of two linears, eight "
-    "residual blocks and GELU before and after the trunk; a frozen trunk with MoE-LoRA of eight experts of rank 8 on "
-    "its feed-forward linears and a softmax gate per task; three-layer convolutional and perceptron heads; two stages "
-    "(adapters and heads, then MoE-LoRA and heads); NMSE, cross-entropy and dynamic weight average. Ours, because the "
-    "paper does not say or because it serves: the network corrects the aligned linear start that all our networks "
-    "share, and in DE and PE the least-squares curve (absolute and squared error in its unit); in BF, DE and PE the "
-    "delay domain takes the place of frequency; eight tokens, in the paper preset sixteen; half of the steps for each "
-    "stage; residual blocks and heads start at zero. Three layers of the language model, two residual blocks and "
-    "narrower heads in the quick preset."
+    "As published: a token per slot (CE, CP, PF) or the angle domain (BF, DE, PE); adapters of two linears, four "
+    "residual blocks (so many fit the published counts) and GELU before and after the trunk; a frozen trunk with "
+    "MoE-LoRA of eight experts of rank 8 on its feed-forward linears and a softmax gate per task; three-layer "
+    "convolutional and perceptron heads; two stages (adapters and heads, then MoE-LoRA and heads); NMSE, cross-entropy "
+    "and dynamic weight average. Ours, because the paper does not say or because it serves: the network corrects the "
+    "aligned linear start that all our networks share, trained in both stages, and in DE and PE the least-squares "
+    "curve (absolute and squared error in its unit); in BF, DE and PE the delay domain takes the place of frequency; "
+    "eight tokens, in the paper preset sixteen; half of the steps for each stage; residual blocks and heads start at "
+    "zero. Three layers of the language model, two residual blocks and narrower heads in the quick preset."
 )
 
 
@@ -117,7 +117,7 @@ class LLM4WM(LanguageMethod):
         is_paper, is_small = context.preset == "paper", context.preset not in ("standard", "paper")
         sizes = LLM4WMSizes(
             tokens=16 if is_paper else 8,
-            blocks=2 if is_small else 8,
+            blocks=2 if is_small else 4,
             image_width=32 if is_paper else 8 if is_small else 16,
             vector_width=256 if is_small else 768,
             experts=self.experts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -345,11 +346,15 @@ def test_experts_are_kept_beside_the_checkpoints(tmp_path: Path) -> None:
     assert costs["unused_parameters"] > 0
 
 
-def test_weights_and_backbone_tell_checkpoints_apart(tmp_path: Path) -> None:
-    data = {"cp": splits("cp")}
-    LLM4WM().fit(data, 0, context(workdir=tmp_path))
+def test_method_and_backbone_tell_checkpoints_apart(tmp_path: Path) -> None:
+    """Also where all shapes are the same."""
+    data, work, other = {"cp": splits("cp")}, tmp_path / "work", tmp_path / "other"
+    LLM4WM().fit(data, 0, context(workdir=work))
     with pytest.raises(RequestError, match="method"):
-        variant("none")().fit(data, 0, context(workdir=tmp_path))
+        variant("none")().fit(data, 0, context(workdir=work))
+    shutil.copytree(small_backbone().removeprefix("random:"), other)
+    with pytest.raises(RequestError, match=r"checkpoint final\.safetensors: backbone"):
+        LLM4WM().fit(data, 0, context(workdir=work, backbone=f"random:{other}"))
 
 
 def test_single_task_method_keeps_tasks_apart() -> None:
