@@ -291,10 +291,11 @@ def _work(job: Job, request: Request, leg: Leg, reporter: Reporter) -> Iterator[
 
     memory = scoring.PeakMemory(device)
     try:
-        method = job.method()
+        method, context = job.method(), _context(job, request, leg, device, reporter)
+        is_whole = not _has_begun(context)
         began = time.perf_counter()
         with memory.watch(), scoring.threads_for(job.method):
-            method.fit(_splits(job, leg), job.seed, _context(job, request, leg, device, reporter))
+            method.fit(_splits(job, leg), job.seed, context)
         fit_s = time.perf_counter() - began
         weights = method.weights
     except Exception as error:  # a method's failure is a result, not ours
@@ -306,13 +307,18 @@ def _work(job: Job, request: Request, leg: Leg, reporter: Reporter) -> Iterator[
             with memory.watch(), scoring.threads_for(job.method):
                 terms, predict_s = scoring.score(task, leg.test, condition, partial(_predict, method, task))
             costs = {**method.costs(task.card.name), "predict_s": predict_s, "peak_memory_mb": memory.megabytes}
-            if leg.train is leg.test:  # else the fit was made, and timed, in another folder
+            if is_whole and leg.train is leg.test:  # else it was timed in another folder, or only its last part was
                 costs["fit_s"] = fit_s
             if job.method.card.family not in ("floor", "reference"):
                 costs |= scoring.latencies(method, task, leg.test, condition)
             yield scoring.scored_cell(common(task, condition, weights), task, terms, costs), terms
         except Exception as error:
             yield scoring.failed_cell(common(task, condition, weights), error), {}
+
+
+def _has_begun(context: FitContext) -> bool:
+    """Whether a fit goes on from checkpoints, or is only loaded from them."""
+    return context.workdir is not None and context.workdir.is_dir() and any(context.workdir.iterdir())
 
 
 def _predict(method: Method, task: Task, observation: Observation, _: Target) -> Any:

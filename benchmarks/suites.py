@@ -13,7 +13,7 @@ CLASSICAL = ("bi", "lmmse", "wiener", "codebook", "fifs")
 SMALL = ("mlp", "lstm", "cnn", "transformer", "wit")
 MULTI_TASK = ("cross_stitch(s)", "cross_stitch")
 LANGUAGE = ("llm4cp", "llm4wm(s)", "llm4wm")
-CONTROLS = ("llm4wm+random", "llm4wm+none", "llm4wm+scratch")
+LLM4WM_CONTROLS = ("llm4wm+random", "llm4wm+none", "llm4wm+scratch")
 
 BUNDLES = {
     "BI + Codebook + FIFS": ("bi", "codebook", "fifs"),
@@ -35,7 +35,7 @@ full = Suite(
         family="suite",
     ),
     tasks=SIX_TASKS,
-    methods=TABLE_IV + CONTROLS,
+    methods=TABLE_IV + LLM4WM_CONTROLS,
     conditions=CLEAN_AND_COMPATIBLE,
     bundles=BUNDLES,
 )
@@ -62,7 +62,7 @@ llm4wm = Suite(
         family="suite",
     ),
     tasks=SIX_TASKS,
-    methods=TABLE_IV + CONTROLS,
+    methods=TABLE_IV + LLM4WM_CONTROLS,
     conditions=CLEAN_AND_COMPATIBLE,
     bundles=BUNDLES,
 )
@@ -75,7 +75,7 @@ llm4wm_transfer = Suite(
         family="suite",
     ),
     tasks=SIX_TASKS,
-    methods=(*FLOORS, *CLASSICAL, "lstm", "mlp", "cnn", "wit", "llm4cp", "llm4wm", *CONTROLS),
+    methods=(*FLOORS, *CLASSICAL, "lstm", "mlp", "cnn", "wit", "llm4cp", "llm4wm", *LLM4WM_CONTROLS),
     targets={"rma-1.9": {"scenario": "rma"}, "uma-2.4": {"sub6.carrier_hz": "2.4e9"}},
     share=0.1,
     bundles={"CNN + WiT": ("cnn", "wit"), "LSTM + MLP": ("lstm", "mlp")},

@@ -124,7 +124,7 @@ class LanguageMethod(Method):
                 got=name,
             )
         # The controls need the backbone's shape and none of its weights.
-        _load_one_layer(name if cls.trunk == "pretrained" else f"random:{name.removeprefix('random:')}")
+        _load(name if cls.trunk == "pretrained" else f"random:{name.removeprefix('random:')}", context.preset)
 
     @property
     def weights(self) -> str:
@@ -137,11 +137,12 @@ class LanguageMethod(Method):
 
 
 @cache
-def _load_one_layer(name: str) -> None:
+def _load(name: str, preset: str) -> None:
     """Once for all methods of a request that run on the same backbone."""
     from channelbench.models.networks.backbones import load_backbone
+    from channelbench.models.networks.trunks import trunk_layers
 
-    load_backbone(name, layers=1)
+    load_backbone(name, layers=trunk_layers(preset))
 
 
 def trunk_of(module: nn.Module) -> Backbone:

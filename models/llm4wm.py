@@ -37,7 +37,7 @@ ABLATIONS: Mapping[str, Option] = {
     ),
     "frozen": Option(
         title="frozen trunk",
-        notes="Ablation: the trunk gets no MoE-LoRA; the second stage trains the heads alone.",
+        notes="Ablation: the trunk gets no MoE-LoRA; the second stage trains heads and linear starts alone.",
         attributes={"tune": False},
     ),
 }

@@ -41,9 +41,10 @@ class Experts:
 
 
 def read_experts(folder: Path) -> list[Experts]:
-    """The gates of all fits of plain LLM4WM that left them, by seed; files that are none are passed over."""
+    """The gates of all fits of plain LLM4WM that left them, by seed; files that are none are passed over, and so are
+    fits to other observations (another pilot spacing, say), which would be a second gate of the same seed."""
     found = []
-    for path in sorted(folder.glob("checkpoints/llm4wm__*__seed*/experts.npz")):
+    for path in sorted(folder.glob("checkpoints/llm4wm__joint__default__seed*/experts.npz")):
         match = re.search(r"seed(\d+)$", path.parent.name)
         try:
             with np.load(path, allow_pickle=False) as archive:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from channelbench.benchmarks.exhibits.charts import Curve, curves
 from channelbench.benchmarks.exhibits.rows import Line, Run, View, line
-from channelbench.benchmarks.exhibits.words import AVERAGE, cell, csv_text, places, record
+from channelbench.benchmarks.exhibits.words import AVERAGE, cell, csv_text, noise_note, places, record
 from channelbench.leaderboard.sections import Section, SectionColumn, SectionGroup, SectionRow
 
 __all__ = ["section"]
@@ -40,7 +40,7 @@ def section(run: Run) -> Section | None:
         text=(
             "Average loss of LLM4WM when one of the two numbers changes and the other stays at 8; the point at 8 is "
             "the same in both. The paper shows its curves as a picture without numbers: both fall as the numbers grow. "
-            f"{AVERAGE}"
+            f"{AVERAGE}{noise_note(view)}"
         ),
         columns=tuple(SectionColumn(label=str(step), unit="average loss") for step in _STEPS),
         groups=(SectionGroup(rows=rows),),

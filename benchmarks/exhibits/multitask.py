@@ -8,7 +8,7 @@ from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
 from channelbench.benchmarks.exhibits.ratios import decibels
 from channelbench.benchmarks.exhibits.rows import LOSSES, TASKS, Line, Run, View, line
-from channelbench.benchmarks.exhibits.words import AVERAGE, cell, csv_text, places, record
+from channelbench.benchmarks.exhibits.words import AVERAGE, cell, csv_text, noise_note, places, record
 from channelbench.leaderboard import labels
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals
@@ -45,6 +45,7 @@ def section(run: Run) -> Section | None:
             "for all six; the gain is 10·log10 of their ratio, positive where training together lowers the loss. The "
             "paper states a gain of the average loss of 0.19 dB for the small network and 0.99 dB for the large one; "
             f"its gains per task follow from its Table IV. BF’s loss is 1 − accuracy. {AVERAGE}"
+            f"{noise_note(view)}"
         ),
         columns=tuple(
             SectionColumn(label="Avg.", unit="Eq. 28")

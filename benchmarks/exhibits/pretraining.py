@@ -65,6 +65,9 @@ def section(run: Run) -> Section | None:
     rows = [(view, method) for view in run.views for method in LLM_METHODS if view.results(_names(method))]
     if not rows:
         return None
+    if run.board.manifest.backbone.startswith("random:"):
+        text = f"The run’s backbone, {run.board.manifest.backbone}, has random weights itself: nothing can be said."
+        return Section(name="pretraining", title=_TITLE, text=text)
     compared = [(view, method) for view, method in rows if view.results(_names(method)[1:])]
     if not compared:
         text = f"{_TEXT} No control has been run in this folder yet: nothing can be said."

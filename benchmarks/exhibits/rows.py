@@ -9,6 +9,7 @@ from pathlib import Path
 
 from channelbench import registry
 from channelbench.benchmarks.exhibits import paper
+from channelbench.benchmarks.request import CONTROLS
 from channelbench.contracts import Conditions
 from channelbench.errors import RequestError
 from channelbench.leaderboard.board import Board, Entry, Row, Table, build
@@ -29,8 +30,10 @@ LOSSES: Mapping[str, str] = {
 }
 """Our metric of each term of Eq. 28; of the accuracy, what is missing to 1."""
 
-CONTROLS = ("random", "none", "scratch")
 LLM_METHODS = ("llm4cp", "llm4wm(s)", "llm4wm")
+
+_UNSEEDED = ("classical", "reference", "floor", "ceiling")
+"""Families whose methods are the same with every seed."""
 
 _CONTROL_WORDS = {"random": "random frozen trunk", "none": "no trunk", "scratch": "trained trunk of equal size"}
 
@@ -187,13 +190,15 @@ class View:
         return average(known) if len(known) == len(TASKS) else None
 
     def detail(self, wanted: Line) -> str:
-        """Seeds and backbone weights of a row, as its cells have them."""
-        results = self.results(wanted.methods)
-        seeds = {len({r.seed for r in results if r.method == method}) for method in wanted.methods} - {0}
-        learned = any(result.family not in ("classical", "ceiling", "floor") for result in results)
-        weights = dict.fromkeys(result.weights for result in results if result.weights)
-        count = f"{max(seeds)} seed{'s' if max(seeds) > 1 else ''}" if seeds and learned else ""
-        return " · ".join(part for part in (count, *weights) if part)
+        """Seeds and backbone weights of a row, as its cells have them; ``1 to 3 seeds`` where its tasks differ."""
+        entries = [self.entry(method, task) for task, method in wanted.members.items()]
+        groups = [entry.results for entry in entries if entry is not None and entry.results]
+        seeds = [len(results) for results in groups if results[0].family not in _UNSEEDED]
+        weights = dict.fromkeys(result.weights for results in groups for result in results if result.weights)
+        fewest, most = min(seeds, default=0), max(seeds, default=0)
+        count = str(most) if fewest == most else f"{fewest} to {most}"
+        words = f"{count} seed{'s' if most > 1 else ''}" if seeds else ""
+        return " · ".join(part for part in (words, *weights) if part)
 
     def few_seeds(self, method: str, task: str) -> int:
         """The number of seeds where they are too few to show the spread between trainings, else 0."""

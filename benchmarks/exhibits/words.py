@@ -13,7 +13,7 @@ from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity
 from channelbench.leaderboard.sections import SectionCell
 
-__all__ = ["AVERAGE", "amount", "blank", "cell", "csv_text", "noise_floor", "places", "record"]
+__all__ = ["AVERAGE", "amount", "blank", "cell", "csv_text", "noise_floor", "noise_note", "places", "record"]
 
 AVERAGE = (
     "Avg. is Eq. 28: the mean of the three NMSEs, 1 − accuracy, the distance error over the training span and the "
@@ -81,3 +81,8 @@ def noise_floor(view: View) -> str:
         f"Targets carry the pilots’ noise, as in the paper’s public evaluation: at {view.conditions.snr_db:g} dB even "
         f"the exact channel scores an NMSE near 1/(1+SNR) = {floor:.4f}{measured}."
     )
+
+
+def noise_note(view: View) -> str:
+    """What follows the text of a section that shows one view: nothing where its targets are clean."""
+    return f" With paper_compat: {noise_floor(view)}" if view.noisy else ""

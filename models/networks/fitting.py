@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from channelbench.contracts import FitContext, Observation, TaskSplit
@@ -90,9 +91,14 @@ def count_flops(module: nn.Module, shape: tuple[int, ...]) -> int:
     Fourier transforms and elementwise operations are not counted)."""
     replica = copy.deepcopy(module).cpu()
     with warnings.catch_warnings():
-        # oneDNN's fused LSTM is one opaque operation to the counter; without oneDNN it is matrix products.
         warnings.simplefilter("ignore")
-        with torch.backends.mkldnn.flags(enabled=False), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        # oneDNN's fused LSTM and the CPU's fused attention are opaque to the counter; apart they are matrix products.
+        with (
+            torch.backends.mkldnn.flags(enabled=False),
+            sdpa_kernel(SDPBackend.MATH),
+            torch.no_grad(),
+            FlopCounterMode(display=False) as counter,
+        ):
             replica(torch.ones((1, *shape), dtype=torch.complex64), torch.full((1,), 0.1))
     return counter.get_total_flops()
 
@@ -153,11 +159,12 @@ def fit_steps(budget: Budget, samples: int, context: FitContext) -> int:
 
 
 def fit_identity(data: Mapping[str, tuple[TaskSplit, TaskSplit]], context: FitContext) -> dict[str, Any]:
-    """What tells a fit from others: dataset, number of samples, preset, and what it starts from."""
+    """What tells a fit from others: dataset, number of samples, budget, and what it starts from."""
     training, _ = next(iter(data.values()))
     dataset = training.dataset
     return {
         "preset": context.preset,
+        "budget": asdict(budget_of(context.preset)),
         "spec": dataset.spec.identity(),
         "dataset_seed": dataset.seed,
         "training_samples": len(training),

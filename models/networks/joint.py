@@ -189,13 +189,15 @@ def fit_jointly(
     steps = fit_steps(budget, samples, context)
     trained: set[str] = set()
     first = 0
+    stream = _together(data, budget.batch_size, seed, context.device)
     for stage in stages:
         stage.prepare(network)
         trained |= {name for name, parameter in network.named_parameters() if parameter.requires_grad}
         length = max(1, round(stage.share * steps))
         plan = Plan(
             steps=length,
-            batches=_together(data, budget.batch_size, seeded(seed, 3, stages.index(stage)), context.device),
+            # Epochs are counted on: no stage sees noise that one before has seen.
+            batches=lambda step, first=first: stream(first + step),  # type: ignore[misc]
             loss=DynamicWeightAverage(network.tasks, max(1, samples // budget.batch_size)),
             validate=lambda module: _validate(module, data, budget.batch_size, context.device),
             learning_rate=lambda step, first=first: budget.learning_rate(first + step, steps),  # type: ignore[misc]

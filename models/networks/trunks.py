@@ -11,10 +11,9 @@ from torch import nn
 from channelbench.contracts import FitContext
 from channelbench.models.networks.backbones import Backbone, Trainable, load_backbone, scratch_width
 
-__all__ = ["TRUNKS", "TrunkKind", "build_on_trunk", "trained", "trunk_layers"]
+__all__ = ["TrunkKind", "build_on_trunk", "trained", "trunk_layers"]
 
 TrunkKind = Literal["pretrained", "random", "none", "scratch"]
-TRUNKS: tuple[TrunkKind, ...] = ("pretrained", "random", "none", "scratch")
 
 
 def trunk_layers(preset: str) -> int:

@@ -15,6 +15,7 @@ import pytest
 from channelbench.benchmarks.exhibits import report, sections
 from channelbench.benchmarks.exhibits.experts import correlations, read_experts
 from channelbench.benchmarks.exhibits.rows import TASKS
+from channelbench.contracts import Conditions
 from channelbench.errors import RequestError
 
 # --- Tables V to VII, Figs. 5 to 7 ------------------------------------------------------------------------------------
@@ -84,6 +85,15 @@ def test_multitask_gain_by_hand(lab: Any, tmp_path: Path) -> None:
     assert (small.text, small.published) == ("–", "0.19")
 
 
+@pytest.mark.parametrize(("suite", "name"), [("llm4wm-hyper", "hyper"), ("llm4wm-multitask", "multitask")])
+def test_a_section_of_one_view_says_that_its_targets_are_noisy(lab: Any, tmp_path: Path, suite: str, name: str) -> None:
+    folder = lab.claim(tmp_path, suite)
+    lab.put_all(folder, "llm4wm", conditions=Conditions(paper_compat=True))
+    assert "With paper_compat: Targets carry the pilots’ noise" in lab.named(folder, name).text
+    lab.put_all(folder, "llm4wm")
+    assert "paper_compat" not in lab.named(folder, name).text
+
+
 def test_cost_sums_networks_of_their_own_and_not_a_joint_one(lab: Any, tmp_path: Path) -> None:
     folder = lab.claim(tmp_path, "llm4wm-cost", joint_tasks={"llm4wm": TASKS})
     for i, task in enumerate(("bf", "de", "pe")):
@@ -138,6 +148,10 @@ def test_broken_expert_files_are_passed_over(lab: Any, tmp_path: Path) -> None:
     put_experts(folder, 1, np.random.default_rng(0).random((2, 3, 4)))
     put_experts(folder, 0, np.random.default_rng(0).random((2, 3, 4)))
     (folder / "checkpoints" / "llm4wm__joint__default__seed0" / "experts.npz").write_bytes(b"PK not a zip")
+    other = folder / "checkpoints" / "llm4wm__joint__pilot_spacing=4__seed1"
+    (folder / "checkpoints" / "llm4wm__joint__default__seed1").rename(other)
+    assert read_experts(folder) == [], "fits to other observations"
+    other.rename(folder / "checkpoints" / "llm4wm__joint__default__seed1")
     assert [experts.seed for experts in read_experts(folder)] == [1]
 
 

@@ -82,6 +82,21 @@ def test_table4_has_ours_beside_the_papers(lab: Any, folder: Path) -> None:
     assert lab.row_of(part, "LLM4WM").detail == "3 seeds · tiny-model, 3 layers"
 
 
+def test_a_row_claims_no_more_seeds_than_its_tasks_have(lab: Any, folder: Path) -> None:
+    for seed in range(3):
+        lab.put_all(folder, "cnn", tasks=("ce", "cp", "pf", "bf"), seed=seed)
+    lab.put_all(folder, "wit", tasks=("de", "pe"))
+    lab.put_all(folder, "bi", tasks=("ce", "cp", "pf"))
+    part = lab.named(folder, "table4")
+    assert lab.row_of(part, "CNN + WiT").detail == "1 to 3 seeds"
+    assert lab.row_of(part, "BI + Codebook + FIFS").detail == ""
+    lab.put_all(folder, "wit", tasks=("de",), seed=1)
+    lab.put_all(folder, "lstm", tasks=("ce", "cp", "pf"))
+    part = lab.named(folder, "table4")
+    assert lab.row_of(part, "CNN + WiT").detail == "1 to 3 seeds"
+    assert lab.row_of(part, "LSTM + MLP").detail == "1 seed"
+
+
 def test_average_interval_is_the_bootstrap_of_the_mean_over_the_same_drops(lab: Any, folder: Path) -> None:
     """An independent bootstrap of one loss per drop, the mean of its six terms, finds the same interval."""
     lab.put_all(folder, "llm4wm", tasks=("ce", "cp", "pf", "bf", "de", "pe"), spread=0.5)
@@ -243,3 +258,12 @@ def test_pretraining_that_hurts_says_so_and_few_seeds_are_named(lab: Any, folder
     assert (dash.text, dash.remark) == ("–", "")
     assert dash.note == "llm4cp+none: not run"
     assert [group.title for group in part.groups] == ["LLM4CP"]
+
+
+def test_a_backbone_of_random_weights_says_nothing_about_pretraining(lab: Any, tmp_path: Path) -> None:
+    folder = lab.claim(tmp_path, "llm4wm", backbone="random:minilm")
+    lab.put(folder, "llm4wm", "ce", 0.1)
+    lab.put(folder, "llm4wm+none", "ce", 0.3)
+    part = lab.named(folder, "pretraining")
+    assert "random:minilm, has random weights itself" in part.text
+    assert (part.groups, part.csv) == ((), "")

@@ -177,6 +177,22 @@ def test_a_second_run_does_nothing_and_a_lost_cell_comes_back_without_training(d
     assert len(Remembers.trained) == made, "the source's fit was loaded"
 
 
+def test_a_fit_that_was_only_loaded_states_no_time(data: Path, tmp_path: Path) -> None:
+    """Its seconds would be those of reading a file."""
+    out, arguments = tmp_path / "results", {"data": data, "out": tmp_path / "results", "tasks": ["pe"]}
+    run("pair", **arguments, conditions=[Conditions()])
+    assert cells(out)["remembers", "pe"].costs["fit_s"] >= 0
+    made = len(Remembers.trained)
+    for place in (out, out / "near" / "transfer"):
+        next((place / "cells").glob("remembers__pe*.json")).unlink()
+    run("pair", **arguments, conditions=[Conditions()])
+    assert len(Remembers.trained) == made
+    for place in (out, out / "near" / "transfer"):
+        costs = cells(place)["remembers", "pe"].costs
+        assert "fit_s" not in costs
+        assert "predict_s" in costs
+
+
 def test_interruption_continues_where_it_stopped(data: Path, tmp_path: Path) -> None:
     class Impatient(Heard):
         def finished(self, result) -> None:

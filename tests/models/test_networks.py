@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from channelbench.contracts import Conditions, Grid, TaskSplit
+from channelbench.contracts import Conditions, FitContext, Grid, TaskSplit
+from channelbench.errors import RequestError
 from channelbench.models.networks.alignment import antenna_groups, at_strongest_path, lag_phase
 from channelbench.models.networks.cnn import BeamCNN, ConvolutionStack, ReconstructionCNN
 from channelbench.models.networks.data import training_batches, validation_batches
-from channelbench.models.networks.fitting import count_flops
+from channelbench.models.networks.fitting import count_flops, fit_network
 from channelbench.models.networks.lstm import ReconstructionLSTM
 from channelbench.models.networks.mlp import BeamMLP, ScalarMLP
 from channelbench.models.networks.reconstruction import (
@@ -24,6 +26,7 @@ from channelbench.models.networks.reconstruction import (
     nmse,
 )
 from channelbench.models.networks.sensing import clean_power_db
+from channelbench.models.networks.training import BUDGETS
 from channelbench.registry import create
 from channelbench.store.dataset import ChannelDataset
 
@@ -294,3 +297,45 @@ def test_validation_is_the_whole_split_in_order(few_rays: ChannelDataset) -> Non
     assert [len(piece) for piece in pieces] == [7, 7, 6]
     np.testing.assert_array_equal(torch.cat([piece.h for piece in pieces]).numpy(), whole.h)
     np.testing.assert_array_equal(torch.cat([piece.target for piece in pieces]).numpy(), target.value)
+
+
+class OneAttention(nn.Module):
+    def forward(self, h: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
+        tokens = h.real[:, None, 0]
+        return nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+
+
+def test_flops_include_fused_attention() -> None:
+    """Queries times keys, then weights times values: two products of 64 × 64 × 8."""
+    assert count_flops(OneAttention(), (1, 64, 8)) == 2 * 2 * 64 * 64 * 8
+
+
+class Budgeted(nn.Module):
+    """One weight, no data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def loss(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return (self.weight - 1) ** 2
+
+
+def test_fits_of_other_budgets_are_told_apart(
+    few_rays: ChannelDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same preset with another batch size is another fit, though its weights have the same shapes."""
+    training, validation = (
+        TaskSplit(create("tasks", "de"), few_rays, split, Conditions()) for split in ("train", "val")
+    )
+
+    def fit() -> None:
+        context = FitContext(preset="smoke", workdir=tmp_path)
+        fit_network(lambda example: Budgeted(), (training, validation), seed=0, context=context, identity={})
+
+    fit()
+    fit()
+    other = replace(BUDGETS["smoke"], batch_size=8)
+    monkeypatch.setattr("channelbench.models.networks.fitting.budget_of", lambda preset: other)
+    with pytest.raises(RequestError, match="budget"):
+        fit()
