@@ -15,7 +15,7 @@ from channelbench.models._language import TRUNK_OPTIONS, LanguageMethod, Option,
 
 if TYPE_CHECKING:
     from channelbench.models.networks.fitting import Fitted
-    from channelbench.models.networks.llm4wm import LLM4WMNetwork
+    from channelbench.models.networks.llm4wm import LLM4WMNetwork, Tuning
 
 __all__ = ["LLM4WM", "LLM4WMSingle"]
 
@@ -38,7 +38,12 @@ ABLATIONS: Mapping[str, Option] = {
     "frozen": Option(
         title="frozen trunk",
         notes="Ablation: the trunk gets no MoE-LoRA; the second stage trains heads and linear starts alone.",
-        attributes={"tune": False},
+        attributes={"tune": "nothing"},
+    ),
+    "lora": Option(
+        title="plain LoRA",
+        notes="Ablation: one LoRA for all tasks, of the rank of all experts together, takes the place of MoE-LoRA.",
+        attributes={"tune": "lora"},
     ),
 }
 
@@ -72,7 +77,7 @@ class LLM4WM(LanguageMethod):
     variants: ClassVar[tuple[str, ...]] = (*TRUNK_OPTIONS, *ABLATIONS, "rankN", "expertsN")
     adapter_in: ClassVar[bool] = True
     adapter_out: ClassVar[bool] = True
-    tune: ClassVar[bool] = True
+    tune: ClassVar[Tuning] = "experts"
     rank: ClassVar[int] = 8
     experts: ClassVar[int] = 8
 

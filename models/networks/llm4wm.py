@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,12 +15,15 @@ from channelbench.contracts import Observation
 from channelbench.models.networks.adapters import Adapter, ImageHead, VectorHead
 from channelbench.models.networks.backbones import Backbone
 from channelbench.models.networks.joint import JointNetwork, Stage, task_frame
+from channelbench.models.networks.lora import attach_lora
 from channelbench.models.networks.moe_lora import MoELoRA, attach_moe_lora
 from channelbench.models.networks.precision import half_precision
 from channelbench.models.networks.reconstruction import ReconstructionFrame, ReconstructionStart
 from channelbench.models.networks.sensing import BeamFrame, ScalarFrame, SensingStart, power_profiles
 
-__all__ = ["LLM4WMNetwork", "LLM4WMSizes", "stages"]
+__all__ = ["LLM4WMNetwork", "LLM4WMSizes", "Tuning", "stages"]
+
+Tuning = Literal["experts", "lora", "nothing"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +122,13 @@ class LLM4WMNetwork(JointNetwork):
         examples: An observation of one sample for each task.
         trunk: Takes and gives embeddings; gets MoE-LoRA in place, unless it is trained itself.
         sizes: See ``LLM4WMSizes``.
-        tune: Whether the trunk gets MoE-LoRA.
+        tune: What the trunk gets: MoE-LoRA (``experts``), one plain LoRA for all tasks with the rank of all experts
+            together (``lora``), or ``nothing``.
         seed: Of the starting values of MoE-LoRA.
     """
 
     def __init__(
-        self, examples: Mapping[str, Observation], trunk: Backbone, sizes: LLM4WMSizes, *, tune: bool, seed: int
+        self, examples: Mapping[str, Observation], trunk: Backbone, sizes: LLM4WMSizes, *, tune: Tuning, seed: int
     ) -> None:
         super().__init__({task: task_frame(task, example) for task, example in examples.items()})
         self.branches = nn.ModuleDict(
@@ -133,7 +137,10 @@ class LLM4WMNetwork(JointNetwork):
         self.trunk_is_trained = any(parameter.requires_grad for parameter in trunk.parameters())
         self.trunk = trunk
         self.moe: MoELoRA | None = None
-        if tune and not self.trunk_is_trained:
+        self.lora: list[nn.Parameter] = []
+        if tune == "lora" and not self.trunk_is_trained:
+            self.lora = attach_lora(trunk, rank=sizes.experts * sizes.rank)
+        if tune == "experts" and not self.trunk_is_trained:
             self.moe = attach_moe_lora(trunk, len(examples), experts=sizes.experts, rank=sizes.rank, seed=seed)
         self._merged: str | None = None
         self._tuning = False
@@ -163,6 +170,8 @@ class LLM4WMNetwork(JointNetwork):
         for task in self.tasks:
             self._branch(task).head.requires_grad_(True)
             self.frame(task).requires_grad_(True)
+        for parameter in self.lora:  # they start without effect: until they are trained there is nothing to bypass
+            parameter.requires_grad_(tuning)
         if self.moe is not None:
             self.moe.requires_grad_(tuning)
             self.moe.set_bypass(not tuning)

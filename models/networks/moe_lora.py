@@ -21,7 +21,7 @@ from torch.nn import functional
 from channelbench.errors import RequestError
 from channelbench.models.networks.backbones import Backbone, IdentityTrunk
 
-__all__ = ["MoELoRA", "MoELoRALinear", "TaskGate", "attach_moe_lora"]
+__all__ = ["MoELoRA", "MoELoRALinear", "TaskGate", "attach_moe_lora", "feed_forward_linears"]
 
 FEED_FORWARD = re.compile(
     r"(?:^|\.)(?:"
@@ -239,11 +239,7 @@ def attach_moe_lora(backbone: Backbone, num_tasks: int, *, experts: int = 8, ran
     for field, value in {"num_tasks": num_tasks, "experts": experts, "rank": rank}.items():
         if value < 1:
             raise RequestError(field, expected="a positive number", got=value)
-    found = [name for name, module in backbone.named_modules() if FEED_FORWARD.search(name) and _is_linear(module)]
-    if not found and not isinstance(backbone, IdentityTrunk):
-        raise RequestError(
-            "--backbone", expected="feed-forward linears that MoE-LoRA knows by name", got=backbone.description
-        )
+    found = [] if isinstance(backbone, IdentityTrunk) else feed_forward_linears(backbone)
     gate, generator = TaskGate(num_tasks), torch.Generator().manual_seed(seed)
     layers = {}
     for name in found:
@@ -251,6 +247,20 @@ def attach_moe_lora(backbone: Backbone, num_tasks: int, *, experts: int = 8, ran
         layers[name] = MoELoRALinear(base, gate, experts=experts, rank=rank, generator=generator)
         backbone.set_submodule(name, layers[name])
     return MoELoRA(layers, gate)
+
+
+def feed_forward_linears(backbone: Backbone) -> list[str]:
+    """Paths of the linears of all feed-forward networks of a trunk.
+
+    Raises:
+        RequestError: it has none of a known name.
+    """
+    found = [name for name, module in backbone.named_modules() if FEED_FORWARD.search(name) and _is_linear(module)]
+    if not found:
+        raise RequestError(
+            "--backbone", expected="feed-forward linears that MoE-LoRA knows by name", got=backbone.description
+        )
+    return found
 
 
 def _is_linear(module: nn.Module) -> bool:

@@ -18,8 +18,10 @@ from channelbench.contracts import Conditions, FitContext, Observation, TaskSpli
 from channelbench.errors import RequestError
 from channelbench.models.llm4wm import LLM4WM, LLM4WMSingle
 from channelbench.models.networks.adapters import Adapter, ImageHead, VectorHead
+from channelbench.models.networks.backbones import load_backbone
 from channelbench.models.networks.data import as_batch
 from channelbench.models.networks.llm4wm import LLM4WMNetwork
+from channelbench.models.networks.lora import attach_lora
 from channelbench.models.networks.training import BUDGETS, Budget
 from channelbench.models.networks.trunks import trained
 from channelbench.registry import create, find, names
@@ -256,6 +258,38 @@ def test_frozen_trunk_and_trunk_from_scratch() -> None:
     assert trained(none) == heads + sum(p.numel() for p in none.frames.parameters())
 
 
+def test_plain_lora_against_its_formula() -> None:
+    """W + 2·BA on every feed-forward linear, without effect at first, trained in stage two alone."""
+    plain, whole = network(variant("frozen")).eval(), network(variant("lora")).eval()
+    embeddings = torch.randn(2, 8, WIDTH)
+    with torch.no_grad():
+        torch.testing.assert_close(whole.trunk(embeddings), plain.trunk(embeddings))
+    whole.set_stage(tuning=False)
+    assert not any(p.requires_grad for p in whole.trunk.parameters())
+    whole.set_stage(tuning=True)
+    assert {name for name, p in whole.trunk.named_parameters() if p.requires_grad} == {
+        name for name, _ in whole.trunk.named_parameters() if "lora_" in name
+    }
+    changed = 0
+    for name, module in list(whole.trunk.named_modules()):
+        if hasattr(module, "lora_A"):
+            down, up = module.lora_A["default"].weight, cast(torch.Tensor, module.lora_B["default"].weight)
+            assert down.shape[0] == 64
+            nn.init.normal_(up, std=0.05)
+            linear = cast(nn.Linear, plain.trunk.get_submodule(name))
+            linear.weight.data += 2 * (up @ down).detach()
+            changed += 1
+    assert changed == 6  # two linears in each of three layers
+    with torch.no_grad():
+        torch.testing.assert_close(whole.trunk(embeddings), plain.trunk(embeddings), atol=1e-5, rtol=1e-4)
+
+
+def test_plain_lora_on_transposed_weights() -> None:
+    """GPT-2 keeps its weights as [in, out]: 4 × (768 + 3072) parameters on each of two linears."""
+    trunk = load_backbone("random:gpt2", layers=1)
+    assert sum(parameter.numel() for parameter in attach_lora(trunk, rank=4)) == 2 * 4 * (768 + 3072)
+
+
 def test_scratch_trains_as_much_within_five_per_cent() -> None:
     def ever_trained(method: type[LLM4WM]) -> int:
         whole = network(method)
@@ -303,8 +337,7 @@ def test_variants_have_the_sizes_that_they_name(name: str) -> None:
         assert layer.down.shape[0] == {"rank2": 16, "experts4": 32}.get(name, 64)
 
 
-class Stop(Exception):
-    pass
+class Stop(Exception): ...
 
 
 def test_interrupted_fit_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
