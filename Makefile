@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 demo: $(STAMP)
 	$(BIN)/channelbench generate --scenario uma
-	$(BIN)/channelbench run --suite full
+	$(BIN)/channelbench run --suite full --workers 2
 	@echo "$(CURDIR)/results/leaderboard.html"
 
 test: $(STAMP) lint

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from channelbench.benchmarks import scoring
+from channelbench.benchmarks.jobs import Job, Leg, Perform, Reporter, limit_of, one_by_one
 from channelbench.benchmarks.request import Request, at_default_snr
-from channelbench.contracts import Conditions, FitContext, Method, Observation, Target, Task, TaskSplit
+from channelbench.contracts import Conditions, Method, Task
 from channelbench.errors import RequestError
 from channelbench.results import (
     DatasetCard,
@@ -27,70 +25,6 @@ from channelbench.results import (
 from channelbench.store.dataset import ChannelDataset
 
 __all__ = ["Job", "Leg", "Outcome", "Reporter", "fill", "limit_of"]
-
-
-class Reporter:
-    """Hears what the runner does; this one is deaf. Override what you want to show."""
-
-    def entered(self, name: str) -> None:
-        """The results folder of this name is next; the run's own is called ``""``."""
-
-    def generating(self, name: str, done: int, total: int) -> None:
-        """Samples of the dataset called ``name``."""
-
-    def planned(self, cells: int, done: int) -> None:
-        """So many cells are asked for, so many of them are there already."""
-
-    def started(self, job: Job) -> None:
-        """A method is about to be fitted."""
-
-    def fitting(self, done: int, total: int, message: str) -> None:
-        """Steps of the current fit."""
-
-    def finished(self, result: Result) -> None:
-        """A cell is written."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Leg:
-    """What the cells of one results folder are made from.
-
-    Attributes:
-        folder: The results folder.
-        train: What methods are fitted on.
-        test: What they are scored on.
-        source: What the fits were made on before they met ``test``, if it is another dataset.
-        setting: How they were carried over, in words.
-        checkpoints: Where learned methods keep theirs.
-        start: The ``checkpoints`` of the fits to start from.
-        share: Share of the training and validation split that a fit sees.
-    """
-
-    folder: Path
-    train: ChannelDataset
-    test: ChannelDataset
-    checkpoints: Path
-    source: ChannelDataset | None = None
-    setting: str = ""
-    start: Path | None = None
-    share: float = 1.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """One fit, and the cells that are scored with it."""
-
-    method: type[Method]
-    tasks: tuple[Task, ...]
-    seed: int
-    training: Conditions
-    cells: tuple[tuple[Task, Conditions], ...]
-
-    @property
-    def stem(self) -> str:
-        """Name of the fit's folder."""
-        what = "joint" if self.method.joint else self.tasks[0].card.name
-        return cell_name(self.method.card.name, what, self.training, self.seed)
 
 
 @dataclass
@@ -114,8 +48,8 @@ class Outcome:
         return [result for result in self.written if result.status == "failed"]
 
 
-def fill(request: Request, leg: Leg, reporter: Reporter) -> Outcome:
-    """Make the cells of a request that are not in the leg's folder yet.
+def fill(request: Request, leg: Leg, reporter: Reporter, perform: Perform = one_by_one) -> Outcome:
+    """Make the cells of a request that are not in the leg's folder yet, each written as soon as it is made.
 
     Raises:
         RequestError: the folder is not ours, or its cells could not stand beside ours; nothing has been written.
@@ -150,10 +84,8 @@ def fill(request: Request, leg: Leg, reporter: Reporter) -> Outcome:
             method=None,
         )
         keep(*scoring.ceiling_cell(common, task, leg.test, condition))
-    for job in jobs:
-        reporter.started(job)
-        for result, terms in _work(job, request, leg, reporter):
-            keep(result, terms)
+    for result, terms in perform(jobs, request, leg, reporter):
+        keep(result, terms)
     return outcome
 
 
@@ -267,84 +199,3 @@ def _jobs(request: Request, conditions: tuple[Conditions, ...], there: set[str])
 def _own_tasks(method: type[Method], tasks: Mapping[str, Task]) -> tuple[Task, ...]:
     """Those tasks that the method has, in the method's order: a joint fit may depend on it, a request must not."""
     return tuple(tasks[name] for name in method.card.tasks if name in tasks)
-
-
-# --- doing it --------------------------------------------------------------------------------------------------------
-
-
-def _work(job: Job, request: Request, leg: Leg, reporter: Reporter) -> Iterator[tuple[Result, scoring.Terms]]:
-    """Fit once, score every cell; what raises costs its own cells alone."""
-    device = request.device if job.method.learned else "cpu"
-
-    def common(task: Task, condition: Conditions, weights: str = "") -> dict[str, Any]:
-        fields = scoring.common_fields(
-            task=task,
-            train=leg.train,
-            test=leg.test,
-            conditions=condition,
-            seed=job.seed,
-            preset=request.preset,
-            device=device,
-            method=job.method,
-        )
-        return fields | {"weights": weights}
-
-    memory = scoring.PeakMemory(device)
-    try:
-        method, context = job.method(), _context(job, request, leg, device, reporter)
-        is_whole = not _has_begun(context)
-        began = time.perf_counter()
-        with memory.watch(), scoring.threads_for(job.method):
-            method.fit(_splits(job, leg), job.seed, context)
-        fit_s = time.perf_counter() - began
-        weights = method.weights
-    except Exception as error:  # a method's failure is a result, not ours
-        for task, condition in job.cells:
-            yield scoring.failed_cell(common(task, condition), error), {}
-        return
-    for task, condition in job.cells:
-        try:
-            with memory.watch(), scoring.threads_for(job.method):
-                terms, predict_s = scoring.score(task, leg.test, condition, partial(_predict, method, task))
-            costs = {**method.costs(task.card.name), "predict_s": predict_s, "peak_memory_mb": memory.megabytes}
-            if is_whole and leg.train is leg.test:  # else it was timed in another folder, or only its last part was
-                costs["fit_s"] = fit_s
-            if job.method.card.family not in ("floor", "reference"):
-                costs |= scoring.latencies(method, task, leg.test, condition)
-            yield scoring.scored_cell(common(task, condition, weights), task, terms, costs), terms
-        except Exception as error:
-            yield scoring.failed_cell(common(task, condition, weights), error), {}
-
-
-def _has_begun(context: FitContext) -> bool:
-    """Whether a fit goes on from checkpoints, or is only loaded from them."""
-    return context.workdir is not None and context.workdir.is_dir() and any(context.workdir.iterdir())
-
-
-def _predict(method: Method, task: Task, observation: Observation, _: Target) -> Any:
-    """Test targets stop here."""
-    return method.predict(task.card.name, observation)
-
-
-def _splits(job: Job, leg: Leg) -> dict[str, tuple[TaskSplit, TaskSplit]]:
-    def part(task: Task, split: str) -> TaskSplit:
-        return TaskSplit(task, leg.train, split, job.training, limit=limit_of(leg, split))
-
-    return {task.card.name: (part(task, "train"), part(task, "val")) for task in job.tasks}
-
-
-def limit_of(leg: Leg, split: str) -> int | None:
-    """How many samples of a split a fit sees, ``None`` for all."""
-    return None if leg.share == 1 else max(1, round(leg.share * leg.train.spec.sizes.of(split)))
-
-
-def _context(job: Job, request: Request, leg: Leg, device: str, reporter: Reporter) -> FitContext:
-    learned = job.method.learned
-    return FitContext(
-        preset=request.preset,
-        device=device,
-        workdir=leg.checkpoints / job.stem if learned else None,
-        progress=reporter.fitting,
-        backbone=request.backbone,
-        start=leg.start / job.stem if learned and leg.start is not None else None,
-    )

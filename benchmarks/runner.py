@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from channelbench import registry
-from channelbench.benchmarks.folder import Job, Leg, Outcome, Reporter, fill
-from channelbench.benchmarks.request import check_tasks, open_verified, prepare, supported_tasks
+from channelbench.benchmarks.folder import Outcome, fill
+from channelbench.benchmarks.jobs import Job, Leg, Perform, Reporter, one_by_one
+from channelbench.benchmarks.request import (
+    Request,
+    check_tasks,
+    open_verified,
+    prepare,
+    supported_tasks,
+    with_controls,
+)
 from channelbench.benchmarks.transfer import fill_transfers, plan_transfers
 from channelbench.contracts import Conditions
 from channelbench.errors import RequestError
@@ -29,6 +38,7 @@ def run(
     device: str = "auto",
     backbone: str = "minilm",
     controls: bool = False,
+    workers: int = 1,
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Make the cells of a suite that are not in ``out`` yet.
@@ -47,16 +57,26 @@ def run(
         conditions: These instead of the suite's.
         preset: How large and how long to train: ``quick``, ``standard`` or ``paper``.
         seeds: Seeds of learned methods; the suite's number for the preset by default.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu`` or ``cuda``. ``auto`` is CUDA where there is one, with one worker.
         backbone: What methods of family ``llm`` are built on: ``minilm``, ``gpt2``, a hub name, a folder or
             ``random:NAME``. One per results folder.
         controls: Run every chosen language model beside its controls too, those that it has: random weights, no
             trunk, and a small trunk that is all trained.
+        workers: Fit and score in so many processes of one thread each, on the processor; 1 works in this process,
+            with as many threads as there are cores. More than 1 leaves ``latency_ms_batch1``, ``latency_ms_batch512``
+            and ``peak_memory_mb`` out of the cells, because work beside other work does not measure them; ``fit_s``
+            and ``predict_s`` are then those of one thread. A script that asks for more than 1 has its calls under
+            ``if __name__ == "__main__":``, because every process imports it.
+        reporter: Hears of the progress.
 
     Raises:
         RequestError: something of the request does not exist or does not fit; nothing has been written.
     """
     reporter, folder = reporter or Reporter(), Path(out)
+    if workers < 1:
+        raise RequestError("--workers", expected="an integer of at least 1", got=workers)
+    if workers > 1 and device == "cuda":
+        raise RequestError("--workers", expected="1 with --device cuda, which they would have to share", got=workers)
     request = prepare(
         suite,
         methods=methods,
@@ -64,7 +84,7 @@ def run(
         conditions=conditions,
         preset=preset,
         seeds=seeds,
-        device=device,
+        device="cpu" if workers > 1 and device == "auto" else device,
         backbone=backbone,
         controls=controls,
     )
@@ -77,6 +97,22 @@ def run(
     transfers = plan_transfers(request, dataset)
     checkpoints = folder / "checkpoints"
     reporter.entered("")
-    outcome = fill(request, Leg(folder=folder, train=dataset, test=dataset, checkpoints=checkpoints), reporter)
-    outcome.transfers.update(fill_transfers(request, dataset, folder, transfers, reporter))
+    leg = Leg(folder=folder, train=dataset, test=dataset, checkpoints=checkpoints)
+    with _performing(workers, request, methods, controls=controls) as perform:
+        outcome = fill(request, leg, reporter, perform)
+        outcome.transfers.update(fill_transfers(request, dataset, folder, transfers, reporter, perform))
     return outcome
+
+
+@contextmanager
+def _performing(workers: int, request: Request, methods: Sequence[str], *, controls: bool) -> Iterator[Perform]:
+    """Who does the jobs: this process, or workers, which find each method by the name it was asked for."""
+    if workers == 1:
+        yield one_by_one
+        return
+    from channelbench.benchmarks.workers import Crew
+
+    wanted = tuple(methods or request.suite.methods)
+    names = {registry.find("methods", n).card.name: n for n in (with_controls(wanted) if controls else wanted)}
+    with Crew(workers, names) as crew:
+        yield crew.perform

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from channelbench import registry
-from channelbench.benchmarks.folder import Leg, Outcome, Reporter, fill
+from channelbench.benchmarks.folder import Outcome, fill
+from channelbench.benchmarks.jobs import Leg, Perform, Reporter, one_by_one
 from channelbench.benchmarks.request import Request, open_verified, supported_tasks
 from channelbench.errors import RequestError
 from channelbench.generation import generate, make_spec
@@ -90,7 +91,12 @@ def _differences(path: Path, spec: ScenarioSpec, seed: int) -> list[str]:
 
 
 def fill_transfers(
-    request: Request, source: ChannelDataset, folder: Path, transfers: list[Transfer], reporter: Reporter
+    request: Request,
+    source: ChannelDataset,
+    folder: Path,
+    transfers: list[Transfer],
+    reporter: Reporter,
+    perform: Perform = one_by_one,
 ) -> dict[str, Outcome]:
     """Make the cells that are missing below ``folder``, whose own cells (the fits on ``source``) are there already."""
     outcomes: dict[str, Outcome] = {}
@@ -99,7 +105,7 @@ def fill_transfers(
         for leg in _legs(folder, transfer.name, source, target, request.suite.share):
             name = str(leg.folder.relative_to(folder))
             reporter.entered(name)
-            outcomes[name] = fill(request, leg, reporter)
+            outcomes[name] = fill(request, leg, reporter, perform)
     return outcomes
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from channelbench._version import __version__
+from channelbench.bars import progress
 from channelbench.errors import RequestError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 __all__ = ["app", "main"]
 
@@ -84,7 +84,7 @@ def generate(
     began = time.perf_counter()
     first: list[int] = []
 
-    with _progress() as bars:
+    with progress() as bars:
         bar = bars.add_task(f"generating {scenario}", total=made.sizes.total, unit="samples")
 
         def show(done: int, total: int) -> None:
@@ -118,6 +118,9 @@ def run(
     controls: Annotated[
         bool, typer.Option("--controls", help="Also each llm method's +random, +none and +scratch.")
     ] = False,
+    workers: Annotated[
+        int, _number("--workers", 1, "Processes of one thread each; more than 1 measures no latency or peak memory.")
+    ] = 1,
     condition: Annotated[list[str] | None, typer.Option(help="Test conditions: snr_db=0,10,20")] = None,
 ) -> None:
     """Score methods on a dataset; a second call makes only what is missing."""
@@ -125,7 +128,7 @@ def run(
     from channelbench.benchmarks.runner import run as run_suite
 
     scenario = _known("suites", suite).scenario
-    with _progress() as bars:
+    with progress() as bars:
         outcome = run_suite(
             suite,
             data=lambda: data or _default_dataset(scenario, bars),
@@ -138,6 +141,7 @@ def run(
             device=device,
             backbone=backbone,
             controls=controls,
+            workers=workers,
             reporter=_rich_reporter(bars),
         )
     csv, html = _write_report(out)
@@ -195,7 +199,7 @@ def inspect(
     """Print a dataset's sizes, units and statistics, and draw a sheet of pictures of it."""
     from channelbench.store.inspect import draw, summary
 
-    with _progress() as bars:
+    with progress() as bars:
         bar = bars.add_task(f"inspecting {data}", total=2, unit="steps")
         text = summary(data)
         bars.update(bar, completed=1)
@@ -210,7 +214,7 @@ def verify(data: Annotated[str, typer.Argument(help="Dataset to check.")]) -> No
     """Check digests, completeness, physics and leakage of a dataset; exit 1 if something is wrong."""
     from channelbench.store import verify as verify_dataset
 
-    with _progress() as bars:
+    with progress() as bars:
         bar = bars.add_task(f"reading {data}", total=None, unit="blocks")
         findings = verify_dataset(data, progress=lambda done, total: bars.update(bar, completed=done, total=total))
     for finding in findings:
@@ -262,53 +266,16 @@ def _default_dataset(scenario: str, bars: Progress) -> Path:
     return generate_dataset(spec, progress=lambda done, total: bars.update(bar, completed=done))
 
 
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Bars on standard error, with rate and time left."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            speed, unit = task.finished_speed or task.speed, task.fields.get("unit", "")
-            return Text(f"{speed:.3g} {unit}/s" if speed else "")
-
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,  # a log has no use for a bar that moves
-    ) as bars:
-        try:
-            yield bars
-        except BaseException:
-            bars.live.transient = True  # an error is one line, not a line under a dead bar
-            raise
-
-
 def _rich_reporter(bars: Progress) -> Any:
-    """A reporter with one bar for the cells, one for the current fit, and a line per finished cell."""
+    """A reporter with one bar for the cells, one for each fit under way, and a line per finished cell."""
     from channelbench.benchmarks.runner import Job, Reporter
     from channelbench.results import Result
 
     class RichReporter(Reporter):
         def __init__(self) -> None:
             self.cells = bars.add_task("cells", total=None, unit="cells", visible=False)
-            self.fit = bars.add_task("", total=None, unit="steps", visible=False)
             self.samples = bars.add_task("", total=None, unit="samples", visible=False)
+            self.fits: dict[str, TaskID] = {}
             self.folder = self.dataset = ""
 
         def entered(self, name: str) -> None:
@@ -325,14 +292,16 @@ def _rich_reporter(bars: Progress) -> Any:
 
         def planned(self, cells: int, done: int) -> None:
             bars.reset(self.cells, description=f"cells {self.folder}".rstrip(), visible=True, total=cells)
-            bars.update(self.fit, visible=False)
 
         def started(self, job: Job) -> None:
             tasks = " ".join(task.card.name for task in job.tasks)
-            bars.reset(self.fit, description=f"fitting {job.method.card.name} {tasks}", visible=True, total=None)
+            self.fits[job.stem] = bars.add_task(f"fitting {job.method.card.name} {tasks}", total=None, unit="steps")
 
-        def fitting(self, done: int, total: int, message: str) -> None:
-            bars.update(self.fit, completed=done, total=total)
+        def fitting(self, job: Job, done: int, total: int, message: str) -> None:
+            bars.update(self.fits[job.stem], completed=done, total=total)
+
+        def ended(self, job: Job) -> None:
+            bars.remove_task(self.fits.pop(job.stem))
 
         def finished(self, result: Result) -> None:
             bars.advance(self.cells)

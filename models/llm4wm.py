@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,7 +157,7 @@ class LLM4WM(LanguageMethod):
         """Leave the gate's expert weights, before and after training, in ``experts.npz`` beside the checkpoints."""
         if context.workdir is None or not initial:
             return
-        final = self._fitted[tasks[0]].module.network.expert_weights()
+        final = cast("LLM4WMNetwork", self._fitted[tasks[0]].module.network).expert_weights()
         np.savez_compressed(
             context.workdir / "experts.npz",
             tasks=np.array(tasks),

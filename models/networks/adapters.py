@@ -23,8 +23,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, tokens: int) -> None:
         super().__init__()
         self.first, self.second = (nn.Conv1d(tokens, tokens, 3, padding=1) for _ in range(2))
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        _zero(self.second)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[tokens, batch, features]`` to the same."""

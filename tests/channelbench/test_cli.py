@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,8 @@ WRONG = {
     "zero workers": (["generate", "--workers", "0"], "--workers", "integer of at least 1"),
     "negative seed": (["generate", "--seed", "-1"], "--seed", "integer of at least 0"),
     "zero seeds": (["run", "--seeds", "0"], "--seeds", "integer of at least 1"),
+    "zero workers of a run": (["run", "--workers", "0"], "--workers", "integer of at least 1, got 0"),
+    "non-numeric workers": (["run", "--workers", "all"], "--workers", "integer of at least 1, got 'all'"),
     "out is a file": (["generate", "--out", "file"], "--out", "got 'file (a file)'"),
     "out below a file": (["generate", "--out", "file/x.zarr"], "--out", "a place that can be written"),
     "out has another spec": (
@@ -299,18 +303,27 @@ def test_bars_follow_a_run_through_its_folders() -> None:
     screen = io.StringIO()
     with Progress(console=Console(file=screen, force_terminal=True, width=100), auto_refresh=False) as bars:
         reporter = cli._rich_reporter(bars)
-        cells, fit, samples = bars.tasks
 
         def shown() -> list[tuple[str, float, float | None]]:
-            return [(bar.description, bar.completed, bar.total) for bar in (cells, fit, samples) if bar.visible]
+            return [(bar.description, bar.completed, bar.total) for bar in bars.tasks if bar.visible]
+
+        def job(task: str) -> Job:
+            return Job(registry.find("methods", "bi"), (registry.create("tasks", task),), 0, Conditions(), ())
 
         assert shown() == []
         reporter.entered("")
         reporter.planned(3, 0)
         assert shown() == [("cells", 0, 3)]
-        reporter.started(Job(registry.find("methods", "bi"), (registry.create("tasks", "ce"),), 0, Conditions(), ()))
-        reporter.fitting(5, 20, "loss 1")
+        reporter.started(job("ce"))
+        reporter.fitting(job("ce"), 5, 20, "loss 1")
         assert shown() == [("cells", 0, 3), ("fitting bi ce", 5, 20)]
+        reporter.started(job("cp"))  # of another worker
+        reporter.fitting(job("ce"), 6, 20, "loss 1")
+        reporter.fitting(job("cp"), 1, 10, "loss 1")
+        assert shown()[1:] == [("fitting bi ce", 6, 20), ("fitting bi cp", 1, 10)]
+        reporter.ended(job("ce"))
+        assert shown()[1:] == [("fitting bi cp", 1, 10)]
+        reporter.ended(job("cp"))
         for name in ("far", "near"):
             for done in (0, 40):
                 reporter.generating(name, done, 100)
@@ -319,6 +332,59 @@ def test_bars_follow_a_run_through_its_folders() -> None:
             reporter.planned(7, 2)
             assert shown() == [(f"cells {name}/zero-shot", 0, 7)]
     assert "near/zero-shot:" in screen.getvalue()
+
+
+def test_workers_run_a_class_of_the_current_folder(shell: Shell, tmp_path: Path) -> None:
+    Path("holding_too.py").write_text(MINE)
+    make_dataset(Path("few.zarr"))
+    options = ["--data", "few.zarr", "--methods", "holding_too:Holds", "--tasks", "cp", "--controls", "--workers", "2"]
+    code, out, _ = shell("run", *options)
+    assert code == 0
+    assert "10 cells made, 0 were there, 0 failed" in out, "five rows under two conditions"
+    assert Path("results/cells/holds+none__cp__default__seed0.json").exists()
+    assert "no latency" in " ".join(shell("run", "--help")[1].replace("│", " ").split())
+
+
+SLOW = MINE.replace(
+    "    def predict",
+    "    learned = True\n\n    def fit(self, data, seed, context):\n"
+    "        import time\n        from pathlib import Path\n"
+    "        Path('begun').touch()\n        time.sleep(60)\n\n    def predict",
+)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_ends_a_run_and_all_its_processes(tmp_path: Path, workers: int) -> None:
+    """As a terminal does it: the signal goes to every process of the group."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    make_dataset(tmp_path / "few.zarr")
+    command = [sys.executable, "-m", "channelbench.cli", "run", "--data", "few.zarr", "--methods", "slow:Holds"]
+    process = subprocess.Popen(
+        [*command, "--tasks", "cp", "--workers", str(workers)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - began < (4 if workers > 1 else 10)  # 2 on a machine that is not busy
+    assert process.returncode == 130
+    assert err.endswith("error: stopped; what is done is kept, and the same command continues\n")
+    assert "Traceback" not in err
+    for _ in range(100):  # the resource tracker goes a moment later
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("a process is left")
 
 
 def test_interrupt_says_how_to_go_on(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

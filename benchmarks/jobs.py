@@ -1,0 +1,222 @@
+"""One fit and the cells that are scored with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from channelbench.benchmarks import scoring
+from channelbench.benchmarks.request import Request
+from channelbench.contracts import Conditions, FitContext, Method, Observation, Target, Task, TaskSplit
+from channelbench.results import Result, cell_name
+from channelbench.store.dataset import ChannelDataset
+
+__all__ = [
+    "Job",
+    "Leg",
+    "Made",
+    "Perform",
+    "Reporter",
+    "failures",
+    "limit_of",
+    "one_by_one",
+    "shared_context",
+    "work",
+]
+
+Made = tuple[Result, scoring.Terms]
+"""A cell and the per-drop terms of its scores."""
+
+
+class Reporter:
+    """Hears what the runner does; this one is deaf. Override what you want to show.
+
+    With several workers, more than one job is between ``started`` and ``ended``.
+    """
+
+    def entered(self, name: str) -> None:
+        """The results folder of this name is next; the run's own is called ``""``."""
+
+    def generating(self, name: str, done: int, total: int) -> None:
+        """Samples of the dataset called ``name``."""
+
+    def planned(self, cells: int, done: int) -> None:
+        """So many cells are asked for, so many of them are there already."""
+
+    def started(self, job: Job) -> None:
+        """A method is about to be fitted."""
+
+    def fitting(self, job: Job, done: int, total: int, message: str) -> None:
+        """Steps of a fit."""
+
+    def ended(self, job: Job) -> None:
+        """All cells of a job are made, whether or not they are scored."""
+
+    def finished(self, result: Result) -> None:
+        """A cell is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leg:
+    """What the cells of one results folder are made from.
+
+    Attributes:
+        folder: The results folder.
+        train: What methods are fitted on.
+        test: What they are scored on.
+        source: What the fits were made on before they met ``test``, if it is another dataset.
+        setting: How they were carried over, in words.
+        checkpoints: Where learned methods keep theirs.
+        start: The ``checkpoints`` of the fits to start from.
+        share: Share of the training and validation split that a fit sees.
+    """
+
+    folder: Path
+    train: ChannelDataset
+    test: ChannelDataset
+    checkpoints: Path
+    source: ChannelDataset | None = None
+    setting: str = ""
+    start: Path | None = None
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit, and the cells that are scored with it."""
+
+    method: type[Method]
+    tasks: tuple[Task, ...]
+    seed: int
+    training: Conditions
+    cells: tuple[tuple[Task, Conditions], ...]
+
+    @property
+    def stem(self) -> str:
+        """Name of the fit's folder."""
+        what = "joint" if self.method.joint else self.tasks[0].card.name
+        return cell_name(self.method.card.name, what, self.training, self.seed)
+
+
+Perform = Callable[[Sequence[Job], Request, Leg, Reporter], Iterator[Made]]
+"""Does jobs, tells the reporter of each and hands over their cells, in an order of its own."""
+
+
+def one_by_one(jobs: Sequence[Job], request: Request, leg: Leg, reporter: Reporter) -> Iterator[Made]:
+    """Do the jobs in this process, each as it comes."""
+    for job in jobs:
+        reporter.started(job)
+        yield from work(job, leg, replace(shared_context(request), progress=partial(reporter.fitting, job)))
+        reporter.ended(job)
+
+
+def work(job: Job, leg: Leg, shared: FitContext, *, alone: bool = True) -> Iterator[Made]:
+    """Fit once, score every cell; what raises costs its own cells alone.
+
+    Args:
+        job: What to fit and score.
+        leg: On what, and where its checkpoints are.
+        shared: What the fits of a run have in common, and who hears of this one's steps.
+        alone: Whether no other job is at work beside this one; else ``latency_ms_batch1``, ``latency_ms_batch512``
+            and ``peak_memory_mb`` would not compare with those of other runs, and are left out of the costs.
+    """
+    context = _context(job, leg, shared)
+    memory = scoring.PeakMemory(context.device)
+    try:
+        method = job.method()
+        is_whole = not _has_begun(context)
+        began = time.perf_counter()
+        with memory.watch(), scoring.threads_for(job.method):
+            method.fit(_splits(job, leg), job.seed, context)
+        fit_s = time.perf_counter() - began
+        weights = method.weights
+    except Exception as error:  # a method's failure is a result, not ours
+        yield from failures(job, leg, shared, error, job.cells)
+        return
+    for task, condition in job.cells:
+        try:
+            with memory.watch(), scoring.threads_for(job.method):
+                terms, predict_s = scoring.score(task, leg.test, condition, partial(_predict, method, task))
+            costs = {**method.costs(task.card.name), "predict_s": predict_s}
+            if is_whole and leg.train is leg.test:  # else it was timed in another folder, or only its last part was
+                costs["fit_s"] = fit_s
+            if alone:
+                costs["peak_memory_mb"] = memory.megabytes
+            if alone and job.method.card.family not in ("floor", "reference"):
+                costs |= scoring.latencies(method, task, leg.test, condition)
+            common = _common(job, leg, shared, task, condition, weights)
+            yield scoring.scored_cell(common, task, terms, costs), terms
+        except Exception as error:
+            yield from failures(job, leg, shared, error, [(task, condition)], weights)
+
+
+def failures(
+    job: Job,
+    leg: Leg,
+    shared: FitContext,
+    error: Exception,
+    cells: Iterable[tuple[Task, Conditions]],
+    weights: str = "",
+) -> Iterator[Made]:
+    """Those ``cells`` of a job that an error has cost."""
+    for task, condition in cells:
+        yield scoring.failed_cell(_common(job, leg, shared, task, condition, weights), error), {}
+
+
+def _common(job: Job, leg: Leg, shared: FitContext, task: Task, condition: Conditions, weights: str) -> dict[str, Any]:
+    fields = scoring.common_fields(
+        task=task,
+        train=leg.train,
+        test=leg.test,
+        conditions=condition,
+        seed=job.seed,
+        preset=shared.preset,
+        device=_device(job, shared),
+        method=job.method,
+    )
+    return fields | {"weights": weights}
+
+
+def _has_begun(context: FitContext) -> bool:
+    """Whether a fit goes on from checkpoints, or is only loaded from them."""
+    return context.workdir is not None and context.workdir.is_dir() and any(context.workdir.iterdir())
+
+
+def _predict(method: Method, task: Task, observation: Observation, _: Target) -> Any:
+    """Test targets stop here."""
+    return method.predict(task.card.name, observation)
+
+
+def _splits(job: Job, leg: Leg) -> dict[str, tuple[TaskSplit, TaskSplit]]:
+    def part(task: Task, split: str) -> TaskSplit:
+        return TaskSplit(task, leg.train, split, job.training, limit=limit_of(leg, split))
+
+    return {task.card.name: (part(task, "train"), part(task, "val")) for task in job.tasks}
+
+
+def limit_of(leg: Leg, split: str) -> int | None:
+    """How many samples of a split a fit sees, ``None`` for all."""
+    return None if leg.share == 1 else max(1, round(leg.share * leg.train.spec.sizes.of(split)))
+
+
+def shared_context(request: Request) -> FitContext:
+    """What the fits of a request have in common."""
+    return FitContext(preset=request.preset, device=request.device, backbone=request.backbone)
+
+
+def _context(job: Job, leg: Leg, shared: FitContext) -> FitContext:
+    learned = job.method.learned
+    return replace(
+        shared,
+        device=_device(job, shared),
+        workdir=leg.checkpoints / job.stem if learned else None,
+        start=leg.start / job.stem if learned and leg.start is not None else None,
+    )
+
+
+def _device(job: Job, shared: FitContext) -> str:
+    return shared.device if job.method.learned else "cpu"
