@@ -164,7 +164,7 @@ def fit_identity(data: Mapping[str, tuple[TaskSplit, TaskSplit]], context: FitCo
     dataset = training.dataset
     return {
         "preset": context.preset,
-        "budget": asdict(budget_of(context.preset)),
+        "training_budget": asdict(budget_of(context.preset)),  # after "preset", which says more to the reader
         "spec": dataset.spec.identity(),
         "dataset_seed": dataset.seed,
         "training_samples": len(training),
