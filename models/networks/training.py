@@ -209,7 +209,6 @@ class _Fit:
         self.optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}],
             betas=(0.9, 0.999),
-            fused=torch.device(context.device).type == "cpu",  # on a GPU torch's own choice is as fast
         )
         self.step = 0
         self.best: dict[str, torch.Tensor] = {}
