@@ -54,17 +54,15 @@ classical = Suite(
 
 # --- the experiments of LLM4WM ---------------------------------------------------------------------------------------
 
-llm4wm = Suite(
-    card=Card(
-        name="llm4wm",
-        description="Table IV of LLM4WM: all its methods on six tasks, beside ours, the floors and the controls.",
-        reference="LLM4WM, Table IV",
-        family="suite",
-    ),
-    tasks=SIX_TASKS,
-    methods=TABLE_IV + LLM4WM_CONTROLS,
-    conditions=CLEAN_AND_COMPATIBLE,
-    bundles=BUNDLES,
+llm4wm = full.model_copy(
+    update={
+        "card": Card(
+            name="llm4wm",
+            description="Table IV of LLM4WM: all its methods on six tasks, beside ours, the floors and the controls.",
+            reference="LLM4WM, Table IV",
+            family="suite",
+        )
+    }
 )
 
 llm4wm_transfer = Suite(

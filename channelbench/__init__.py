@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from channelbench._version import __version__
 
 if TYPE_CHECKING:
+    from channelbench.benchmarks.exhibits import report
     from channelbench.benchmarks.runner import run
     from channelbench.errors import RequestError
     from channelbench.generation import generate, make_spec
-    from channelbench.leaderboard import report
     from channelbench.store import open_dataset, verify
 
 _HOMES = {
@@ -22,7 +22,7 @@ _HOMES = {
     "generate": "channelbench.generation",
     "make_spec": "channelbench.generation",
     "open_dataset": "channelbench.store",
-    "report": "channelbench.leaderboard",
+    "report": "channelbench.benchmarks.exhibits",
     "run": "channelbench.benchmarks.runner",
     "verify": "channelbench.store",
 }

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from channelbench.contracts import FitContext, Method
+from channelbench.contracts import FitContext
 from channelbench.errors import RequestError
+from channelbench.models._fitted import NetworkMethod
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from channelbench.models.networks.backbones import Backbone
     from channelbench.models.networks.trunks import TrunkKind
 
-__all__ = ["TRUNK_OPTIONS", "LanguageMethod", "Option", "trunk_costs", "trunk_of"]
+__all__ = ["TRUNK_OPTIONS", "LanguageMethod", "Option", "trunk_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +62,14 @@ TRUNK_OPTIONS: Mapping[str, Option] = {
 """The controls that every row on a language model stands beside."""
 
 
-class LanguageMethod(Method):
+class LanguageMethod(NetworkMethod):
     """A method on a trunk. ``FitContext.backbone`` names the language model, ``trunk`` says what is made of it.
 
     When subclasses fit, they set ``_weights`` to the ``description`` of ``trunk_of`` their network, and put that and
-    ``identity`` into what tells their checkpoints apart; they add ``trunk_costs`` to their costs. One with more options
-    than the trunk's overrides ``variants`` and ``option``.
+    ``identity`` into what tells their checkpoints apart; one with more options than the trunk's overrides
+    ``variants`` and ``option``.
     """
 
-    learned = True
     variants: ClassVar[tuple[str, ...]] = tuple(TRUNK_OPTIONS)
     trunk: ClassVar[TrunkKind] = "pretrained"
 
@@ -130,6 +130,11 @@ class LanguageMethod(Method):
     def weights(self) -> str:
         return self._weights
 
+    def costs(self, task: str) -> dict[str, float]:
+        """Also ``unused_parameters``: what of the language model was left out because embeddings never pass it
+        (vocabulary and pooling). It is not in ``total_parameters``; papers count it in their totals."""
+        return super().costs(task) | {"unused_parameters": trunk_of(self._of(task).module).unused_parameters}
+
     @classmethod
     def identity(cls, context: FitContext) -> dict[str, Any]:
         """What tells a checkpoint on this trunk from one on another."""
@@ -150,9 +155,3 @@ def trunk_of(module: nn.Module) -> Backbone:
     from channelbench.models.networks.backbones import Backbone
 
     return next(part for part in module.modules() if isinstance(part, Backbone))
-
-
-def trunk_costs(module: nn.Module) -> dict[str, float]:
-    """``unused_parameters``: what of the language model was left out because embeddings never pass it (vocabulary and
-    pooling). It is not in ``total_parameters``; papers count it in their totals."""
-    return {"unused_parameters": trunk_of(module).unused_parameters}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from channelbench.card import Card
-from channelbench.contracts import FitContext, Method, Observation, TaskSplit
+from channelbench.contracts import FitContext, TaskSplit
+from channelbench.models._fitted import NetworkMethod
 
 if TYPE_CHECKING:
     from channelbench.models.networks.fitting import Fitted
@@ -20,7 +19,7 @@ QUICK, FULL = {"width": 16, "fold": 4}, {"width": 32, "fold": 8}
 """Channels of a tower, and subcarriers that make up a pixel of BF, DE and PE."""
 
 
-class CrossStitch(Method):
+class CrossStitch(NetworkMethod):
     """One residual tower per task, mixed after every stage; see ``networks.cross_stitch``."""
 
     card = Card(
@@ -41,10 +40,6 @@ class CrossStitch(Method):
         ),
     )
     joint = True
-    learned = True
-
-    def __init__(self) -> None:
-        self._fitted: dict[str, Fitted] = {}
 
     def fit(
         self,
@@ -53,12 +48,6 @@ class CrossStitch(Method):
         context: FitContext = FitContext(),  # noqa: B008 - frozen
     ) -> None:
         self._fitted |= self._fit_together(data, seed, context)
-
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
-        return self._of(task).predict(observation)
-
-    def costs(self, task: str) -> dict[str, float]:
-        return self._of(task).costs()
 
     def _fit_together(
         self, data: Mapping[str, tuple[TaskSplit, TaskSplit]], seed: int, context: FitContext
@@ -74,11 +63,6 @@ class CrossStitch(Method):
             context=context,
             identity={"method": self.card.name},
         )
-
-    def _of(self, task: str) -> Fitted:
-        if task not in self._fitted:
-            raise RuntimeError(f"{self.card.name} has not been fitted for {task}")
-        return self._fitted[task]
 
 
 class CrossStitchSingle(CrossStitch):

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
 from channelbench.card import Card
 from channelbench.contracts import FitContext, Observation, TaskSplit
-from channelbench.models._language import LanguageMethod, trunk_costs, trunk_of
+from channelbench.models._language import LanguageMethod, trunk_of
 
 if TYPE_CHECKING:
     from torch import nn
 
     from channelbench.models.networks.backbones import Backbone
-    from channelbench.models.networks.fitting import Fitted
 
 __all__ = ["LLM4CP"]
 
@@ -42,9 +39,6 @@ class LLM4CP(LanguageMethod):
             "the quick preset."
         ),
     )
-
-    def __init__(self) -> None:
-        self._fitted: dict[str, Fitted] = {}
 
     def fit(
         self,
@@ -78,18 +72,6 @@ class LLM4CP(LanguageMethod):
             seed=seed,
             trainable="layernorm",
         )
-
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
-        return self._of(task).predict(observation)
-
-    def costs(self, task: str) -> dict[str, float]:
-        fitted = self._of(task)
-        return fitted.costs() | trunk_costs(fitted.module)
-
-    def _of(self, task: str) -> Fitted:
-        if task not in self._fitted:
-            raise RuntimeError(f"{self.card.name} has not been fitted for {task}")
-        return self._fitted[task]
 
 
 def _network(task: str, example: Observation, trunk: Backbone, channels: int) -> nn.Module:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.card import Card
 from channelbench.contracts import FitContext, Observation, TaskSplit
-from channelbench.models._language import TRUNK_OPTIONS, LanguageMethod, Option, trunk_costs, trunk_of
+from channelbench.models._language import TRUNK_OPTIONS, LanguageMethod, Option, trunk_of
 
 if TYPE_CHECKING:
-    from channelbench.models.networks.fitting import Fitted
     from channelbench.models.networks.llm4wm import LLM4WMNetwork, Tuning
 
 __all__ = ["LLM4WM", "LLM4WMSingle"]
@@ -81,9 +80,6 @@ class LLM4WM(LanguageMethod):
     rank: ClassVar[int] = 8
     experts: ClassVar[int] = 8
 
-    def __init__(self) -> None:
-        self._fitted: dict[str, Fitted] = {}
-
     @classmethod
     def option(cls, name: str) -> Option | None:
         if number := re.fullmatch(r"(rank|experts)([1-9]\d{0,2})", name):
@@ -138,18 +134,6 @@ class LLM4WM(LanguageMethod):
         )
         assert isinstance(network, LLM4WMNetwork)
         return network
-
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
-        return self._of(task).predict(observation)
-
-    def costs(self, task: str) -> dict[str, float]:
-        fitted = self._of(task)
-        return fitted.costs() | trunk_costs(fitted.module)
-
-    def _of(self, task: str) -> Fitted:
-        if task not in self._fitted:
-            raise RuntimeError(f"{self.card.name} has not been fitted for {task}")
-        return self._fitted[task]
 
     def _keep_experts(
         self, context: FitContext, tasks: tuple[str, ...], initial: Mapping[str, NDArray[np.float32]]

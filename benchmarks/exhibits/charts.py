@@ -166,19 +166,19 @@ def _curve(canvas: Canvas, panel: Curve, axis: Axis, start: float, each: float, 
         canvas.text(x, bottom + 17, str(step), anchor="middle")
         if point is None:
             canvas.text(x, bottom - 8, "–", anchor="middle")
-            drawn = _flush(canvas, drawn)
+            _join(canvas, drawn)
+            drawn = []
             continue
         y = axis.at(point.value)
         drawn.append((x, y))
         canvas.line(x, axis.at(point.low), x, axis.at(point.high), "llm", 1.8)
         canvas.dot(x, y, "llm", f"{panel.title} {step}: {point.value:.4g} ({point.low:.4g} to {point.high:.4g})")
-    _flush(canvas, drawn)
+    _join(canvas, drawn)
 
 
-def _flush(canvas: Canvas, drawn: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    if len(drawn) > 1:
-        canvas.path(drawn, "llm")
-    return []
+def _join(canvas: Canvas, points: list[tuple[float, float]]) -> None:
+    if len(points) > 1:
+        canvas.path(points, "llm")
 
 
 def heatmaps(grid: Sequence[Sequence[tuple[str, NDArray[np.float64]]]], labels: Sequence[str], summary: str) -> str:

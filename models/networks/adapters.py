@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from channelbench.models.networks.layers import zeroed
+
 __all__ = ["Adapter", "ImageHead", "VectorHead"]
 
 
@@ -23,7 +25,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, tokens: int) -> None:
         super().__init__()
         self.first, self.second = (nn.Conv1d(tokens, tokens, 3, padding=1) for _ in range(2))
-        _zero(self.second)
+        zeroed(self.second)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[tokens, batch, features]`` to the same."""
@@ -80,7 +82,7 @@ class ImageHead(nn.Module):
         self.align = Adapter(inside, (slots, subcarriers * channels), blocks=0)
         sizes = (channels, width, width, channels)
         self.layers = nn.ModuleList(nn.Conv2d(sizes[i], sizes[i + 1], 3, padding=1) for i in range(3))
-        _zero(self.layers[-1])
+        zeroed(self.layers[-1])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[batch, *inside]`` to ``[batch, *image]``."""
@@ -105,7 +107,7 @@ class VectorHead(nn.Module):
     def __init__(self, inputs: int, *, beside: int, width: int, outputs: int) -> None:
         super().__init__()
         last = nn.Linear(width, outputs)
-        _zero(last)
+        zeroed(last)
         self.layers = nn.Sequential(
             nn.Linear(inputs + beside, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), last
         )
@@ -113,8 +115,3 @@ class VectorHead(nn.Module):
     def forward(self, x: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
         """``[batch, tokens, features]`` and ``[batch, beside]`` to ``[batch, outputs]``."""
         return self.layers(torch.cat([x.flatten(1), beside], dim=1))
-
-
-def _zero(layer: nn.Module) -> None:
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)

@@ -9,7 +9,6 @@ nothing else in its batch.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Literal, get_args
@@ -19,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from channelbench.errors import RequestError
+from channelbench.models.networks.layers import sinusoids
 from channelbench.models.networks.weights import Model, load_pretrained, load_random
 
 __all__ = [
@@ -133,7 +133,9 @@ class ScratchTrunk(Backbone):
         self.description = f"transformer encoder of {layers} layers and width {width}, trained from scratch"
 
     def _transform(self, embeddings: torch.Tensor) -> torch.Tensor:
-        hidden = embeddings + _position_code(embeddings)
+        tokens, width = embeddings.shape[1:]
+        places = torch.arange(tokens, device=embeddings.device)
+        hidden = embeddings + sinusoids(places, width).to(embeddings.dtype)
         for block in self.blocks:
             hidden = block(hidden)
         return self.norm(hidden)
@@ -253,15 +255,6 @@ def _looks_back_only(trunk: Backbone) -> bool:
     with torch.no_grad():
         before, after = trunk(probe)[:, :-1], trunk(changed)[:, :-1]
     return bool((before - after).abs().max() <= 1e-5 * before.abs().max())
-
-
-def _position_code(embeddings: torch.Tensor) -> torch.Tensor:
-    """Sines and cosines of the token's index ``[tokens, width]`` (Vaswani et al. 2017, section 3.5)."""
-    tokens, width = embeddings.shape[1:]
-    place = torch.arange(tokens, device=embeddings.device, dtype=torch.float32)
-    rate = torch.exp(torch.arange(0, width, 2, device=embeddings.device) * (-math.log(10_000.0) / width))
-    angle = place[:, None] * rate
-    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).to(embeddings.dtype)
 
 
 def scratch_width(

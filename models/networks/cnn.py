@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from channelbench.models.networks.alignment import Peak
+from channelbench.models.networks.layers import zeroed
 from channelbench.models.networks.reconstruction import ReconstructionNetwork, ReconstructionShape
-from channelbench.models.networks.sensing import BeamNetwork
+from channelbench.models.networks.sensing import BeamNetwork, frequency_response
 
 __all__ = ["BeamCNN", "ConvolutionStack", "ReconstructionCNN"]
 
@@ -56,8 +57,7 @@ class ReconstructionCNN(ReconstructionNetwork):
         folded = self.channels * patch[0] * patch[1]
         self.stack = ConvolutionStack(folded + self.channels + 1, width, folded)
         # The untrained network is the linear start.
-        for parameter in self.stack.layers[-1].parameters():
-            nn.init.zeros_(parameter)
+        zeroed(self.stack.layers[-1])
 
     def correction(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         slots, subcarriers = x.shape[1:3]
@@ -88,13 +88,10 @@ class BeamCNN(BeamNetwork):
         super().__init__(num_beams)
         self.fold = fold
         self.stack = ConvolutionStack(2 * fold + 1, width, width)
-        self.head = nn.Linear(width * antennas, num_beams)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zeroed(nn.Linear(width * antennas, num_beams))
 
     def scores(self, peak: Peak, scale: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        antennas = peak.taps.shape[2]
-        h = antennas**0.5 * torch.fft.fft(peak.taps / scale[:, None, None], dim=1)  # elements of RMS 1
+        h = frequency_response(peak, scale)
         x = torch.stack([h.real, h.imag], dim=1)
         x = functional.pad(x, (0, 0, 0, -x.shape[2] % self.fold))
         image = x.unflatten(2, (-1, self.fold)).permute(0, 1, 3, 2, 4).flatten(1, 2)

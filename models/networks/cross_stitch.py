@@ -15,6 +15,7 @@ from channelbench.contracts import Observation
 from channelbench.models.networks.alignment import antenna_groups
 from channelbench.models.networks.frames import Frame
 from channelbench.models.networks.joint import JointNetwork, task_frame
+from channelbench.models.networks.layers import zeroed
 from channelbench.models.networks.reconstruction import ReconstructionFrame, ReconstructionStart
 from channelbench.models.networks.sensing import BeamFrame, ScalarFrame, SensingStart
 
@@ -185,8 +186,7 @@ class SensingPort(Port[SensingStart]):
         """``[batch, besides]``."""
 
     def image(self, start: SensingStart) -> torch.Tensor:
-        taps = start.peak.taps
-        h = taps.shape[2] ** 0.5 * torch.fft.fft(taps / start.scale[:, None, None], dim=1)  # elements of RMS 1
+        h = start.response()
         image = fold(torch.stack([h.real, h.imag], dim=3), self.patch)
         return torch.cat([image, beside(self.besides(start), image)], dim=1)
 
@@ -266,13 +266,3 @@ def _port(frame: Frame[Any], example: Observation, width: int, fold: int) -> Por
 def beside(context: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     """``[batch, numbers]`` as channels that are the same in every pixel of ``image``."""
     return context[:, :, None, None].expand(-1, -1, *image.shape[2:])
-
-
-Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
-
-
-def zeroed(layer: Layer) -> Layer:
-    """The layer, answering zero until it is trained."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer

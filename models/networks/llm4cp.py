@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from channelbench.models.networks.backbones import Backbone
 from channelbench.models.networks.frames import FramedNetwork
+from channelbench.models.networks.layers import zeroed
 from channelbench.models.networks.precision import half_precision
 from channelbench.models.networks.reconstruction import ReconstructionFrame, ReconstructionShape, ReconstructionStart
 from channelbench.models.networks.sensing import BeamFrame, ScalarFrame, SensingStart
@@ -128,7 +129,7 @@ class ReconstructionLLM4CP(FramedNetwork[ReconstructionStart], ReconstructionFra
     def __init__(self, shape: ReconstructionShape, trunk: Backbone, *, channels: int) -> None:
         super().__init__(shape)
         self.body = LLM4CPBody(trunk, len(shape.slots), shape.num_subcarriers, 3, channels=channels)
-        self.head = _zero_linear(self.body.tokens, len(shape.slots))
+        self.head = zeroed(nn.Linear(self.body.tokens, len(shape.slots)))
 
     def begin_training(
         self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor
@@ -166,14 +167,11 @@ class _SensingBody(nn.Module):
     ) -> None:
         super().__init__()
         self.body = LLM4CPBody(trunk, antennas, subcarriers, 1, channels=channels)
-        self.head = _zero_linear(self.body.tokens * 2 * subcarriers + beside, outputs)
+        self.head = zeroed(nn.Linear(self.body.tokens * 2 * subcarriers + beside, outputs))
 
     def forward(self, start: SensingStart, beside: torch.Tensor) -> torch.Tensor:
         """``[batch, outputs]`` of a start and ``[batch, beside]``."""
-        taps = start.peak.taps
-        # [batch, delays, antennas] → [batch, antennas, subcarriers], of RMS 1
-        h = taps.shape[2] ** 0.5 * torch.fft.fft(taps / start.scale[:, None, None], dim=1).transpose(1, 2)
-        features = self.body(h, start.noise[:, None]).flatten(1)
+        features = self.body(start.response().transpose(1, 2), start.noise[:, None]).flatten(1)
         return self.head(torch.cat([features, beside], dim=1))
 
 
@@ -205,11 +203,3 @@ class ScalarLLM4CP(FramedNetwork[SensingStart], ScalarFrame):
 
     def answer(self, start: SensingStart) -> torch.Tensor:
         return self.layers(start, start.features)[:, 0]
-
-
-def _zero_linear(inputs: int, outputs: int) -> nn.Linear:
-    """The last linear: zero, so that the untrained network is the linear start."""
-    linear = nn.Linear(inputs, outputs)
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from channelbench.models.networks.layers import zeroed
 from channelbench.models.networks.reconstruction import ReconstructionNetwork, ReconstructionShape
 
 __all__ = ["ReconstructionLSTM"]
@@ -24,10 +25,7 @@ class ReconstructionLSTM(ReconstructionNetwork):
         super().__init__(shape)
         features = shape.num_subcarriers * self.channels
         self.lstm = nn.LSTM(features + self.channels + 1, width, NUM_LAYERS, batch_first=True)
-        self.head = nn.Linear(width, features)
-        # The untrained network is the linear start.
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zeroed(nn.Linear(width, features))  # the untrained network is the linear start
 
     def correction(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         steps = x.flatten(2)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from channelbench.models.networks.alignment import Peak
+from channelbench.models.networks.layers import zeroed
 from channelbench.models.networks.sensing import BeamNetwork, ScalarNetwork, power_profiles
 
 __all__ = ["BeamMLP", "ScalarMLP", "perceptron"]
@@ -15,9 +16,7 @@ __all__ = ["BeamMLP", "ScalarMLP", "perceptron"]
 
 def perceptron(inputs: int, width: int, outputs: int, dropout: float) -> nn.Sequential:
     """Three hidden layers of ``width`` with SiLU; the last layer starts at zero."""
-    last = nn.Linear(width, outputs)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
+    last = zeroed(nn.Linear(width, outputs))
     layers: list[nn.Module] = []
     for here in (inputs, width, width):
         layers += [nn.Linear(here, width), nn.SiLU(), nn.Dropout(dropout)]

@@ -20,6 +20,7 @@ __all__ = [
     "ScalarNetwork",
     "SensingStart",
     "clean_power_db",
+    "frequency_response",
     "power_profiles",
 ]
 
@@ -31,6 +32,11 @@ def clean_power_db(h: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
     """Mean ``|h|²`` less the noise variance in dB, ``[batch]``; at least a tenth of what was received."""
     received = h.abs().square().flatten(1).mean(1)
     return 10 * torch.log10(torch.maximum(received - noise_var, 0.1 * received).clamp_min(1e-30))
+
+
+def frequency_response(peak: Peak, scale: torch.Tensor) -> torch.Tensor:
+    """The turned channel over subcarriers, ``[batch, subcarriers, antennas]``, its elements of RMS 1."""
+    return peak.taps.shape[2] ** 0.5 * torch.fft.fft(peak.taps / scale[:, None, None], dim=1)
 
 
 def power_profiles(peak: Peak, scale: torch.Tensor) -> torch.Tensor:
@@ -72,6 +78,10 @@ class SensingStart:
     noise: torch.Tensor
     direct: torch.Tensor
     features: torch.Tensor
+
+    def response(self) -> torch.Tensor:
+        """The turned channel over subcarriers, ``[batch, subcarriers, antennas]``, its elements of RMS 1."""
+        return frequency_response(self.peak, self.scale)
 
 
 class SensingFrame(Frame[SensingStart]):

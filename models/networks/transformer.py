@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from channelbench.models.networks.layers import sinusoids, zeroed
 from channelbench.models.networks.reconstruction import ReconstructionNetwork, ReconstructionShape
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "FeedForward",
     "ReconstructionTransformer",
     "decoder_slots",
-    "sinusoids",
 ]
 
 NUM_ENCODERS, NUM_DECODERS = 3, 2
@@ -27,14 +25,6 @@ KNOWN_PER_WANTED = 3
 HEAD_GAIN = 0.3
 """The head reads normalised tokens: a step of Adam on all of its weights would move corrections by more than they are
 worth, and the linear start could not settle beneath them."""
-
-
-def sinusoids(positions: torch.Tensor, width: int) -> torch.Tensor:
-    """Sines and cosines of positions, ``[positions, width]``: wavelengths from 2π to 20,000π positions (Vaswani et al.,
-    section 3.5). Positions may be fractions; ``width`` is even."""
-    frequency = torch.exp(torch.arange(0, width, 2, device=positions.device) * (-math.log(1e4) / width))
-    phase = positions[:, None] * frequency
-    return torch.stack([phase.sin(), phase.cos()], dim=2).flatten(1)
 
 
 class Attention(nn.Module):
@@ -160,10 +150,7 @@ class ReconstructionTransformer(ReconstructionNetwork):
         self.encoders = nn.Sequential(*(EncoderLayer(width, heads, 4 * width, dropout) for _ in range(NUM_ENCODERS)))
         self.decoders = nn.ModuleList(DecoderLayer(width, heads, 4 * width, dropout) for _ in range(NUM_DECODERS))
         self.encoder_norm, self.decoder_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.head = nn.Linear(width, features)
-        # The untrained network is the linear start.
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zeroed(nn.Linear(width, features))  # the untrained network is the linear start
         positions = sinusoids(self.slot_positions, width)
         self.register_buffer("encoder_positions", positions[shape.seen_slots], persistent=False)
         self.register_buffer("decoder_positions", positions[self.slots], persistent=False)

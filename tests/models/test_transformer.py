@@ -12,6 +12,7 @@ from torch import nn
 
 from channelbench.contracts import Conditions, FitContext, Grid, TaskSplit
 from channelbench.models.networks.fitting import count_flops
+from channelbench.models.networks.layers import sinusoids
 from channelbench.models.networks.reconstruction import ReconstructionShape, nmse
 from channelbench.models.networks.transformer import (
     Attention,
@@ -19,7 +20,6 @@ from channelbench.models.networks.transformer import (
     EncoderLayer,
     ReconstructionTransformer,
     decoder_slots,
-    sinusoids,
 )
 from channelbench.models.transformer import Transformer
 from channelbench.registry import create

@@ -1,0 +1,34 @@
+"""Methods that answer with the networks that they were fitted with, one per task or one that all tasks share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from channelbench.contracts import Method, Observation
+
+if TYPE_CHECKING:
+    from channelbench.models.networks.fitting import Fitted
+
+__all__ = ["NetworkMethod"]
+
+
+class NetworkMethod(Method):
+    """A learned method. Subclasses fill ``_fitted`` when they fit."""
+
+    learned = True
+
+    def __init__(self) -> None:
+        self._fitted: dict[str, Fitted] = {}
+
+    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+        return self._of(task).predict(observation)
+
+    def costs(self, task: str) -> dict[str, float]:
+        return self._of(task).costs()
+
+    def _of(self, task: str) -> Fitted:
+        if task not in self._fitted:
+            raise RuntimeError(f"{self.card.name} has not been fitted for {task}")
+        return self._fitted[task]
