@@ -44,6 +44,15 @@ ABLATIONS: Mapping[str, Option] = {
         notes="Ablation: one LoRA for all tasks, of the rank of all experts together, takes the place of MoE-LoRA.",
         attributes={"tune": "lora"},
     ),
+    "raw": Option(
+        title="raw input",
+        notes=(
+            "Ablation: nothing is aligned and nothing known beforehand. The network sees the normalised channel as it "
+            "is, zero where there is no pilot, and answers the whole channel, the scores of beams, or the deviation "
+            "from the mean."
+        ),
+        attributes={"aligned": False},
+    ),
 }
 
 NOTES = (
@@ -79,6 +88,7 @@ class LLM4WM(LanguageMethod):
     tune: ClassVar[Tuning] = "experts"
     rank: ClassVar[int] = 8
     experts: ClassVar[int] = 8
+    aligned: ClassVar[bool] = True
 
     @classmethod
     def option(cls, name: str) -> Option | None:
@@ -125,6 +135,7 @@ class LLM4WM(LanguageMethod):
             rank=self.rank,
             adapter_in=self.adapter_in,
             adapter_out=self.adapter_out,
+            aligned=self.aligned,
         )
         network = build_on_trunk(
             self.trunk,

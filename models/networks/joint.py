@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from channelbench.models.networks.fitting import (
     start_from,
 )
 from channelbench.models.networks.frames import Frame
+from channelbench.models.networks.raw import RawBeamFrame, RawReconstructionFrame, RawScalarFrame
 from channelbench.models.networks.reconstruction import ReconstructionFrame, ReconstructionShape
 from channelbench.models.networks.sensing import BeamFrame, ScalarFrame
 from channelbench.models.networks.training import Plan, budget_of, seeded, train
@@ -34,15 +35,16 @@ __all__ = ["DynamicWeightAverage", "JointNetwork", "Stage", "fit_jointly", "task
 Batches = Mapping[str, Batch]
 
 
-def task_frame(task: str, example: Observation) -> Frame[Any]:
-    """The frame of one of LLM4WM's six tasks, for observations like ``example``."""
+def task_frame(task: str, example: Observation, *, aligned: bool = True) -> Frame[Any]:
+    """The frame of one of LLM4WM's six tasks, for observations like ``example``; not ``aligned``: a raw one."""
     _, _, subcarriers, antennas = example.h.shape
     if task in ("ce", "cp", "pf"):
-        return ReconstructionFrame(ReconstructionShape.of(example.grid))
+        return (ReconstructionFrame if aligned else RawReconstructionFrame)(ReconstructionShape.of(example.grid))
     if task == "bf":
-        return BeamFrame(example.grid.num_beams)
+        return (BeamFrame if aligned else RawBeamFrame)(example.grid.num_beams)
     if task in ("de", "pe"):
-        return ScalarFrame("absolute" if task == "de" else "squared", subcarriers, antennas)
+        objective: Literal["absolute", "squared"] = "absolute" if task == "de" else "squared"
+        return (ScalarFrame if aligned else RawScalarFrame)(objective, subcarriers, antennas)
     raise ValueError(f"no frame for task {task}")
 
 

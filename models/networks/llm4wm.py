@@ -37,6 +37,7 @@ class LLM4WMSizes:
         adapter_in, adapter_out: Whether there are any on that side.
         image_width: Channels of the convolutional heads.
         vector_width: Hidden units of the perceptron heads.
+        aligned: Whether networks correct what the aligned frames know, or answer everything from the channel as it is.
     """
 
     tokens: int
@@ -47,6 +48,7 @@ class LLM4WMSizes:
     adapter_out: bool
     image_width: int
     vector_width: int
+    aligned: bool = True
 
 
 class TaskBranch(nn.Module):
@@ -130,7 +132,8 @@ class LLM4WMNetwork(JointNetwork):
     def __init__(
         self, examples: Mapping[str, Observation], trunk: Backbone, sizes: LLM4WMSizes, *, tune: Tuning, seed: int
     ) -> None:
-        super().__init__({task: task_frame(task, example) for task, example in examples.items()})
+        frames = {task: task_frame(task, example, aligned=sizes.aligned) for task, example in examples.items()}
+        super().__init__(frames)
         self.branches = nn.ModuleDict(
             {task: _branch(self.frame(task), example, trunk.width, sizes) for task, example in examples.items()}
         )

@@ -18,6 +18,7 @@ __all__ = [
     "BeamNetwork",
     "ScalarFrame",
     "ScalarNetwork",
+    "SensingFrame",
     "SensingStart",
     "clean_power_db",
     "frequency_response",
