@@ -46,14 +46,15 @@ def find(kind: Kind, name: str) -> Any:
     """The class (or, for suites, the instance) called ``name``; ``package.module:Class`` is imported from there.
 
     A method's name may carry options, ``name+option+…``: the class is then what ``Method.variant`` makes of the method
-    called ``name``, the same one each time. A registered name that has a ``+`` itself comes first.
+    called ``name``, the same one each time and for any order of the options, which its own name has sorted. A
+    registered name that has a ``+`` itself comes first.
 
     Raises:
         RequestError: nothing has that name, what the import finds is of another kind, or a method has no such option.
     """
     if kind == "methods" and "+" in name and name not in _entries(kind):
         base, *options = name.split("+")
-        return _variant(find(kind, base), tuple(options))
+        return _variant(find(kind, base), tuple(sorted(options)))
     if ":" in name:
         return _import(kind, name)
     try:

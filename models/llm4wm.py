@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
@@ -12,11 +14,15 @@ from numpy.typing import NDArray
 from channelbench.card import Card
 from channelbench.contracts import FitContext, Observation, TaskSplit
 from channelbench.models._language import TRUNK_OPTIONS, LanguageMethod, Option, trunk_of
+from channelbench.results import write_atomic
 
 if TYPE_CHECKING:
     from channelbench.models.networks.llm4wm import LLM4WMNetwork, Tuning
 
 __all__ = ["LLM4WM", "LLM4WMSingle"]
+
+EXPERTS = {"tune": "experts", "rank": 8, "experts": 8}
+"""What the method has unless an option says otherwise."""
 
 ABLATIONS: Mapping[str, Option] = {
     "no-adapter-in": Option(
@@ -37,7 +43,7 @@ ABLATIONS: Mapping[str, Option] = {
     "frozen": Option(
         title="frozen trunk",
         notes="Ablation: the trunk gets no MoE-LoRA; the second stage trains heads and linear starts alone.",
-        attributes={"tune": "nothing"},
+        attributes={**EXPERTS, "tune": "nothing"},
     ),
     "lora": Option(
         title="plain LoRA",
@@ -96,6 +102,10 @@ class LLM4WM(LanguageMethod):
             what, value = number[1], int(number[2])
             words = f"rank {value}" if what == "rank" else f"{value} experts"
             return Option(title=words, notes=f"MoE-LoRA has {words}.", attributes={what: value})
+        if name in ("none", "scratch"):
+            # They have no experts: by setting the same attributes they exclude the options about these.
+            control = TRUNK_OPTIONS[name]
+            return replace(control, attributes={**EXPERTS, **control.attributes})
         return TRUNK_OPTIONS.get(name) or ABLATIONS.get(name)
 
     def fit(
@@ -153,13 +163,15 @@ class LLM4WM(LanguageMethod):
         if context.workdir is None or not initial:
             return
         final = cast("LLM4WMNetwork", self._fitted[tasks[0]].module.network).expert_weights()
+        file = io.BytesIO()
         np.savez_compressed(
-            context.workdir / "experts.npz",
+            file,
             tasks=np.array(tasks),
             layers=np.array(list(initial)),
             initial=np.stack(list(initial.values())),
             final=np.stack([final[layer] for layer in initial]),
         )
+        write_atomic(context.workdir / "experts.npz", file.getvalue())
 
 
 class LLM4WMSingle(LLM4WM):

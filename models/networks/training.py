@@ -79,7 +79,7 @@ class Budget:
 # ``smoke`` only shows that a method runs: conformance tests use it, no result should.
 BUDGETS: Mapping[str, Budget] = {
     "smoke": Budget(batch_size=16, steps=4, validations=2, peak_rate=3e-3, weight_decay=1e-2),
-    "quick": Budget(batch_size=32, steps=150, validations=3, peak_rate=3e-3, weight_decay=1e-2),
+    "quick": Budget(batch_size=32, steps=120, validations=3, peak_rate=3e-3, weight_decay=1e-2),
     "standard": Budget(batch_size=32, steps=800, validations=8, peak_rate=2e-3, weight_decay=1e-2),
     # LLM4WM Table III and section V-A3: 250 epochs, warm-up over 50, cosine with a period of 100, Adam.
     "paper": Budget(batch_size=512, epochs=250, validations=50, warmup=50 / 250, cycle=100 / 250),

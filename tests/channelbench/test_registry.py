@@ -110,6 +110,7 @@ def test_options_make_a_variant(entry_points) -> None:
     assert loud.card.name == "optional+loud"
     assert registry.find("methods", "optional+loud") is loud, "results and checks meet the same class"
     assert registry.find("methods", "optional+loud+rank2").card.name == "optional+loud+rank2"
+    assert registry.find("methods", "optional+rank2+loud") is registry.find("methods", "optional+loud+rank2")
     assert registry.find("methods", f"{__name__}:Optional+loud") is loud
     assert [name for name in registry.names("methods") if name.startswith("optional")] == ["optional"]
     assert isinstance(registry.create("methods", "optional+loud"), loud)

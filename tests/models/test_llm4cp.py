@@ -261,7 +261,7 @@ def test_variants(name: str, few_rays: ChannelDataset, small: str) -> None:
 def test_options_that_do_not_exist_or_exclude_each_other() -> None:
     with pytest.raises(RequestError, match="expected an option of llm4cp, got 'rank2'; choices: random, none, scratch"):
         find("methods", "llm4cp+rank2")
-    with pytest.raises(RequestError, match=r"options that do not exclude each other, got 'random\+none'"):
+    with pytest.raises(RequestError, match=r"options that do not exclude each other, got 'none\+random'"):
         find("methods", "llm4cp+random+none")
 
 

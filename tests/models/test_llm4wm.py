@@ -313,7 +313,7 @@ def test_variants() -> None:
     assert variant("random").card.title == "LLM4WM, random trunk"
     assert "random" in variant("random").card.notes
     assert "llm4wm+random" not in names("methods")
-    for wrong in ("rank0", "rankx", "adapter", "random+none", "no-adapter+no-adapter-in"):
+    for wrong in ("rank0", "rankx", "adapter", "random+none", "no-adapter+no-adapter-in", "frozen+rank4", "none+lora"):
         with pytest.raises(RequestError):
             variant(wrong)
 

@@ -86,8 +86,8 @@ def test_scalars_start_from_the_mean(task: str, few_rays: ChannelDataset) -> Non
 
 
 def test_variant_is_built_on_raw_frames_and_learns(few_rays: ChannelDataset) -> None:
-    method = cast(type[LLM4WM], find("methods", "llm4wm+raw+random"))
-    assert method.card.label == "LLM4WM, raw input, random trunk"
+    method = cast(type[LLM4WM], find("methods", "llm4wm+random+raw"))
+    assert method.card.label == "LLM4WM, random trunk, raw input"
     data = {
         task: tuple(TaskSplit(create("tasks", task), few_rays, split, Conditions()) for split in ("train", "val"))
         for task in LLM4WM.card.tasks
