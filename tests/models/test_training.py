@@ -293,7 +293,7 @@ def test_learning_rates() -> None:
 
 
 def test_budgets() -> None:
-    assert budget_of("quick").total_steps(2000) == 150
+    assert budget_of("quick").total_steps(2000) == 120
     assert budget_of("standard").total_steps(4000) == 800
     assert [budget_of(preset).batch_size for preset in ("quick", "standard", "paper")] == [32, 32, 512]
     assert budget_of("paper").total_steps(15000) == 250 * 29
