@@ -51,7 +51,8 @@ SEEDS = {"mlp": 1, "lstm": 3, "cnn": 3}
 FAILED = ("fifs", "pe")
 MISSING = ("mlp", "de")
 BUNDLE = "BI + Codebook + FIFS"
-WEIGHTS = "tiny-model, first 3 layers, frozen"
+DIGEST = "0123456789ab" + 52 * "c"
+WEIGHTS = f"tiny-model, SHA-256 {DIGEST}, first 3 layers, frozen"
 
 
 def terms_of(method: str, task: str, name: str, typical: float, seed: int) -> NDArray[np.float64]:
@@ -342,7 +343,9 @@ def test_columns_sort_by_the_exact_numbers(page: str, frame: pd.DataFrame) -> No
 
 def test_rows_say_their_seeds_and_backbone_weights(page: str, frame: pd.DataFrame) -> None:
     tables = Tables(page)
-    assert tables.cell(0, "LSTM", "Method") == f"LSTM Small network · 3 seeds {WEIGHTS}"
+    assert tables.cell(0, "LSTM", "Method") == f"LSTM Small network · 3 seeds {WEIGHTS}".replace(
+        DIGEST, "0123456789ab…"
+    )
     assert tables.cell(0, "CNN", "Method") == "CNN Small network · 3 seeds"
     assert tables.cell(0, "MLP", "Method").endswith("Small network 1 seed")
     assert tables.cell(0, "Wiener", "Method") == "Wiener Classical"
