@@ -1,4 +1,4 @@
-"""Synthetic results folders for the tests of exhibits, and how to look things up in what comes out."""
+"""A small dataset, synthetic results folders for the tests of exhibits, and how to look things up in what comes out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from channelbench.benchmarks.exhibits.rows import TASKS
 from channelbench.contracts import Conditions
 from channelbench.leaderboard.sections import Section, SectionCell, SectionRow
 from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, write_cell
+from channelbench.testing import make_dataset, small_spec
 
 DROPS = 40
 CLEAN, NOISY = Conditions(), Conditions(paper_compat=True)
@@ -25,6 +26,14 @@ FAMILIES = {"bi": "classical", "codebook": "classical", "fifs": "classical", "ce
 
 # The losses of Eq. 28 that synthetic methods have, task by task.
 LOSSES = {"ce": 0.10, "cp": 0.20, "pf": 0.30, "bf": 0.40, "de": 0.05, "pe": 0.15}  # their mean is 0.2
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of a few samples on small grids."""
+    path = tmp_path_factory.mktemp("data") / "few.zarr"
+    make_dataset(path, small_spec(sub6__num_subcarriers=8, mmwave__num_subcarriers=2, mmwave__num_beams=8))
+    return path
 
 
 def scores_of(task: str, loss: float) -> dict[str, float]:

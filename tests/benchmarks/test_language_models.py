@@ -95,13 +95,6 @@ class Diverges(Talks):
         train(torch.nn.Linear(1, 1), plan, seed=seed, identity={}, context=context)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "few.zarr"
-    make_dataset(path, small_spec(sub6__num_subcarriers=8, mmwave__num_subcarriers=2, mmwave__num_beams=8))
-    return path
-
-
 @pytest.fixture(autouse=True)
 def methods_by_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, HERE, sys.modules[__name__])

@@ -13,7 +13,6 @@ import pytest
 from channelbench.benchmarks.runner import Reporter, run
 from channelbench.errors import RequestError
 from channelbench.results import Result, read_cells, read_terms
-from channelbench.testing import make_dataset, small_spec
 
 LATENCY_AND_MEMORY = {"latency_ms_batch1", "latency_ms_batch512", "peak_memory_mb"}
 
@@ -183,13 +182,6 @@ class Heard(Reporter):
 
     def ended(self, job) -> None:
         self.under_way.remove(job.stem)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "few.zarr"
-    make_dataset(path, small_spec(sub6__num_subcarriers=8, mmwave__num_subcarriers=2, mmwave__num_beams=8))
-    return path
 
 
 @pytest.fixture(autouse=True)
