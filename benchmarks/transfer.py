@@ -50,7 +50,14 @@ def target_spec(source: ScenarioSpec, overrides: Mapping[str, str]) -> ScenarioS
     changes: dict[str, Any] = parse_assignments([f"{field}={value}" for field, value in overrides.items()])
     if "scenario" in changes:
         scenario = str(changes["scenario"])
-        made = make_spec(scenario, system=source.system, state=source.state, source=source.source, sizes=source.sizes)
+        made = make_spec(
+            scenario,
+            system=source.system,
+            state=source.state,
+            source=source.source,
+            engine=source.engine,
+            sizes=source.sizes,
+        )
         geometry = {field: getattr(made, field) for field in registry.find("generators", scenario).geometry}
         changes = geometry | changes
     return source.replace(changes)

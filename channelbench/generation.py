@@ -33,6 +33,7 @@ def make_spec(
     system: str = "dualband",
     state: str | None = None,
     source: str = "stochastic",
+    engine: str = "fast",
     preset: str = "quick",
     sizes: SizesSpec | None = None,
     assignments: Mapping[str, Any] | None = None,
@@ -44,6 +45,7 @@ def make_spec(
         system: ``dualband`` or ``multiuser``.
         state: ``los``, ``nlos`` or ``random``; the system's default if left out.
         source: ``stochastic`` or ``raytraced``.
+        engine: ``fast``, or ``sionna`` for Sionna's own classes, the reference, many times as slow.
         preset: ``quick``, ``standard`` or ``paper``; ignored where ``sizes`` are given.
         sizes: Samples per split.
         assignments: Dotted fields to change, e.g. ``{"sub6.carrier_hz": 2.4e9}``.
@@ -63,7 +65,12 @@ def make_spec(
     if state is not None:
         fields["state"] = state
     spec = ScenarioSpec(
-        scenario=scenario, source=source, system=system, sizes=sizes or PRESETS[system][preset], **fields
+        scenario=scenario,
+        source=source,
+        system=system,
+        engine=engine,
+        sizes=sizes or PRESETS[system][preset],
+        **fields,
     )
     return spec.replace(assignments) if assignments else spec
 

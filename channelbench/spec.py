@@ -34,6 +34,8 @@ SPLITS = ("train", "val", "test")
 
 KMH = 1000.0 / 3600.0
 
+_LATER_FIELDS = {"engine": "sionna", "squint": True}
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,7 +92,8 @@ class SizesSpec(_Frozen):
 class ScenarioSpec(_Frozen):
     """Everything but the seed that decides a dataset's bytes. docs/protocol.md gives the defaults.
 
-    Distances are two-dimensional, base station to user; speeds are of a straight-line motion.
+    Distances are two-dimensional, base station to user; speeds are of a straight-line motion. ``engine`` is what draws
+    and evaluates: Sionna's classes, or the loops of ours that ``make_spec`` asks for unless told otherwise.
 
     Raises:
         RequestError: on construction, naming the field, what was expected, what was given and the choices.
@@ -113,6 +116,8 @@ class ScenarioSpec(_Frozen):
     table_version: Literal["16.1", "19.2"] = "16.1"
     uma_fc_clip: bool = True
     rho_z: float = Field(1.0, ge=0, le=1)
+    squint: bool = True
+    engine: Literal["sionna", "fast"] = "sionna"
     sizes: SizesSpec
 
     def __init__(self, **data: Any) -> None:
@@ -160,7 +165,10 @@ class ScenarioSpec(_Frozen):
 
     def canonical(self, *, sizes: bool = True) -> str:
         """The spec as JSON with sorted keys: the form that digests and noise keys are made from."""
-        exclude = None if sizes else {"sizes"}
+        # Fields that came later are left out at the value that was meant before: old datasets keep their digests.
+        exclude = {name for name, before in _LATER_FIELDS.items() if getattr(self, name) == before}
+        if not sizes:
+            exclude.add("sizes")
         return json.dumps(self.model_dump(mode="json", exclude=exclude), sort_keys=True, separators=(",", ":"))
 
     def identity(self) -> str:

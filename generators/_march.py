@@ -12,7 +12,7 @@ import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401
 from numpy.typing import NDArray
 
-__all__ = ["march"]
+__all__ = ["compiled", "march"]
 
 Reals = NDArray[np.float64]
 
@@ -21,14 +21,14 @@ Reals = NDArray[np.float64]
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
+def compiled(function: Callable[..., Any]) -> Any:
     try:
         return numba.njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # no writable folder for the cache: compile anew in each process
         return numba.njit(**_OPTIONS)(function)
 
 
-@_compiled
+@compiled
 def _rotate(value: Reals, factor: Reals) -> None:
     for p in range(value.shape[1]):
         real = value[0, p] * factor[0, p] - value[1, p] * factor[1, p]
@@ -36,7 +36,7 @@ def _rotate(value: Reals, factor: Reals) -> None:
         value[0, p] = real
 
 
-@_compiled
+@compiled
 def _store_and_rotate(stored: NDArray[np.complex64], value: Reals, factor: Reals) -> None:
     for p in range(value.shape[1]):
         real, imag = value[0, p], value[1, p]
@@ -45,7 +45,7 @@ def _store_and_rotate(stored: NDArray[np.complex64], value: Reals, factor: Reals
         value[1, p] = real * factor[1, p] + imag * factor[0, p]
 
 
-@_compiled
+@compiled
 def _columns(values: Reals, chosen: NDArray[np.int64]) -> Reals:
     result = np.empty((values.shape[0], 2, chosen.size))
     for i in range(values.shape[0]):
@@ -55,7 +55,7 @@ def _columns(values: Reals, chosen: NDArray[np.int64]) -> Reals:
     return result
 
 
-@_compiled
+@compiled
 def _march_one(start: Reals, turn: Reals, doppler: NDArray[np.complex64], rows: int, columns: int, out: Any) -> None:
     """``march`` for one sample, with ``doppler`` ``[slots, paths]``.
 
@@ -80,7 +80,7 @@ def _march_one(start: Reals, turn: Reals, doppler: NDArray[np.complex64], rows: 
         _rotate(row_turn, turn[2])
 
 
-@_compiled
+@compiled
 def march(
     alive: NDArray[np.bool_],
     start: Reals,

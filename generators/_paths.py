@@ -8,17 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.contracts import Paths
+from channelbench.generators._anchor import AnchorRays
 from channelbench.generators._drops import Drops
 from channelbench.generators._rays import BandRays
 
-__all__ = ["DrawnPaths", "expand"]
+__all__ = ["Directions", "DrawnPaths", "directions", "expand"]
 
 SPEED_OF_LIGHT = 299_792_458.0
-
-SUBCLUSTER_OFFSETS = np.zeros(20)
-SUBCLUSTER_OFFSETS[[8, 9, 10, 11, 16, 17]] = 1.28
-SUBCLUSTER_OFFSETS[[12, 13, 14, 15]] = 2.56
-"""Delay of each ray of the two strongest clusters, in units of c_DS (Table 7.5-5, Eq. 7.5-26)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +23,15 @@ class DrawnPaths(Paths):
 
     Attributes:
         phase: Phase at the array's centre, the carrier and time 0, radian, ``[batch, paths]``.
-        aod, aoa: Azimuths of departure and arrival, radian, ``[batch, paths]``.
+        aod: Azimuths of departure, radian, ``[batch, paths]``.
+        aod_phasor, aoa_phasor: ``e^{jφ}`` of the azimuths of departure and arrival, ``[batch, paths]``.
         los: ``[batch]``.
     """
 
     phase: NDArray[np.float64]
     aod: NDArray[np.float64]
-    aoa: NDArray[np.float64]
+    aod_phasor: NDArray[np.complex128]
+    aoa_phasor: NDArray[np.complex128]
     los: NDArray[np.bool_]
 
     def without_phases(self) -> Paths:
@@ -41,36 +39,70 @@ class DrawnPaths(Paths):
         return Paths(power=self.power, delay_s=self.delay_s, doppler_hz=self.doppler_hz, direction=self.direction)
 
 
-def expand(rays: BandRays, drops: Drops, carrier_hz: float, rows: slice) -> DrawnPaths:
-    """The paths of links ``rows``: the specular path, then every ray of every cluster, ``1 + clusters·rays`` in all."""
-    los = rays.los[rows]
-    k = np.where(los, rays.k_factor[rows], 0.0)
-    diffuse_share, specular_share = 1 / (k + 1), k / (k + 1)  # Eq. 7.5-30
+@dataclass(frozen=True, kw_only=True)
+class Directions:
+    """Where the paths of a block's wanted links lead, the same in all bands. Path 0 is the specular one.
 
-    num_rays = rays.aod.shape[-1]
-    ray_power = np.repeat(rays.power[rows, :, None] * diffuse_share[:, None, None] / num_rays, num_rays, axis=-1)
-    split = np.zeros(rays.power.shape, dtype=bool)
-    np.put_along_axis(split, rays.strongest, True, axis=-1)
-    ray_delay = rays.delay_s[rows, :, None] + (
-        split[rows, :, None] * SUBCLUSTER_OFFSETS * rays.cluster_delay_spread_s[rows, None, None]
-    )
+    Attributes:
+        aod: Azimuths of departure, radian, ``[batch, paths]``.
+        aod_phasor, aoa_phasor: ``e^{jφ}`` of the azimuths, ``[batch, paths]``.
+        departure: Unit vectors, ``[batch, paths, 3]``.
+        closing_mps: Speed of the user towards where the path comes from, ``[batch, paths]``.
+        distance_m: 3-D, ``[batch]``.
+    """
 
+    aod: NDArray[np.float64]
+    aod_phasor: NDArray[np.complex128]
+    aoa_phasor: NDArray[np.complex128]
+    departure: NDArray[np.float64]
+    closing_mps: NDArray[np.float64]
+    distance_m: NDArray[np.float64]
+
+
+def directions(anchor: AnchorRays, drops: Drops, rows: slice) -> Directions:
+    """Of the specular path, then of every ray of every cluster: ``1 + clusters·rays`` in all."""
     offset, distance = drops.offset[rows], drops.distance_m[rows]
     specular_aod = np.arctan2(offset[:, 1], offset[:, 0])
     specular_zod = np.arccos(offset[:, 2] / distance)
-    aod = _join(specular_aod, rays.aod[rows])
-    aoa = _join(_wrap(specular_aod + np.pi), rays.aoa[rows])
-    arrival = _unit_vector(_join(np.pi - specular_zod, rays.zoa[rows]), aoa)
+    aod = _join(specular_aod, anchor.aod[rows])
+    aod_phasor = _phasor(aod)
+    aoa_phasor = _phasor(_join(_wrap(specular_aod + np.pi), anchor.aoa[rows]))
+    arrival = _unit_vector(_join(np.pi - specular_zod, anchor.zoa[rows]), aoa_phasor)
+    return Directions(
+        aod=aod,
+        aod_phasor=aod_phasor,
+        aoa_phasor=aoa_phasor,
+        departure=_unit_vector(_join(specular_zod, anchor.zod[rows]), aod_phasor),
+        # Eq. 7.5-22: the wave arrives from the direction `arrival`; moving towards it raises the frequency.
+        closing_mps=np.einsum("bpx,bx->bp", arrival, drops.velocity[rows]),
+        distance_m=distance,
+    )
+
+
+def expand(rays: BandRays, where: Directions, carrier_hz: float, rows: slice) -> DrawnPaths:
+    """The paths of links ``rows`` in one band, in the order of ``where``."""
+    los, anchor = rays.los[rows], rays.anchor
+    k = np.where(los, rays.large_scale.k_factor[rows], 0.0)
+    diffuse_share, specular_share = 1 / (k + 1), k / (k + 1)  # Eq. 7.5-30
+
+    num_rays = anchor.aod.shape[-1]
+    ray_power = np.repeat(rays.power[rows, :, None] * diffuse_share[:, None, None] / num_rays, num_rays, axis=-1)
+    split = np.zeros(rays.power.shape, dtype=bool)
+    np.put_along_axis(split, rays.strongest, True, axis=-1)
+    # Eq. 7.5-26
+    ray_delay = anchor.delay_s[rows, :, None] + (
+        split[rows, :, None] * anchor.subcluster_offsets * rays.cluster_delay_spread_s[rows, None, None]
+    )
     wavelength = SPEED_OF_LIGHT / carrier_hz
     return DrawnPaths(
         power=_join(specular_share, ray_power),
-        delay_s=_join(np.zeros_like(distance), ray_delay),
-        # Eq. 7.5-22: the wave arrives from the direction `arrival`; moving towards it raises the frequency.
-        doppler_hz=np.einsum("bpx,bx->bp", arrival, drops.velocity[rows]) / wavelength,
-        direction=_unit_vector(_join(specular_zod, rays.zod[rows]), aod),
-        phase=_join(-2 * np.pi * distance / wavelength, rays.phase[rows]),  # Eq. 7.5-29
-        aod=aod,
-        aoa=aoa,
+        delay_s=_join(np.zeros_like(k), ray_delay),
+        doppler_hz=where.closing_mps / wavelength,
+        direction=where.departure,
+        phase=_join(-2 * np.pi * where.distance_m / wavelength, rays.phase[rows]),  # Eq. 7.5-29
+        aod=where.aod,
+        aod_phasor=where.aod_phasor,
+        aoa_phasor=where.aoa_phasor,
         los=los,
     )
 
@@ -83,7 +115,14 @@ def _wrap(angle: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.mod(angle + np.pi, 2 * np.pi) - np.pi
 
 
-def _unit_vector(zenith: NDArray[np.float64], azimuth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Eq. 7.1-6, ``[...]`` to ``[..., 3]``."""
+def _phasor(angle: NDArray[np.float64]) -> NDArray[np.complex128]:
+    phasor = np.empty(angle.shape, np.complex128)
+    np.cos(angle, out=phasor.real)
+    np.sin(angle, out=phasor.imag)
+    return phasor
+
+
+def _unit_vector(zenith: NDArray[np.float64], azimuth: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """Eq. 7.1-6, ``[...]`` to ``[..., 3]``, of a zenith in radians and the phasor of an azimuth."""
     sine = np.sin(zenith)
-    return np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), np.cos(zenith)], axis=-1)
+    return np.stack([sine * azimuth.real, sine * azimuth.imag, np.cos(zenith)], axis=-1)

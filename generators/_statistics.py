@@ -17,10 +17,12 @@ def delay_spread_s(power: NDArray[np.float64], delay_s: NDArray[np.float64]) -> 
     return np.sqrt(np.sum(weight * (delay_s - mean) ** 2, axis=-1))
 
 
-def angular_spread_deg(power: NDArray[np.float64], azimuth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Circular angular spread √(−2·ln|Σ w·e^{jφ}|) in degrees (TR 38.901 Eq. A-1), ``[batch, paths]`` → ``[batch]``."""
-    weight = power / power.sum(axis=-1, keepdims=True)
-    resultant = np.abs(np.sum(weight * np.exp(1j * azimuth), axis=-1))
+def angular_spread_deg(power: NDArray[np.float64], phasor: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """Circular angular spread √(−2·ln|Σ w·e^{jφ}|) in degrees (TR 38.901 Eq. A-1), ``[batch, paths]`` → ``[batch]``.
+
+    ``phasor`` is ``e^{jφ}``.
+    """
+    resultant = np.abs(np.einsum("bp,bp->b", power, phasor)) / power.sum(axis=-1)
     return np.degrees(np.sqrt(-2 * np.log(np.minimum(resultant, 1.0))))
 
 
@@ -39,8 +41,8 @@ def link_statistics(paths: DrawnPaths, path_gain_db: NDArray[np.float64]) -> dic
         "path_gain_db": path_gain_db,
         "main_path_gain_db": path_gain_db + 10 * np.log10(share),
         "delay_spread_s": delay_spread_s(paths.power, paths.delay_s),
-        "asd_deg": angular_spread_deg(paths.power, paths.aod),
-        "asa_deg": angular_spread_deg(paths.power, paths.aoa),
+        "asd_deg": angular_spread_deg(paths.power, paths.aod_phasor),
+        "asa_deg": angular_spread_deg(paths.power, paths.aoa_phasor),
         "k_factor_db": 10 * np.log10(k_factor),
         "strongest_aod_deg": np.degrees(paths.aod[row, strongest]),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from channelbench.contracts import Block, Generator, Paths
 from channelbench.errors import RequestError
 from channelbench.generators._drops import Drops, Streams, draw_drops
-from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
+from channelbench.spec import BLOCK_SIZE, SPLITS, BandSpec, ScenarioSpec
 from channelbench.store.schema import variables
 
 if TYPE_CHECKING:
@@ -43,15 +44,17 @@ class StochasticGenerator(Generator):
         """
         import xarray as xr
 
-        from channelbench.generators._evaluate import evaluate
         from channelbench.generators._statistics import link_statistics
 
         rows = slice(block.start, block.stop)
         with _single_threaded():
             drops, rays, paths = self._draw(spec, block, seed)
-            columns: dict[str, Any] = {f"h_{name}": evaluate(paths[name], band) for name, band in spec.bands.items()}
+            columns: dict[str, Any] = {
+                f"h_{name}": _channel(spec, band, drops, rays[name], paths[name], rows)
+                for name, band in spec.bands.items()
+            }
         for name in spec.bands:
-            statistics = link_statistics(paths[name], rays[name].path_gain_db[rows])
+            statistics = link_statistics(paths[name], rays[name].large_scale.path_gain_db[rows])
             columns |= {f"{key}_{name}": value for key, value in statistics.items()}
         columns |= {
             "ue_position": drops.position[rows],
@@ -80,7 +83,7 @@ class StochasticGenerator(Generator):
 
         The block is always drawn whole, because what a random generator returns first depends on how much is asked.
         """
-        from channelbench.generators._paths import expand
+        from channelbench.generators._paths import directions, expand
         from channelbench.generators._rays import draw_rays
 
         if spec.source != "stochastic":
@@ -92,26 +95,52 @@ class StochasticGenerator(Generator):
         streams = Streams.of(block, seed, len(spec.bands))
         drops = draw_drops(spec, block, streams.drops)
         rays = draw_rays(
-            spec, drops, streams, lambda carrier_hz, precision: self.build_scenario(spec, carrier_hz, precision)
+            spec, drops, streams, lambda carrier_hz, precision: _scenario(type(self), spec, carrier_hz, precision)
         )
         rows = slice(block.start, block.stop)
-        paths = {name: expand(rays[name], drops, band.carrier_hz, rows) for name, band in spec.bands.items()}
+        where = directions(next(iter(rays.values())).anchor, drops, rows)
+        paths = {name: expand(rays[name], where, band.carrier_hz, rows) for name, band in spec.bands.items()}
         return drops, rays, paths
+
+
+def _channel(spec: ScenarioSpec, band: BandSpec, drops: Drops, rays: BandRays, paths: DrawnPaths, rows: slice) -> Any:
+    """By the fast engine, or exactly: by Sionna's coefficients, or by a sum of our own where arrays squint, which
+    Sionna's do not."""
+    from channelbench.generators._evaluate import evaluate
+    from channelbench.generators._evaluate_fast import evaluate_fast
+    from channelbench.generators._sionna_coefficients import sionna_channel
+
+    if spec.engine == "fast":
+        return evaluate_fast(paths, band, squint=spec.squint)
+    return evaluate(paths, band) if spec.squint else sionna_channel(rays, drops, band, rows)
+
+
+@lru_cache(maxsize=8)
+def _scenario(kind: type[StochasticGenerator], spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
+    """A scenario is tables and one block's topology: the tables are read from disk once, not once per block."""
+    return kind().build_scenario(spec, carrier_hz, precision)
 
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
     """One thread in torch and in BLAS: bytes must not depend on how many there are, and workers are processes."""
     import torch
-    from threadpoolctl import threadpool_limits
-
-    import channelbench.generators._march  # noqa: F401 - loads the BLAS that is to be limited
 
     with _ONE_AT_A_TIME:
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            with threadpool_limits(limits=1):
+            with _libraries().limit(limits=1):
                 yield
         finally:
             torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> Any:
+    """The thread pools to limit. To find them takes milliseconds, as much as to draw some samples."""
+    from threadpoolctl import ThreadpoolController
+
+    import channelbench.generators._march  # noqa: F401 - loads the BLAS that is to be limited
+
+    return ThreadpoolController()

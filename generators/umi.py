@@ -27,7 +27,7 @@ class UrbanMicro(StochasticGenerator):
     def build_scenario(self, spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
         from sionna.phy.channel.tr38901 import UMiScenario
 
-        from channelbench.generators._rays import single_element
+        from channelbench.generators._scenarios import single_element
 
         element = single_element(carrier_hz, precision)
         return UMiScenario(

@@ -26,7 +26,7 @@ def make_spec() -> MakeSpec:
 
     def make(scenario: str = "uma", system: str = "dualband", **changes: Any) -> ScenarioSpec:
         geometry = create("generators", scenario).geometry
-        fields = {**geometry, "scenario": scenario, "system": system, **SYSTEMS[system]}
+        fields = {**geometry, "scenario": scenario, "system": system, "engine": "fast", **SYSTEMS[system]}
         return ScenarioSpec(**fields, sizes=PRESETS[system]["quick"]).replace(changes)
 
     return make

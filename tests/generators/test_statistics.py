@@ -28,12 +28,13 @@ def gather(draw: Draw, scenario: str, blocks: int = BLOCKS, **changes: Any) -> d
     for index in range(blocks):
         block = draw(scenario, index=index, **changes)
         for band, rays in block.rays.items():
-            found = link_statistics(block.paths[band], rays.path_gain_db) | rays.lsp | {"k": rays.k_factor}
+            lsp = rays.large_scale
+            found = link_statistics(block.paths[band], lsp.path_gain_db) | vars(lsp) | {"k": lsp.k_factor}
             found["total_power"] = block.paths[band].power.sum(axis=1)
             offset = block.drops.position[:, :2]
             # With a line of sight, cluster 0 points along it in any two draws: agreement is that of the others.
             diffuse = np.where(rays.los[:, None] & (np.arange(rays.power.shape[1]) == 0), 0, rays.power)
-            strongest = rays.aod[np.arange(200), diffuse.argmax(axis=1)]
+            strongest = rays.anchor.aod[np.arange(200), diffuse.argmax(axis=1)]
             centre = np.angle(np.exp(1j * strongest).mean(axis=1))
             found["cluster_aod"] = centre - np.arctan2(offset[:, 1], offset[:, 0])
             for name, values in found.items():
@@ -131,14 +132,14 @@ PATH_LOSS = [
 def test_path_loss(draw_at: Draw, scenario: str, band: str, distances: Any, los: Any, nlos: Any) -> None:
     for state, want in (("los", los), ("nlos", nlos)):
         rays = draw_at(scenario, distances, state=state)[band]
-        loss = 10 * np.log10(rays.lsp["sf"]) - rays.path_gain_db
+        loss = 10 * np.log10(rays.large_scale.sf) - rays.large_scale.path_gain_db
         np.testing.assert_allclose(loss, np.resize(want, 200), atol=0.06)
 
 
 def test_shadowing_is_part_of_the_path_gain(draw_at: Draw) -> None:
     """Table 7.4.1-1: 4 dB in UMa LOS, 6 dB in NLOS."""
     for state, sigma in (("los", 4.0), ("nlos", 6.0)):
-        gain = draw_at("uma", [200.0], state=state)["sub6"].path_gain_db
+        gain = draw_at("uma", [200.0], state=state)["sub6"].large_scale.path_gain_db
         assert gain.std() == pytest.approx(sigma, rel=0.2)
 
 
@@ -211,7 +212,7 @@ def test_equal_delay_spreads_give_equal_powers(draw: Draw) -> None:
     """The limiting case of the rule for the second band: with DS_b = DS_a and rho_z = 1 it is step 6 itself."""
     block = draw("uma", state="nlos", **{"mmwave.carrier_hz": 1.9e9, "mmwave.bandwidth_hz": 60e6})
     np.testing.assert_allclose(block.rays["mmwave"].power, block.rays["sub6"].power, rtol=1e-9)
-    assert np.array_equal(block.rays["mmwave"].delay_s, block.rays["sub6"].delay_s)
+    assert np.array_equal(block.paths["mmwave"].delay_s, block.paths["sub6"].delay_s)
     assert not np.allclose(block.rays["mmwave"].phase, block.rays["sub6"].phase)
 
 
@@ -230,9 +231,9 @@ def test_second_band_realises_its_own_delay_spread(draw: Draw) -> None:
     def median_spread(ratio: float) -> float:
         power = other_band_powers(
             power=rays.power,
-            delay_s=rays.delay_s,
-            ds_anchor=rays.lsp["ds"],
-            ds_band=ratio * rays.lsp["ds"],
+            delay_s=rays.anchor.delay_s,
+            ds_anchor=rays.large_scale.ds,
+            ds_band=ratio * rays.large_scale.ds,
             delay_scaling=np.full(links, 2.3),
             zeta_anchor=np.full(links, 3.0),
             zeta_band=np.full(links, 3.0),
@@ -241,7 +242,7 @@ def test_second_band_realises_its_own_delay_spread(draw: Draw) -> None:
         )
         assert np.all(power[rays.power == 0] == 0)
         assert np.all((power == 0) | (power >= 10**-2.5001 * power.max(axis=1, keepdims=True)))
-        return float(np.median(delay_spread_s(power, rays.delay_s) / rays.lsp["ds"]))
+        return float(np.median(delay_spread_s(power, rays.anchor.delay_s) / rays.large_scale.ds))
 
     spreads = [median_spread(ratio) for ratio in (0.5, 1.0, 1.5)]
     np.testing.assert_allclose(spreads, [0.5, 1.0, 1.5], rtol=0.2)
@@ -277,12 +278,14 @@ def test_stored_numbers_agree_with_sionnas_metrics(draw: Draw) -> None:
     from sionna.phy.channel.tr38901 import circular_angular_spread, rms_delay_spread
 
     paths = draw("uma").paths["sub6"]
-    power, delay, aoa = (torch.from_numpy(x) for x in (paths.power, paths.delay_s, paths.aoa))
+    power, delay, aoa = (torch.from_numpy(x) for x in (paths.power, paths.delay_s, np.angle(paths.aoa_phasor)))
     np.testing.assert_allclose(
         delay_spread_s(paths.power, paths.delay_s), rms_delay_spread(delay, power).numpy(), rtol=1e-6
     )
     np.testing.assert_allclose(
-        angular_spread_deg(paths.power, paths.aoa), np.degrees(circular_angular_spread(aoa, power).numpy()), rtol=1e-6
+        angular_spread_deg(paths.power, paths.aoa_phasor),
+        np.degrees(circular_angular_spread(aoa, power).numpy()),
+        rtol=1e-6,
     )
 
 
@@ -290,10 +293,12 @@ def test_main_path(draw: Draw) -> None:
     for state in ("los", "nlos"):
         block = draw("uma", state=state)
         rays, paths = block.rays["sub6"], block.paths["sub6"]
-        found = link_statistics(paths, rays.path_gain_db)
-        share = found["main_path_gain_db"] - rays.path_gain_db
+        found = link_statistics(paths, rays.large_scale.path_gain_db)
+        share = found["main_path_gain_db"] - rays.large_scale.path_gain_db
         if state == "los":
-            np.testing.assert_allclose(share, 10 * np.log10(rays.k_factor / (rays.k_factor + 1)))
+            np.testing.assert_allclose(
+                share, 10 * np.log10(rays.large_scale.k_factor / (rays.large_scale.k_factor + 1))
+            )
             aod = np.degrees(np.arctan2(block.drops.position[:, 1], block.drops.position[:, 0]))
             np.testing.assert_allclose(found["strongest_aod_deg"], aod)
         else:

@@ -1,0 +1,236 @@
+"""Large-scale parameters, clusters and rays by loops of ours: TR 38.901 clause 7.5, steps 4 to 8.
+
+The parameters are those of Sionna's scenario; what is left out is its general machinery for many stations, indoor links
+and polarisation. The random numbers are others than Sionna's, their distribution is the same.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channelbench.generators._anchor import MIN_CLUSTER_POWER, AnchorRays, LargeScale, delay_scaling
+from channelbench.generators._drops import Streams
+from channelbench.generators._march import compiled
+from channelbench.generators._scenarios import links
+from channelbench.spec import BLOCK_SIZE
+
+__all__ = ["draw"]
+
+MAX_CLUSTERS = 20
+"""Random numbers are drawn for as many clusters as any state has, so that a link's do not depend on the others'."""
+
+CORRELATED = ("SF", "K", "DS", "ASD", "ASA", "ZSD", "ZSA")
+"""The order of step 4, in which correlated Gaussians are made from independent ones."""
+SIONNA_ORDER = ("DS", "ASD", "ASA", "SF", "K", "ZSA", "ZSD")
+"""The order of ``lsp_log_mean`` and ``lsp_log_std``."""
+CAPS = np.array([np.inf, 104.0, 104.0, np.inf, np.inf, 52.0, 52.0])
+"""Step 4 limits azimuth spreads to 104° and zenith spreads to 52°."""
+
+_POSITIVE = np.array([0.0447, 0.1413, 0.2492, 0.3715, 0.5129, 0.6797, 0.8844, 1.1481, 1.5195, 2.1551])
+RAY_OFFSETS = np.stack([_POSITIVE, -_POSITIVE], axis=1).ravel()
+"""Table 7.5-3, in degrees for a spread of one degree."""
+BY_SUBCLUSTER = np.array([0, 1, 2, 3, 4, 5, 6, 7, 18, 19, 8, 9, 10, 11, 16, 17, 12, 13, 14, 15])
+"""Table 7.5-5: ten rays, six and four. In this order rays of one delay follow each other."""
+SUBCLUSTER_BOUNDS = np.array([0, 10, 16, 20])
+SUBCLUSTER_OFFSETS = np.repeat([0.0, 1.28, 2.56], np.diff(SUBCLUSTER_BOUNDS))
+
+
+def draw(
+    los: NDArray[np.bool_], scenarios: dict[str, Any], streams: Streams, generator: Any
+) -> tuple[dict[str, LargeScale], AnchorRays]:
+    """What ``_sionna_rays.draw`` returns, drawn here; ``generator`` is not used."""
+    gaussians = np.random.default_rng(streams.large_scale).standard_normal((BLOCK_SIZE, len(CORRELATED)))
+    large_scale = {band: _large_scale(scenario, los, gaussians) for band, scenario in scenarios.items()}
+    first, anchor = next(iter(scenarios.items()))
+    lsp = large_scale[first]
+    rng = np.random.default_rng(streams.rays)
+    delay, power = _clusters(anchor, los, lsp, rng)
+    angles = _angles(anchor, los, lsp, power, rng)
+    return large_scale, AnchorRays(
+        delay_s=delay / delay_scaling(los, lsp.k_factor)[:, None],
+        power=power,
+        subcluster_offsets=SUBCLUSTER_OFFSETS,
+        **angles,
+    )
+
+
+def _large_scale(scenario: Any, los: NDArray[np.bool_], gaussians: NDArray[np.float64]) -> LargeScale:
+    """Step 4: log-normal parameters from ``gaussians``, ``[links, 7]``."""
+    roots = np.zeros((2, len(CORRELATED), len(CORRELATED)))
+    for state in np.unique(los):
+        roots[int(state)] = _correlation_root(scenario, bool(state))
+    correlated = np.einsum("lij,lj->li", roots[los.astype(int)], gaussians)
+    correlated = correlated[:, [CORRELATED.index(name) for name in SIONNA_ORDER]]
+    drawn = 10 ** (links(scenario.lsp_log_mean) + links(scenario.lsp_log_std) * correlated)
+    ds, asd, asa, sf, k, zsa, zsd = np.minimum(drawn, CAPS).T
+    return LargeScale(
+        path_gain_db=10 * np.log10(sf) - links(scenario.basic_pathloss),
+        k_factor=k,
+        ds=ds,
+        asd=asd,
+        asa=asa,
+        zsd=zsd,
+        zsa=zsa,
+        sf=sf,
+    )
+
+
+@lru_cache(maxsize=16)
+def _correlation_root(scenario: Any, state: bool) -> NDArray[np.float64]:
+    """Cholesky root of the parameters' correlations with (``state``) or without line of sight, ``[7, 7]``.
+
+    They are the same for all links of a state, whatever the topology: any such link's will do.
+    """
+    link = int(np.flatnonzero(links(scenario.los) == state)[0])
+    matrix = np.eye(len(CORRELATED))
+    for i, first in enumerate(CORRELATED):
+        for j, second in enumerate(CORRELATED[:i]):
+            matrix[i, j] = matrix[j, i] = links(_correlation(scenario, first, second))[link]
+    return np.linalg.cholesky(matrix)
+
+
+def _correlation(scenario: Any, first: str, second: str) -> Any:
+    try:
+        return scenario.get_param(f"corr{first}vs{second}")
+    except KeyError:
+        return scenario.get_param(f"corr{second}vs{first}")
+
+
+def _clusters(
+    scenario: Any, los: NDArray[np.bool_], lsp: LargeScale, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Steps 5 and 6: delays before the scaling of Eq. 7.5-3, sorted, and powers, both ``[links, clusters]``."""
+    counts = np.where(los, scenario.num_clusters_los, scenario.num_clusters_nlos)
+    absent = np.arange(counts.max()) >= counts[:, None]
+    scaling, zeta, ds = _column(scenario, "rTau"), _column(scenario, "zeta"), lsp.ds[:, None]
+    uniform = rng.uniform(1e-6, 1.0, (BLOCK_SIZE, MAX_CLUSTERS))[:, : counts.max()]
+    shadowing = zeta * rng.standard_normal((BLOCK_SIZE, MAX_CLUSTERS))[:, : counts.max()]
+    delay = np.where(absent, np.inf, -scaling * ds * np.log(uniform))  # Eq. 7.5-1
+    delay = np.sort(delay - delay.min(axis=1, keepdims=True), axis=1)  # Eq. 7.5-2
+    delay[absent] = 0.0
+    power = np.where(absent, 0.0, np.exp(-delay * (scaling - 1) / (scaling * ds)) * 10 ** (-shadowing / 10))
+    power /= power.sum(axis=1, keepdims=True)  # Eq. 7.5-5 and 7.5-6
+    power[power < MIN_CLUSTER_POWER * power.max(axis=1, keepdims=True)] = 0.0
+    return np.where(power > 0, delay, 0.0), power
+
+
+def _angles(
+    scenario: Any, los: NDArray[np.bool_], lsp: LargeScale, power: NDArray[np.float64], rng: np.random.Generator
+) -> dict[str, NDArray[np.float64]]:
+    """Steps 7 and 8: the angles of all rays in radians, coupled at random within sub-clusters."""
+    centres = _cluster_angles(scenario, los, lsp, power, rng)
+    # Eq. 7.5-20: the zenith of departure spreads by 3/8 of its mean spread.
+    zod_spread = 3 / 8 * 10 ** links(scenario.lsp_log_mean)[:, SIONNA_ORDER.index("ZSD"), None]
+    spreads = {
+        "aod": _column(scenario, "cASD"),
+        "aoa": _column(scenario, "cASA"),
+        "zoa": _column(scenario, "cZSA"),
+        "zod": zod_spread,
+    }
+    shape = (len(centres), *power.shape, len(RAY_OFFSETS))
+    angles = np.zeros(shape)
+    _couple(
+        np.stack(list(centres.values())),
+        np.stack([np.broadcast_to(spreads[name], power.shape) for name in centres]),
+        rng.integers(2**32, size=(shape[0] - 1, BLOCK_SIZE, MAX_CLUSTERS, shape[-1]), dtype=np.uint32),
+        np.argsort(-power, axis=1, kind="stable")[:, :2],
+        power > 0,
+        np.array([name in ("zoa", "zod") for name in centres]),
+        RAY_OFFSETS[BY_SUBCLUSTER],
+        SUBCLUSTER_BOUNDS,
+        angles,
+    )
+    return dict(zip(centres, angles, strict=True))
+
+
+def _cluster_angles(
+    scenario: Any, los: NDArray[np.bool_], lsp: LargeScale, power: NDArray[np.float64], rng: np.random.Generator
+) -> dict[str, NDArray[np.float64]]:
+    """Step 7: the clusters' mean angles in degrees, ``[links, clusters]`` each, the azimuth of departure first."""
+    k = np.where(los, lsp.k_factor, 1.0)[:, None]
+    k_db, with_los = 10 * np.log10(k), los[:, None]
+    share = np.where(with_los, power / (k + 1), power)
+    share[:, 0] += np.where(los, (k / (k + 1))[:, 0], 0.0)  # Eq. 7.5-8
+    # Removed clusters stand where a ratio of 1e-6 puts them, as in Sionna; nothing depends on it.
+    nepers = -np.log(np.clip(share / share.max(axis=1, keepdims=True), 1e-6, 1))
+    c_phi = _column(scenario, "CPhiNLoS") * np.where(
+        with_los, 1.1035 - 0.028 * k_db - 0.002 * k_db**2 + 0.0001 * k_db**3, 1.0
+    )  # Eq. 7.5-10
+    c_theta = _column(scenario, "CThetaNLoS") * np.where(
+        with_los, 1.3086 + 0.0339 * k_db - 0.0077 * k_db**2 + 0.0002 * k_db**3, 1.0
+    )  # Eq. 7.5-15
+    found = {}
+    for name, spread in (("aod", lsp.asd), ("aoa", lsp.asa), ("zoa", lsp.zsa), ("zod", lsp.zsd)):
+        degrees = spread[:, None]
+        # Eq. 7.5-9 and 7.5-14
+        azimuth = name in ("aod", "aoa")
+        away = 2 * (degrees / 1.4) * np.sqrt(nepers) / c_phi if azimuth else degrees * nepers / c_theta
+        sign = 2.0 * rng.integers(0, 2, (BLOCK_SIZE, MAX_CLUSTERS))[:, : power.shape[1]] - 1
+        jitter = rng.standard_normal((BLOCK_SIZE, MAX_CLUSTERS))[:, : power.shape[1]] * degrees / 7
+        angle = sign * away + jitter
+        direct = links(getattr(scenario, f"los_{name}"))[:, None]
+        if name == "zod":
+            direct = direct + np.where(with_los, 0.0, links(scenario.zod_offset)[:, None])  # Eq. 7.5-19
+        # With a line of sight the first cluster points along it: Eq. 7.5-12 and 7.5-17.
+        found[name] = angle - np.where(with_los, angle[:, :1], 0.0) + direct
+    return found
+
+
+@compiled
+def _couple(
+    centre: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    random: NDArray[np.uint32],
+    strongest: NDArray[np.int64],
+    alive: NDArray[np.bool_],
+    zenith: NDArray[np.bool_],
+    offsets: NDArray[np.float64],
+    bounds: NDArray[np.int64],
+    out: NDArray[np.float64],
+) -> None:
+    """Rays around their clusters' means, and which azimuth goes with which zenith (step 8).
+
+    Coupling is random within a cluster, or within each sub-cluster of the two strongest. The first kind of angle keeps
+    its order; the others' are permuted (Fisher and Yates), which is the same as permuting all.
+
+    Args:
+        centre, spread: ``[kinds, links, clusters]``, degrees.
+        random: ``[kinds - 1, links, clusters, rays]``.
+        strongest: ``[links, 2]``.
+        alive: Clusters that carry power, ``[links, clusters]``.
+        zenith: The kinds that run from 0° to 180°, where the others run from −180° to 180°, ``[kinds]``.
+        offsets: Of the rays, ``[rays]``.
+        bounds: Of the sub-clusters among them.
+        out: Radians, ``[kinds, links, clusters, rays]``; removed clusters are left as they are.
+    """
+    num_rays = offsets.size
+    order = np.empty(num_rays, np.int64)
+    for link in range(alive.shape[0]):
+        for c in range(alive.shape[1]):
+            if not alive[link, c]:
+                continue
+            split = c == strongest[link, 0] or c == strongest[link, 1]
+            for kind in range(out.shape[0]):
+                for i in range(num_rays):
+                    order[i] = i
+                if kind > 0:
+                    for part in range(bounds.size - 1 if split else 1):
+                        low, high = bounds[part], bounds[part + 1] if split else num_rays
+                        for i in range(high - 1, low, -1):
+                            among = np.uint64(random[kind - 1, link, c, i]) * np.uint64(i - low + 1)
+                            j = low + np.int64(among >> np.uint64(32))
+                            order[i], order[j] = order[j], order[i]
+                for i in range(num_rays):
+                    degrees = centre[kind, link, c] + spread[kind, link, c] * offsets[order[i]]
+                    degrees -= 360 * math.floor(degrees / 360 + 0.5)
+                    out[kind, link, c, i] = math.radians(abs(degrees) if zenith[kind] else degrees)
+
+
+def _column(scenario: Any, name: str) -> NDArray[np.float64]:
+    """A parameter of the tables, ``[links, 1]``."""
+    return links(scenario.get_param(name))[:, None]

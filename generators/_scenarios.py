@@ -1,0 +1,82 @@
+"""Sionna's scenarios: where links are placed, and where the parameters of TR 38.901's tables come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channelbench.generators._drops import Drops, Streams
+from channelbench.spec import BLOCK_SIZE, ScenarioSpec
+
+__all__ = ["PRECISION", "links", "set_topologies", "single_element", "torch_seed"]
+
+PRECISION = "double"
+"""In single precision Sionna's own 2πd/λ is off by 1e-2 to 1e-1; drawing in double costs a fifth of the drawing."""
+
+
+def single_element(carrier_hz: float, precision: str) -> Any:
+    """One upright omnidirectional element: scenarios ask for arrays, rays do not depend on them."""
+    from sionna.phy.channel.tr38901 import PanelArray
+
+    return PanelArray(1, 1, "single", "V", "omni", carrier_hz, precision=precision, device="cpu")
+
+
+def links(tensor: Any) -> NDArray[np.float64]:
+    """``[links, 1, 1, ...]`` of Sionna to ``[links, ...]``."""
+    return tensor.numpy()[:, 0, 0]
+
+
+def torch_seed(stream: np.random.SeedSequence) -> int:
+    """A seed for torch's generators."""
+    return int(stream.generate_state(1, np.uint64)[0])
+
+
+def set_topologies(
+    spec: ScenarioSpec, drops: Drops, streams: Streams, scenarios: dict[str, Any], generator: Any
+) -> NDArray[np.bool_]:
+    """Place the links, one user and one base station each, and settle who sees whom; returns ``los`` ``[links]``.
+
+    Args:
+        spec: ``state`` is read.
+        drops: The links.
+        streams: The random streams of the block.
+        scenarios: By band, the anchor first.
+        generator: Sionna's random generator.
+    """
+    import torch
+
+    zeros = torch.zeros(BLOCK_SIZE, 1, 3, dtype=torch.float64)
+    nobody = torch.zeros(BLOCK_SIZE, 1, dtype=torch.bool)
+    place: dict[str, Any] = {
+        "ut_loc": torch.from_numpy(drops.position)[:, None],
+        "bs_loc": torch.from_numpy(drops.bs_position).expand(BLOCK_SIZE, 1, 3),
+        "ut_orientations": zeros,
+        "bs_orientations": zeros,
+        "ut_velocities": torch.from_numpy(drops.velocity)[:, None],
+        "in_state": nobody,
+    }
+    anchor = next(iter(scenarios.values()))
+    if anchor.scenario_kind == "rma":
+        place["in_car"] = nobody  # Sionna otherwise puts every rural user into a car, with its penetration loss
+
+    def settle(scenario: Any, los: NDArray[np.bool_]) -> None:
+        # Each band draws the same environment heights (UMa, users above 13 m): they belong to the place.
+        generator.manual_seed(torch_seed(streams.environment))
+        # Copies: a scenario keeps what it is given, and writes the next topology over it.
+        scenario.set_topology(
+            **{name: value.clone(memory_format=torch.contiguous_format) for name, value in place.items()},
+            los=torch.tensor(los)[:, None, None],
+        )
+
+    los = np.full(BLOCK_SIZE, spec.state == "los")
+    settle(anchor, los)
+    if spec.state == "random":
+        # Table 7.4.2-1; a probability of the place, not of the carrier, so one draw serves all bands.
+        probability = anchor.los_probability.numpy().reshape(BLOCK_SIZE)
+        los = np.random.default_rng(streams.los).random(BLOCK_SIZE) < probability
+        settle(anchor, los)
+    for scenario in list(scenarios.values())[1:]:
+        settle(scenario, los)
+    return los
