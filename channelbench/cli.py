@@ -113,7 +113,7 @@ def run(
     data: Annotated[
         str | None, typer.Option(help="Dataset, folder or URL; the last one generated here by default.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    out: Annotated[str, typer.Option(help="Folder of the results.")] = "results",
     methods: Annotated[str | None, typer.Option(help="These methods, comma-separated; pkg.module:Class works.")] = None,
     tasks: Annotated[str | None, typer.Option(help="These tasks, comma-separated.")] = None,
     preset: Annotated[str, typer.Option(help="quick, standard or paper: how long to train.")] = "quick",
@@ -151,7 +151,7 @@ def run(
             workers=workers,
             reporter=_rich_reporter(bars),
         )
-    csv, html = _write_report(out)
+    csv, html = _write_report(Path(out))
     parts = {"": outcome, **outcome.transfers}
     failed = [(place, result) for place, part in parts.items() for result in part.failed]
     made, kept = sum(len(part.written) for part in parts.values()), sum(part.kept for part in parts.values())
