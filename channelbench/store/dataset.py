@@ -40,6 +40,7 @@ def open_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> z
         raise RequestError(field, expected="the folder of a Zarr dataset", got=f"{path} (a file)")
     try:
         with layout.quiet_zarr():
+            location.knock()
             group = location.open(mode)
             dict(group.attrs)
     except (FileNotFoundError, zarr.errors.GroupNotFoundError):

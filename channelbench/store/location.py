@@ -101,6 +101,13 @@ class Location:
         except FileNotFoundError:
             return True
 
+    def knock(self) -> None:
+        """Raise what the store says where there is no group. Zarr asks several things at a time, and of the answers
+        that it does not wait for a failing connection leaves tracebacks at exit."""
+        if self.folder is None:
+            filesystem, path = fsspec.url_to_fs(str(self))
+            filesystem.cat_file(f"{path.rstrip('/')}/zarr.json")
+
     def open(self, mode: str) -> zarr.Group:
         """The Zarr group there; raises what zarr and the store raise."""
         group = zarr.open_group(str(self), mode=mode)

@@ -120,24 +120,20 @@ def test_from_generate_to_scores_on_s3(shell: Shell, s3: str, tmp_path: Path) ->
     assert "0 cells made" in shell(*options)[1]
 
 
-def test_lost_object_is_found(s3: str) -> None:
+def test_xarray_opens_it_and_a_lost_object_is_found(s3: str) -> None:
     import fsspec
-
-    place = f"{s3}/lost.zarr"
-    assert generate(small_spec(**TINY), place, remember=False) == place
-    assert all(finding.ok for finding in verify(place))
-    fsspec.filesystem("s3").rm("bucket/lost.zarr/los/c/0")
-    assert [finding.check for finding in verify(place) if not finding.ok] == ["chunks", "digests"]
-
-
-def test_xarray_opens_it(s3: str) -> None:
     import xarray as xr
 
-    dataset = open_dataset(generate(small_spec(**TINY), f"{s3}/x.zarr", remember=False))
-    assert dataset.path == f"{s3}/x.zarr"
+    place = f"{s3}/x.zarr"
+    assert generate(small_spec(**TINY), place, remember=False) == place
+    dataset = open_dataset(place)
+    assert dataset.path == place
     rows = dataset.xarray["distance_m"].values
-    assert (rows == xr.open_zarr(f"{s3}/x.zarr")["distance_m"].values).all()
+    assert (rows == xr.open_zarr(place)["distance_m"].values).all()
     assert (rows[:60] == dataset.array("distance_m", "train")).all()
+    assert all(finding.ok for finding in verify(place))
+    fsspec.filesystem("s3").rm("bucket/x.zarr/los/c/0")
+    assert [finding.check for finding in verify(place) if not finding.ok] == ["chunks", "digests"]
 
 
 @pytest.fixture(scope="module")
