@@ -21,6 +21,7 @@ from channelbench.benchmarks.request import (
 from channelbench.benchmarks.transfer import fill_transfers, plan_transfers
 from channelbench.contracts import Conditions
 from channelbench.errors import RequestError
+from channelbench.store.location import Location, is_url
 
 __all__ = ["Job", "Outcome", "Reporter", "run"]
 
@@ -49,7 +50,8 @@ def run(
 
     Args:
         suite: A name from ``channelbench list suites``.
-        data: A dataset that ``generate`` made, or what gives one, called once the rest of the request is in order.
+        data: A dataset that ``generate`` made, a path or a URL, or what gives one, called once the rest of the request
+            is in order.
         out: Folder of the results; one dataset, suite and preset per folder.
         methods: These instead of the suite's; floors and ceilings are always added. ``package.module:Class`` works,
             and options after a ``+``.
@@ -72,6 +74,8 @@ def run(
     Raises:
         RequestError: something of the request does not exist or does not fit; nothing has been written.
     """
+    if is_url(out):
+        raise RequestError("--out", expected="a folder of this machine, as results are small", got=str(out))
     reporter, folder = reporter or Reporter(), Path(out)
     if workers < 1:
         raise RequestError("--workers", expected="an integer of at least 1", got=workers)
@@ -91,6 +95,9 @@ def run(
     if folder.is_file():
         raise RequestError("--out", expected="a folder", got=f"{folder} (a file)")
     dataset = open_verified(data() if callable(data) else data)
+    if workers > 1 and Location.of(dataset.path, field="--data").is_private:
+        got = f"{dataset.path} (of one process)"
+        raise RequestError("--data", expected="a place that all workers share", got=got)
     request = replace(request, tasks=supported_tasks(request.tasks, dataset.spec, explicit=bool(tasks)))
     for name in methods:
         check_tasks(name, registry.find("methods", name), request.tasks)

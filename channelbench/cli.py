@@ -54,7 +54,9 @@ def _number(field: str, minimum: int, text: str) -> Any:
 @app.command()
 def generate(
     scenario: Annotated[str, typer.Option(help="Scenario; see `channelbench list scenarios`.")] = "uma",
-    out: Annotated[Path | None, typer.Option(help="Folder to write; data/<scenario>.zarr by default.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder or URL (s3://…) to write; data/<scenario>.zarr by default.")
+    ] = None,
     state: Annotated[str | None, typer.Option(help="los, nlos or random; the system's default.")] = None,
     source: Annotated[str, typer.Option(help="stochastic or raytraced.")] = "stochastic",
     system: Annotated[str, typer.Option(help="dualband or multiuser.")] = "dualband",
@@ -65,6 +67,9 @@ def generate(
     set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the spec: sub6.carrier_hz=2.4e9")] = None,
     spec: Annotated[Path | None, typer.Option(help="TOML file with fields of the spec.")] = None,
     workers: Annotated[int, _number("--workers", 1, "Processes of one thread each.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Work on the dask cluster at this address, tcp://host:8786, or scheduler file.")
+    ] = None,
 ) -> None:
     """Write a dataset, or finish one that was interrupted."""
     from channelbench.generation import generate as generate_dataset
@@ -93,7 +98,7 @@ def generate(
             first.append(done)
             bars.update(bar, completed=done)
 
-        path = generate_dataset(made, out, seed=seed, workers=workers, progress=show)
+        path = generate_dataset(made, out, seed=seed, workers=workers, scheduler=scheduler, progress=show)
     seconds, fresh = time.perf_counter() - began, made.sizes.total - first[0]
     digest = open_dataset(path).digest
     if fresh:
@@ -107,8 +112,10 @@ def generate(
 @app.command()
 def run(
     suite: Annotated[str, typer.Option(help="Suite; see `channelbench list suites`.")] = "full",
-    data: Annotated[str | None, typer.Option(help="Dataset; the last one generated here by default.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    data: Annotated[
+        str | None, typer.Option(help="Dataset, folder or URL; the last one generated here by default.")
+    ] = None,
+    out: Annotated[str, typer.Option(help="Folder of the results.")] = "results",
     methods: Annotated[str | None, typer.Option(help="These methods, comma-separated; pkg.module:Class works.")] = None,
     tasks: Annotated[str | None, typer.Option(help="These tasks, comma-separated.")] = None,
     preset: Annotated[str, typer.Option(help="quick, standard or paper: how long to train.")] = "quick",
@@ -146,7 +153,7 @@ def run(
             workers=workers,
             reporter=_rich_reporter(bars),
         )
-    csv, html = _write_report(out)
+    csv, html = _write_report(Path(out))
     parts = {"": outcome, **outcome.transfers}
     failed = [(place, result) for place, part in parts.items() for result in part.failed]
     made, kept = sum(len(part.written) for part in parts.values()), sum(part.kept for part in parts.values())
@@ -196,7 +203,7 @@ def list_(kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))]) -> None:
 @app.command()
 def inspect(
     data: Annotated[str, typer.Argument(help="Dataset to look at.")],
-    picture: Annotated[Path | None, typer.Option(help="PNG to write; beside the dataset by default.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG to write; beside a local dataset by default.")] = None,
 ) -> None:
     """Print a dataset's sizes, units and statistics, and draw a sheet of pictures of it."""
     from channelbench.store.inspect import draw, summary
@@ -256,7 +263,7 @@ def _write_report(results: Path, csv: Path | None = None, html: Path | None = No
     return write_report(results, csv=csv, html=html)
 
 
-def _default_dataset(scenario: str, bars: Progress) -> Path:
+def _default_dataset(scenario: str, bars: Progress) -> Path | str:
     """The last dataset generated in this folder, or a fresh quick one."""
     from channelbench.generation import generate as generate_dataset
     from channelbench.generation import last_dataset, make_spec
@@ -343,8 +350,12 @@ def main() -> None:
     except RequestError as error:
         _fail(str(error), 2)
     except OSError as error:
-        _fail(f"{error.filename or 'the disk'}: {error.strerror or error}; the same command continues", 1)
+        _fail(f"{error.filename or 'the store'}: {error.strerror or error}; the same command continues", 1)
     except Exception as error:
+        from channelbench.store.location import is_store_error
+
+        if is_store_error(error):
+            _fail(f"the store: {' '.join(str(error).split())}; the same command continues", 1)
         # typer brings its own copy of click, so its exceptions are told by what they carry.
         if not hasattr(error, "format_message"):
             raise

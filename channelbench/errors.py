@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ class RequestError(Exception):
         if self.choices:
             message += f"; choices: {', '.join(self.choices)}"
         super().__init__(" ".join(message.split()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Workers raise it too; by itself an exception is pickled without its keywords."""
+        return partial(type(self), expected=self.expected, got=self.got, choices=self.choices), (self.field,)
 
     @classmethod
     def from_pydantic(cls, error: ValidationError, model: type[BaseModel]) -> RequestError:

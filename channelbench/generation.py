@@ -1,23 +1,24 @@
-"""``generate``: from a spec to a dataset on disk, unit by unit, on one process or many."""
+"""``generate``: from a spec to a dataset, unit by unit, on one process, many, or a cluster."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
-from channelbench import registry
+from channelbench import cluster, registry
 from channelbench.errors import RequestError
 from channelbench.spec import PRESETS, SYSTEMS, ScenarioSpec, SizesSpec
 from channelbench.store import layout
 from channelbench.store.dataset import open_group
+from channelbench.store.location import Location, is_store_error, is_url
 from channelbench.store.schema import SCHEMA_VERSION, variables
 
 __all__ = ["default_path", "generate", "last_dataset", "make_spec"]
@@ -91,44 +92,53 @@ def generate(
     *,
     seed: int = 0,
     workers: int = 1,
+    scheduler: str | None = None,
     progress: Progress = lambda done, total: None,
     remember: bool = True,
-) -> Path:
+) -> Path | str:
     """Write the dataset of ``spec`` and ``seed`` to ``out``, or finish the one that was begun there.
 
     The bytes depend on ``spec`` and ``seed`` alone. What an interruption leaves is continued by the same call.
 
     Args:
         spec: What to make; see ``make_spec``.
-        out: Folder of the Zarr group; ``data/<scenario>.zarr`` by default.
+        out: Folder of the Zarr group, or a URL that fsspec knows; ``data/<scenario>.zarr`` by default.
         seed: Any integer from 0 to 2^63 − 1.
         workers: Processes of one thread each; 1 works in this process.
+        scheduler: Address of a dask scheduler whose workers do it instead, ``tcp://host:port``, or its scheduler
+            file. They have to reach ``out`` under the same name.
         progress: Called with (samples done, all samples).
         remember: Whether this is the dataset that ``last_dataset`` gives from now on.
 
     Returns:
-        The path of the finished dataset.
+        The path of the finished dataset; the URL where it has one.
 
     Raises:
-        RequestError: ``out`` holds something else, is a file, or cannot be written.
+        RequestError: ``out`` holds something else, is a file, or cannot be written; nobody answers at ``scheduler``,
+            or its workers are no good for this.
     """
-    path = default_path(spec) if out is None else Path(out)
+    location = Location.of(default_path(spec) if out is None else out, field="--out")
+    _check_workers(location, workers, scheduler)
     generator = registry.find("generators", spec.scenario)
     engine = f"{generator.__module__.rpartition('.')[0]}:{generator.card.name} cpu"
-    _claim(path, spec, seed, engine)
-    group = open_group(path, field="--out", mode="r+")
-    todo = layout.missing_units(group, spec)
-    done = spec.sizes.total - sum(unit.stop - unit.start for unit in todo)
-    progress(done, spec.sizes.total)
-    runner = _in_process if workers <= 1 or len(todo) <= 1 else _on_local_cluster
-    for rows in runner(path, spec, seed, todo, workers):
-        done += rows
+    with ExitStack() as stack:
+        client = stack.enter_context(cluster.connect(scheduler)) if scheduler is not None else None
+        _claim(location, spec, seed, engine)
+        group = open_group(location.place, field="--out", mode="r+")
+        todo = layout.missing_units(group, spec)
+        done = spec.sizes.total - sum(unit.stop - unit.start for unit in todo)
         progress(done, spec.sizes.total)
+        if client is None and workers > 1 and len(todo) > 1:
+            client = stack.enter_context(cluster.start(min(workers, len(todo))))
+        work = partial(_write, location.absolute(), spec.model_dump(), seed, layout.versions())
+        for unit in _one_by_one(work, todo) if client is None else cluster.spread(client, work, todo):
+            done += unit.stop - unit.start
+            progress(done, spec.sizes.total)
     if not group.attrs["complete"]:
-        layout.finish(path, spec, seed)
+        layout.finish(str(location), spec, seed)
     if remember:
-        _remember(path)
-    return path
+        _remember(location)
+    return location.place
 
 
 def make_unit(spec: ScenarioSpec, seed: int, unit: layout.Unit) -> dict[str, NDArray[Any]]:
@@ -145,67 +155,52 @@ def make_unit(spec: ScenarioSpec, seed: int, unit: layout.Unit) -> dict[str, NDA
     return columns
 
 
-def _write(path: Path, spec_data: dict[str, Any], seed: int, unit: layout.Unit) -> int:
-    """One unit from spec to disk, in whatever process this runs."""
-    spec = ScenarioSpec(**spec_data)
-    layout.write_unit(zarr.open_group(str(path), mode="r+"), unit, make_unit(spec, seed, unit))
-    return unit.stop - unit.start
-
-
-def _in_process(path: Path, spec: ScenarioSpec, seed: int, todo: list[layout.Unit], workers: int) -> Iterator[int]:
-    for unit in todo:
-        yield _write(path, spec.model_dump(), seed, unit)
-
-
-def _on_local_cluster(
-    path: Path, spec: ScenarioSpec, seed: int, todo: list[layout.Unit], workers: int
-) -> Iterator[int]:
-    from dask.distributed import as_completed
-
-    with _cluster(min(workers, len(todo))) as client:
-        futures = client.map(
-            lambda unit: _write(path.absolute(), spec.model_dump(), seed, unit), todo, pure=False, retries=2
-        )
-        for future in as_completed(futures):
-            yield future.result()
-            future.release()
-
-
-@contextmanager
-def _cluster(workers: int) -> Iterator[Any]:
-    """One-thread processes: two-thread torch operations stall under load, and bytes must not depend on threads."""
-    from dask.distributed import Client, LocalCluster
-
-    with (
-        tempfile.TemporaryDirectory(prefix="channelbench-") as scratch,  # dask would leave one in the current folder
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            local_directory=scratch,
-            silence_logs=50,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
-
-
-def _claim(path: Path, spec: ScenarioSpec, seed: int, engine: str) -> None:
-    """Make ``path`` ours: create it, or check that it is the same dataset, begun earlier."""
-    if path.is_file():
-        raise RequestError("--out", expected="a folder to create", got=f"{path} (a file)")
-    if path.exists() and any(path.iterdir()):
-        _check_same(path, spec, seed)
-        return
+def _write(place: str, spec_data: dict[str, Any], seed: int, versions: dict[str, str], unit: layout.Unit) -> None:
+    """One unit from spec to store, in whatever process and on whatever machine this runs."""
+    if (here := layout.versions()) != versions:
+        # Workers that join later have not been seen by `cluster.connect`.
+        raise cluster.other_versions(socket.gethostname(), here, versions)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        layout.create(path, spec, seed, engine)
-    except OSError as error:
-        raise RequestError("--out", expected="a place that can be written", got=f"{path} ({error.strerror})") from None
+        group = Location.of(place, field="--out").open("r+")
+    except FileNotFoundError:
+        got = f"{place}, where {socket.gethostname()} sees nothing"
+        raise RequestError("--out", expected="a place that all workers share", got=got) from None
+    layout.write_unit(group, unit, make_unit(ScenarioSpec(**spec_data), seed, unit))
 
 
-def _check_same(path: Path, spec: ScenarioSpec, seed: int) -> None:
+def _one_by_one(work: Callable[[layout.Unit], None], todo: Iterable[layout.Unit]) -> Iterable[layout.Unit]:
+    for unit in todo:
+        work(unit)
+        yield unit
+
+
+def _check_workers(location: Location, workers: int, scheduler: str | None) -> None:
+    if scheduler is not None and workers > 1:
+        raise RequestError("--scheduler", expected="no --workers beside it: its own are used", got=f"{workers} workers")
+    if location.is_private and (scheduler is not None or workers > 1):
+        raise RequestError("--out", expected="a place that all workers share", got=f"{location} (of one process)")
+
+
+def _claim(location: Location, spec: ScenarioSpec, seed: int, engine: str) -> None:
+    """Make the place ours: create the dataset, or check that it is the same one, begun earlier."""
+    if location.folder is not None and location.folder.is_file():
+        raise RequestError("--out", expected="a folder to create", got=f"{location} (a file)")
+    try:
+        if location.is_empty():
+            if location.folder is not None:
+                location.folder.parent.mkdir(parents=True, exist_ok=True)
+            layout.create(str(location), spec, seed, engine)
+            return
+    except Exception as error:
+        if not is_store_error(error) and not isinstance(error, NotImplementedError):  # HTTP takes nothing
+            raise
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "read-only"
+        raise RequestError("--out", expected="a place that can be written", got=f"{location} ({reason})") from None
+    _check_same(location, spec, seed)
+
+
+def _check_same(location: Location, spec: ScenarioSpec, seed: int) -> None:
+    path = location.place
     group = open_group(path, field="--out")
     version = group.attrs["schema_version"]
     if version != SCHEMA_VERSION:
@@ -219,23 +214,27 @@ def _check_same(path: Path, spec: ScenarioSpec, seed: int) -> None:
             expected="a new folder, or the dataset of the same spec and seed",
             got=f"{path}, which differs in {'; '.join(differences)}",
         )
-    if not os.access(path, os.W_OK):
+    if location.folder is not None and not os.access(location.folder, os.W_OK):
         raise RequestError("--out", expected="a place that can be written", got=f"{path} (read-only)")
 
 
-def _remember(path: Path) -> None:
+def _remember(location: Location) -> None:
     """Note for ``run`` in this folder; a folder that cannot be written goes without."""
+    if location.is_private:
+        return  # gone with this process
     try:
         POINTER.parent.mkdir(exist_ok=True)
-        POINTER.write_text(str(path))
+        POINTER.write_text(str(location))
     except OSError:
         return
 
 
-def last_dataset() -> Path | None:
-    """What ``generate`` wrote last in this folder, if it is still there."""
+def last_dataset() -> Path | str | None:
+    """What ``generate`` wrote last in this folder, if it is still there; a URL is not asked whether it is."""
     try:
-        path = Path(POINTER.read_text().strip())
+        place = POINTER.read_text().strip()
     except OSError:
         return None
-    return path if path.exists() else None
+    if is_url(place):
+        return place  # opening it says why it cannot be had, where another dataset in its stead would say nothing
+    return Path(place) if Path(place).exists() else None

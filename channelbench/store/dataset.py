@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from channelbench.errors import RequestError
 from channelbench.spec import ScenarioSpec
 from channelbench.store import layout
+from channelbench.store.location import Location, is_store_error
 from channelbench.store.schema import SCHEMA_VERSION, coordinates, variables
 
 if TYPE_CHECKING:
@@ -27,23 +28,26 @@ T = TypeVar("T")
 
 
 def open_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> zarr.Group:
-    """The Zarr group at ``path``.
+    """The Zarr group at ``path``, a folder or a URL.
 
     Raises:
-        RequestError: nothing there, or nothing that this project wrote.
+        RequestError: nothing there, nothing that this project wrote, or no way to get at it.
     """
-    local = Path(str(path))
-    if "://" not in str(path) and not local.exists():
+    location = Location.of(path, field=field)
+    if location.folder is not None and not location.folder.exists():
         raise RequestError(field, expected="an existing dataset (`channelbench generate` makes one)", got=str(path))
-    if local.is_file():
+    if location.folder is not None and location.folder.is_file():
         raise RequestError(field, expected="the folder of a Zarr dataset", got=f"{path} (a file)")
     try:
         with layout.quiet_zarr():
-            group = zarr.open_group(str(path), mode=mode)
+            location.knock()
+            group = location.open(mode)
             dict(group.attrs)
     except (FileNotFoundError, zarr.errors.GroupNotFoundError):
-        raise RequestError(field, expected="a Zarr dataset", got=f"{path} (no Zarr group)") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RequestError(field, expected="a Zarr dataset", got=f"{path} ({location.why_no_group()})") from None
+    except Exception as error:
+        if not isinstance(error, (ValueError, KeyError, TypeError)) and not is_store_error(error):
+            raise
         raise RequestError(field, expected="a readable Zarr dataset", got=f"{path} ({error})") from None
     if "schema_version" not in group.attrs or "spec" not in group.attrs:
         raise RequestError(field, expected="a dataset made by channelbench", got=f"{path} (another Zarr group)")
@@ -72,7 +76,7 @@ def open_dataset(path: str | Path, *, field: str = "--data", allow_unfinished: b
             expected="a finished dataset (the same `channelbench generate` command continues it)",
             got=f"{path} ({total - left} of {total} blocks written)",
         )
-    return ChannelDataset(group, spec, str(path))
+    return ChannelDataset(group, spec, str(Location.of(path, field=field)))
 
 
 def _check_arrays(group: zarr.Group, spec: ScenarioSpec, path: str | Path, field: str) -> None:
@@ -106,7 +110,7 @@ class ChannelDataset:
     Attributes:
         spec: What it was made of.
         seed: The seed it was made with.
-        path: Where it is.
+        path: Where it is: a path or a URL.
     """
 
     def __init__(self, group: zarr.Group, spec: ScenarioSpec, path: str) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from channelbench.errors import RequestError
 from channelbench.spec import SPLITS
 from channelbench.store.dataset import ChannelDataset, open_dataset
+from channelbench.store.location import Location
 from channelbench.store.schema import subcarrier_hz, variables
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _statistics(values: NDArray[Any]) -> str:
 
 
 def draw(path: str | Path, picture: str | Path | None = None) -> Path:
-    """Draw the picture sheet as PNG; beside the dataset unless told otherwise.
+    """Draw the picture sheet as PNG; beside the dataset, or here if that is remote, unless told otherwise.
 
     Raises:
         RequestError: there is no finished dataset at ``path``, or the picture cannot be written.
@@ -77,7 +78,7 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
     from matplotlib.figure import Figure
 
     dataset = open_dataset(path, field="data")
-    target = Path(picture) if picture else Path(str(path).rstrip("/")).with_suffix(".png")
+    target = Path(picture) if picture else _picture_of(path)
     link = _typical_link(dataset)
     figure = Figure(figsize=(14, 8), layout="constrained")
     axes = figure.subplots(2, 3)
@@ -98,6 +99,11 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
     except OSError as error:
         raise RequestError("--picture", expected="a file that can be written", got=f"{target} ({error})") from None
     return target
+
+
+def _picture_of(path: str | Path) -> Path:
+    place = Location.of(path, field="data")
+    return (place.folder or Path(Path(str(place)).name)).with_suffix(".png")
 
 
 def _typical_link(dataset: ChannelDataset) -> int:

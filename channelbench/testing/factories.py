@@ -151,6 +151,6 @@ def small_spec(
     )
 
 
-def make_dataset(path: Path, spec: ScenarioSpec | None = None, *, seed: int = 0) -> ChannelDataset:
+def make_dataset(path: str | Path, spec: ScenarioSpec | None = None, *, seed: int = 0) -> ChannelDataset:
     """Write and open a small dataset."""
     return open_dataset(generate(spec or small_spec(), path, seed=seed))

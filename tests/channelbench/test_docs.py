@@ -57,6 +57,15 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (tmp_path / "results" / "leaderboard.html").exists()
 
 
+def test_plan_prints_what_its_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = ROOT / "docs" / "scale.md"
+    for code in blocks(page, "python"):
+        compile(code, "scale.md", "exec")
+        if code.startswith("# plan.py"):
+            exec(code, {})
+    assert capsys.readouterr().out == blocks(page, "text")[0]
+
+
 def test_tables_are_those_of_the_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     tables = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))
     for path, text in tables["render"]().items():

@@ -1,0 +1,133 @@
+"""Where a dataset is: a folder of this machine, or a URL that fsspec knows (``s3://``, ``gs://``, ``memory://``, …).
+
+Endpoints and credentials are fsspec's and the client libraries' own settings, in the environment and in
+``~/.config/fsspec``: what opens a URL here opens it in plain xarray too, and no secret passes through our hands.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import zarr
+
+from channelbench.errors import RequestError
+
+__all__ = ["Location", "is_store_error", "is_url"]
+
+EXTRAS = {"s3": "s3", "s3a": "s3"}
+"""Protocols whose package comes with one of our extras."""
+
+CLIENT_LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure", "adlfs", "paramiko")
+"""What fsspec's filesystems call; not all that these raise is an ``OSError``."""
+
+
+def is_url(place: str | Path) -> bool:
+    """Whether this is fsspec's and not a path; zarr and xarray tell them apart in the same way."""
+    return "://" in str(place) or "::" in str(place)
+
+
+def is_store_error(error: BaseException) -> bool:
+    """Whether a disk, a network or a remote store is to blame."""
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in CLIENT_LIBRARIES
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place for a dataset, checked for its form only: nothing is read or written by making one.
+
+    Attributes:
+        place: A path, or a URL as it was given.
+    """
+
+    place: Path | str
+
+    @classmethod
+    def of(cls, place: str | Path, *, field: str) -> Location:
+        """The location that a user names.
+
+        Raises:
+            RequestError: a protocol that there is not, or whose package is not installed; a URL that names nothing.
+        """
+        if isinstance(place, Path) and re.match(r"[a-z][a-z0-9+.-]+:/", place.as_posix()):
+            raise RequestError(field, expected="a URL as a string: a Path drops one of its slashes", got=str(place))
+        if not is_url(place):
+            return cls(Path(place))
+        url = str(place)
+        protocol = re.split("://|::", url)[0]
+        try:
+            filesystem, path = fsspec.url_to_fs(url)
+        except ImportError as error:
+            extra = EXTRAS.get(protocol)
+            advice = f"pip install 'channelbench[{extra}]'" if extra else str(error)
+            raise RequestError(field, expected=f"a URL whose package is here ({advice})", got=url) from None
+        except ValueError as error:
+            raise RequestError(field, expected="a URL that fsspec can open", got=f"{url} ({error})") from None
+        if not path.strip("/"):
+            raise RequestError(field, expected="a URL with a path, as s3://bucket/name.zarr", got=url)
+        # A folder by its URL is a folder: what follows need not know two kinds of local place.
+        return cls(Path(path)) if "file" in filesystem.protocol and "::" not in url else cls(url)
+
+    def __str__(self) -> str:
+        return str(self.place)
+
+    @property
+    def folder(self) -> Path | None:
+        """The path, if this is one of this machine."""
+        return self.place if isinstance(self.place, Path) else None
+
+    @property
+    def is_private(self) -> bool:
+        """Whether other processes see something else there."""
+        return str(self).startswith("memory://")
+
+    def absolute(self) -> str:
+        """What other processes open, whose current folder is another."""
+        return str(self.place.absolute() if isinstance(self.place, Path) else self.place)
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing yet. A missing bucket is empty, too: writing to it will say that it is missing.
+
+        Raises:
+            Exception: what ``is_store_error`` knows, where the place cannot be looked at.
+        """
+        if self.folder is not None:
+            return not self.folder.exists() or not any(self.folder.iterdir())
+        try:
+            return not self._list()
+        except FileNotFoundError:
+            return True
+
+    def knock(self) -> None:
+        """Raise what the store says where there is no group. Zarr asks several things at a time, and of the answers
+        that it does not wait for a failing connection leaves tracebacks at exit."""
+        if self.folder is None:
+            filesystem, path = fsspec.url_to_fs(str(self))
+            filesystem.cat_file(f"{path.rstrip('/')}/zarr.json")
+
+    def open(self, mode: str) -> zarr.Group:
+        """The Zarr group there; raises what zarr and the store raise."""
+        group = zarr.open_group(str(self), mode=mode)
+        if (filesystem := getattr(group.store, "fs", None)) is not None:
+            filesystem.invalidate_cache()  # other processes write there: a listing from before is no longer true
+        return group
+
+    def why_no_group(self) -> str:
+        """What is there instead of a Zarr group, in words."""
+        if self.folder is not None:
+            return "no Zarr group"
+        try:
+            return "no Zarr group" if self._list() else "nothing there"
+        except Exception as error:
+            if not is_store_error(error):
+                raise
+            # Of a missing key the message is the key.
+            return "nothing there" if str(error).strip("/") in str(self) else str(error)
+
+    def _list(self) -> list[Any]:
+        filesystem, path = fsspec.url_to_fs(str(self))
+        filesystem.invalidate_cache()
+        return filesystem.ls(path, detail=False)
