@@ -70,6 +70,12 @@ def generate(
     scheduler: Annotated[
         str | None, typer.Option(help="Work on the dask cluster at this address, tcp://host:8786, or scheduler file.")
     ] = None,
+    file_samples: Annotated[
+        int | None, _number("--file-samples", 1, "Samples in a file, a multiple of 200; up to 128 MiB by default.")
+    ] = None,
+    chunk_samples: Annotated[
+        int | None, _number("--chunk-samples", 1, "Samples in a chunk of the channels; up to 4 MiB by default.")
+    ] = None,
 ) -> None:
     """Write a dataset, or finish one that was interrupted."""
     from channelbench.generation import generate as generate_dataset
@@ -98,7 +104,16 @@ def generate(
             first.append(done)
             bars.update(bar, completed=done)
 
-        path = generate_dataset(made, out, seed=seed, workers=workers, scheduler=scheduler, progress=show)
+        path = generate_dataset(
+            made,
+            out,
+            seed=seed,
+            workers=workers,
+            scheduler=scheduler,
+            file_samples=file_samples,
+            chunk_samples=chunk_samples,
+            progress=show,
+        )
     seconds, fresh = time.perf_counter() - began, made.sizes.total - first[0]
     digest = open_dataset(path).digest
     if fresh:

@@ -10,16 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from channelbench import cluster, registry
 from channelbench.errors import RequestError
 from channelbench.spec import PRESETS, SYSTEMS, ScenarioSpec, SizesSpec
 from channelbench.store import layout
 from channelbench.store.dataset import open_group
+from channelbench.store.files import Files, UnitFiles
 from channelbench.store.location import Location, is_store_error, is_url
-from channelbench.store.schema import SCHEMA_VERSION, variables
+from channelbench.store.schema import SCHEMA_VERSION
 
 __all__ = ["default_path", "generate", "last_dataset", "make_spec"]
 
@@ -93,6 +91,8 @@ def generate(
     seed: int = 0,
     workers: int = 1,
     scheduler: str | None = None,
+    file_samples: int | None = None,
+    chunk_samples: int | None = None,
     progress: Progress = lambda done, total: None,
     remember: bool = True,
 ) -> Path | str:
@@ -107,6 +107,8 @@ def generate(
         workers: Processes of one thread each; 1 works in this process.
         scheduler: Address of a dask scheduler whose workers do it instead, ``tcp://host:port``, or its scheduler
             file. They have to reach ``out`` under the same name.
+        file_samples, chunk_samples: Samples in a file of each variable and in a chunk of the channels; see
+            ``store.files.Files``. A dataset that was begun keeps its own.
         progress: Called with (samples done, all samples).
         remember: Whether this is the dataset that ``last_dataset`` gives from now on.
 
@@ -123,14 +125,14 @@ def generate(
     engine = f"{generator.__module__.rpartition('.')[0]}:{generator.card.name} cpu"
     with ExitStack() as stack:
         client = stack.enter_context(cluster.connect(scheduler)) if scheduler is not None else None
-        _claim(location, spec, seed, engine)
+        _claim(location, spec, seed, engine, Files.choose(spec, file_samples, chunk_samples))
         group = open_group(location.place, field="--out", mode="r+")
-        todo = layout.missing_units(group, spec)
+        files, todo = Files.of(group, spec), layout.missing_units(group, spec)
         done = spec.sizes.total - sum(unit.stop - unit.start for unit in todo)
         progress(done, spec.sizes.total)
         if client is None and workers > 1 and len(todo) > 1:
             client = stack.enter_context(cluster.start(min(workers, len(todo))))
-        work = partial(_write, location.absolute(), spec.model_dump(), seed, layout.versions())
+        work = partial(_write, location.absolute(), spec.model_dump(), seed, files, dict(layout.versions()))
         for unit in _one_by_one(work, todo) if client is None else cluster.spread(client, work, todo):
             done += unit.stop - unit.start
             progress(done, spec.sizes.total)
@@ -141,21 +143,25 @@ def generate(
     return location.place
 
 
-def make_unit(spec: ScenarioSpec, seed: int, unit: layout.Unit) -> dict[str, NDArray[Any]]:
-    """The columns of one unit, generated."""
+def make_unit(spec: ScenarioSpec, seed: int, unit: layout.Unit, files: Files) -> UnitFiles:
+    """One unit, generated, as the files that it will be."""
     generator = registry.create("generators", spec.scenario)
-    pieces = [generator.sample(spec, piece, seed) for piece in unit.pieces]
-    columns = {}
-    for name, variable in variables(spec).items():
-        parts = [piece[name].values for piece in pieces]
-        columns[name] = np.ascontiguousarray(np.concatenate(parts), dtype=variable.dtype)
-        expected = (unit.stop - unit.start, *variable.shape[1:])
-        if columns[name].shape != expected:
-            raise ValueError(f"{spec.scenario} made {name} of shape {columns[name].shape}, expected {expected}")
-    return columns
+    made = UnitFiles(spec, files, unit.stop - unit.start)
+    start = 0
+    for piece in unit.pieces:
+        sample = generator.sample(spec, piece, seed)
+        for name, column in made.columns.items():
+            expected = (piece.num_samples, *column.shape[1:])
+            if sample[name].shape != expected:
+                raise ValueError(f"{spec.scenario} made {name} of shape {sample[name].shape}, expected {expected}")
+        made.fill(start, {name: sample[name].values for name in made.columns})
+        start += piece.num_samples
+    return made
 
 
-def _write(place: str, spec_data: dict[str, Any], seed: int, versions: dict[str, str], unit: layout.Unit) -> None:
+def _write(
+    place: str, spec_data: dict[str, Any], seed: int, files: Files, versions: dict[str, str], unit: layout.Unit
+) -> None:
     """One unit from spec to store, in whatever process and on whatever machine this runs."""
     if (here := layout.versions()) != versions:
         # Workers that join later have not been seen by `cluster.connect`.
@@ -165,7 +171,7 @@ def _write(place: str, spec_data: dict[str, Any], seed: int, versions: dict[str,
     except FileNotFoundError:
         got = f"{place}, where {socket.gethostname()} sees nothing"
         raise RequestError("--out", expected="a place that all workers share", got=got) from None
-    layout.write_unit(group, unit, make_unit(ScenarioSpec(**spec_data), seed, unit))
+    make_unit(ScenarioSpec(**spec_data), seed, unit, files).write(group, unit.index, files)
 
 
 def _one_by_one(work: Callable[[layout.Unit], None], todo: Iterable[layout.Unit]) -> Iterable[layout.Unit]:
@@ -181,7 +187,7 @@ def _check_workers(location: Location, workers: int, scheduler: str | None) -> N
         raise RequestError("--out", expected="a place that all workers share", got=f"{location} (of one process)")
 
 
-def _claim(location: Location, spec: ScenarioSpec, seed: int, engine: str) -> None:
+def _claim(location: Location, spec: ScenarioSpec, seed: int, engine: str, files: Files) -> None:
     """Make the place ours: create the dataset, or check that it is the same one, begun earlier."""
     if location.folder is not None and location.folder.is_file():
         raise RequestError("--out", expected="a folder to create", got=f"{location} (a file)")
@@ -189,7 +195,7 @@ def _claim(location: Location, spec: ScenarioSpec, seed: int, engine: str) -> No
         if location.is_empty():
             if location.folder is not None:
                 location.folder.parent.mkdir(parents=True, exist_ok=True)
-            layout.create(str(location), spec, seed, engine)
+            layout.create(str(location), spec, seed, engine, files)
             return
     except Exception as error:
         if not is_store_error(error) and not isinstance(error, NotImplementedError):  # HTTP takes nothing

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from channelbench.errors import RequestError
 from channelbench.spec import ScenarioSpec
 from channelbench.store import layout
+from channelbench.store.files import DIGEST
 from channelbench.store.location import Location, is_store_error
 from channelbench.store.schema import SCHEMA_VERSION, coordinates, variables
 
@@ -70,7 +71,7 @@ def open_dataset(path: str | Path, *, field: str = "--data", allow_unfinished: b
         raise RequestError(field, expected="a valid spec in the attributes", got=f"{path} ({error})") from None
     _check_arrays(group, spec, path, field)
     if not group.attrs["complete"] and not allow_unfinished:
-        left, total = len(layout.missing_units(group, spec)), len(layout.units(spec))
+        left, total = len(layout.missing_units(group, spec)), len(layout.units(spec, layout.unit_rows(group)))
         raise RequestError(
             field,
             expected="a finished dataset (the same `channelbench generate` command continues it)",
@@ -92,7 +93,7 @@ def _check_arrays(group: zarr.Group, spec: ScenarioSpec, path: str | Path, field
             complain(name, f"{variable.dtype}{list(shape)}", f"{array.dtype}{list(array.shape)}")
         elif array.metadata.dimension_names != variable.dims:
             complain(name, f"with dimensions {variable.dims}", f"{array.metadata.dimension_names}")
-    for name in (*coordinates(spec), layout.DIGEST):
+    for name in (*coordinates(spec), DIGEST):
         if _array(group, name) is None:
             complain(name, "present", "missing")
 

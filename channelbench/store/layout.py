@@ -1,9 +1,9 @@
 """The Zarr group: how it is created, filled unit by unit, and finished.
 
-A *unit* is 200 consecutive rows of the store: what one worker writes at a time. In every preset it is one block; with
-other sizes, where blocks do not meet unit borders, a unit collects rows of up to three blocks, so that no chunk is
-ever written by two workers. The row of ``unit_digest`` that belongs to a unit is written after its data: it is the
-proof that the unit is there, and what an interrupted run continues from.
+A *unit* is some multiple of 200 consecutive rows of the store: what one worker writes at a time, one file for each
+variable. Where blocks do not meet unit borders, a unit collects rows of several, so that no file is ever written by two
+workers. The rows of ``unit_digest`` that belong to a unit, one per 200 samples, are written after its data: they are
+the proof that the unit is there, and what an interrupted run continues from.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,26 +27,20 @@ from numpy.typing import NDArray
 from channelbench.contracts import Block
 from channelbench.errors import RequestError
 from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
-from channelbench.store.schema import SCHEMA_VERSION, SPLIT_FLAGS, Variable, coordinates, variables
+from channelbench.store.files import DIGEST, DIGEST_BYTES, Files
+from channelbench.store.schema import SCHEMA_VERSION, SPLIT_FLAGS, coordinates, variables
 
 __all__ = [
-    "DIGEST",
     "Unit",
     "content_digest",
     "create",
-    "digest_rows",
     "finish",
     "missing_units",
     "split_rows",
+    "unit_rows",
     "units",
     "versions",
-    "write_unit",
 ]
-
-DIGEST = "unit_digest"
-DIGEST_BYTES = 16
-MAX_CHUNK_BYTES = 32 * 2**20
-WRITERS = 8
 
 CITATION = "channelbench: wireless-channel datasets and benchmarks, https://pypi.org/project/channelbench"
 
@@ -70,12 +64,12 @@ def split_rows(spec: ScenarioSpec) -> dict[str, slice]:
     return rows
 
 
-def units(spec: ScenarioSpec) -> list[Unit]:
-    """All writing units of a dataset, in row order."""
-    total, rows = spec.sizes.total, split_rows(spec)
+def units(spec: ScenarioSpec, rows: int = BLOCK_SIZE) -> list[Unit]:
+    """All units of a dataset that are ``rows`` long, in row order."""
+    total, splits = spec.sizes.total, split_rows(spec)
     return [
-        Unit(index, start, stop := min(start + BLOCK_SIZE, total), tuple(_pieces(rows, start, stop)))
-        for index, start in enumerate(range(0, total, BLOCK_SIZE))
+        Unit(index, start, stop := min(start + rows, total), tuple(_pieces(splits, start, stop)))
+        for index, start in enumerate(range(0, total, rows))
     ]
 
 
@@ -89,10 +83,11 @@ def _pieces(rows: dict[str, slice], start: int, stop: int) -> Iterator[Block]:
             first = index * BLOCK_SIZE + upto
 
 
-def create(path: str | Path, spec: ScenarioSpec, seed: int, engine: str) -> None:
+def create(path: str | Path, spec: ScenarioSpec, seed: int, engine: str, files: Files | None = None) -> None:
     """Make an empty, unfinished dataset at ``path``."""
     total = spec.sizes.total
     table = variables(spec)
+    files = files or Files.choose(spec)
     with quiet_zarr():
         group = zarr.create_group(store=str(path), zarr_format=3, attributes=_attributes(spec, seed, engine))
         for name, (dims, values, attributes) in coordinates(spec).items():
@@ -100,27 +95,21 @@ def create(path: str | Path, spec: ScenarioSpec, seed: int, engine: str) -> None
                 name, data=np.ascontiguousarray(values), dimension_names=dims, compressors=None, attributes=attributes
             )
         for name, variable in table.items():
-            shape = (total, *variable.shape[1:])
-            group.create_array(
-                name,
-                shape=shape,
-                chunks=_chunks(variable, total),
-                dtype=variable.dtype,
-                dimension_names=variable.dims,
-                compressors=None,
-                fill_value=0,
-                attributes={"units": variable.unit, "long_name": variable.long_name}
-                | (SPLIT_FLAGS if name == "split" else {}),
-            )
+            flags = SPLIT_FLAGS if name == "split" else {}
+            files.create_array(group, name, variable, total, units=variable.unit, long_name=variable.long_name, **flags)
         group.create_array(
             DIGEST,
             shape=(len(units(spec)), len(table), DIGEST_BYTES),
-            chunks=(1, len(table), DIGEST_BYTES),
+            chunks=(files.unit_rows // BLOCK_SIZE, len(table), DIGEST_BYTES),
             dtype="uint8",
             dimension_names=("unit", "hashed_variable", "digest_byte"),
             compressors=None,
             fill_value=0,
-            attributes={"long_name": "BLAKE2b of each variable's bytes, per 200 rows", "variables": list(table)},
+            attributes={
+                "long_name": "digest of each variable's bytes, per 200 rows",
+                "variables": list(table),
+                "algorithm": files.algorithm,
+            },
         )
 
 
@@ -132,7 +121,7 @@ def _attributes(spec: ScenarioSpec, seed: int, engine: str) -> dict[str, Any]:
         "spec": json.loads(spec.canonical()),
         "seed": seed,
         "engine": engine,
-        "versions": versions(),
+        "versions": dict(versions()),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "coordinates": " ".join(f"antenna_position_{band}" for band in spec.bands),
         "license": "CC-BY-4.0",
@@ -142,44 +131,25 @@ def _attributes(spec: ScenarioSpec, seed: int, engine: str) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
+@cache
+def versions() -> Mapping[str, str]:
     """Installed versions of what the bytes depend on."""
     return {package: version(package) for package in ("channelbench", "sionna", "torch", "numpy", "zarr")}
 
 
-def _chunks(variable: Variable, total: int) -> tuple[int, ...]:
-    """Whole samples; as many as divide a unit and stay within the chunk limit."""
-    per_sample = int(np.prod(variable.shape[1:])) * np.dtype(variable.dtype).itemsize
-    divisors = (rows for rows in range(BLOCK_SIZE, 0, -1) if BLOCK_SIZE % rows == 0)
-    rows = next((rows for rows in divisors if rows * per_sample <= MAX_CHUNK_BYTES), 1)
-    return (min(rows, total), *variable.shape[1:])
-
-
-def write_unit(group: zarr.Group, unit: Unit, columns: dict[str, NDArray[Any]]) -> None:
-    """Write a unit's columns ``{variable: [rows, ...]}``, then its digest."""
-    names = group[DIGEST].attrs["variables"]
-
-    def put(name: str) -> None:
-        group[name][unit.start : unit.stop] = columns[name]
-
-    # Zarr drops chunks that hold only the fill value, and reads missing ones back as zeros.
-    with quiet_zarr(), zarr.config.set({"array.write_empty_chunks": True}):
-        # A remote store answers in tens of milliseconds: one variable after another would take longer than making them.
-        with ThreadPoolExecutor(WRITERS) as pool:
-            list(pool.map(put, names))
-        group[DIGEST][unit.index] = np.stack([digest_rows(columns[name]) for name in names])
-
-
-def digest_rows(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """BLAKE2b of the rows' bytes, ``[16]``."""
-    data = np.ascontiguousarray(values)
-    return np.frombuffer(hashlib.blake2b(data.tobytes(), digest_size=DIGEST_BYTES).digest(), dtype=np.uint8)
+def unit_rows(group: zarr.Group) -> int:
+    """Samples in a unit of a dataset."""
+    return int(group[DIGEST].chunks[0]) * BLOCK_SIZE
 
 
 def missing_units(group: zarr.Group, spec: ScenarioSpec) -> list[Unit]:
-    """Units without a digest: those that are still to be made."""
+    """Units that lack a digest: those that are still to be made."""
     there = group[DIGEST][:].any(axis=(1, 2))
-    return [unit for unit in units(spec) if not there[unit.index]]
+    return [
+        unit
+        for unit in units(spec, unit_rows(group))
+        if not there[unit.start // BLOCK_SIZE : -(-unit.stop // BLOCK_SIZE)].all()
+    ]
 
 
 def content_digest(spec: ScenarioSpec, seed: int, digests: NDArray[np.uint8]) -> str:

@@ -13,8 +13,9 @@ import zarr
 from channelbench import generation as generate_module
 from channelbench.errors import RequestError
 from channelbench.generation import generate
-from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec, SizesSpec
+from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
 from channelbench.store import layout, open_dataset, verify
+from channelbench.store.files import Files, UnitFiles
 from channelbench.store.schema import antenna_positions, subcarrier_hz, variables
 from channelbench.store.verify import CHECKS
 from channelbench.testing import FewRays, small_spec
@@ -116,11 +117,11 @@ def test_interrupted_generation_is_marked_and_continues(
     path, real = tmp_path / "broken.zarr", generate_module.make_unit
     calls: list[int] = []
 
-    def failing(spec, seed, unit):
+    def failing(spec, seed, unit, files):
         calls.append(unit.index)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(spec, seed, unit)
+        return real(spec, seed, unit, files)
 
     monkeypatch.setattr(generate_module, "make_unit", failing)
     with pytest.raises(KeyboardInterrupt):
@@ -184,7 +185,7 @@ def test_one_flipped_bit_is_found_in_any_variable(made: Path, name: str) -> None
 def test_lost_chunk_is_found(made: Path) -> None:
     next(path for path in (made / "h_sub6" / "c").rglob("*") if path.is_file()).unlink()
     found = problems(made)
-    assert found["chunks"] == ("h_sub6: 1 of 3 chunks are missing",)
+    assert found["chunks"] == ("h_sub6: 1 of 3 files are missing",)
     assert "zeros" in found
     assert "digests" in found
 
@@ -195,8 +196,11 @@ def rewrite(path: Path, name: str, change) -> None:
     group = zarr.open_group(str(path), mode="r+")
     columns = {key: group[key][:] for key in variables(dataset.spec)}
     columns[name] = change(columns[name])
-    for unit in layout.units(dataset.spec):
-        layout.write_unit(group, unit, {key: value[unit.start : unit.stop] for key, value in columns.items()})
+    files = Files.of(group, dataset.spec)
+    for unit in layout.units(dataset.spec, files.unit_rows):
+        made = UnitFiles(dataset.spec, files, unit.stop - unit.start)
+        made.fill(0, {key: value[unit.start : unit.stop] for key, value in columns.items()})
+        made.write(group, unit.index, files)
     layout.finish(path, dataset.spec, dataset.seed)
 
 
@@ -269,14 +273,3 @@ def test_missing_variable_is_refused(made: Path, spec: ScenarioSpec) -> None:
     layout.finish(made, spec, 0)
     with pytest.raises(RequestError, match="los"):
         open_dataset(made)
-
-
-def test_multiuser_chunks_stay_small(tmp_path: Path) -> None:
-    spec = small_spec(train=20, val=5, test=5, system="multiuser")
-    assert "mmwave" not in spec.bands
-    chunks = layout._chunks(variables(spec)["h_sub6"], 10_000)
-    assert np.prod(chunks) * 8 <= layout.MAX_CHUNK_BYTES
-    assert BLOCK_SIZE % chunks[0] == 0
-    dataset = open_dataset(generate(spec, tmp_path / "mu.zarr"))
-    assert dataset.array("h_sub6", "train").shape == (20, 20, 48, 128)
-    assert SizesSpec(train=20, val=5, test=5) == dataset.spec.sizes
