@@ -122,6 +122,7 @@ def create(path: str | Path, spec: ScenarioSpec, seed: int, engine: str) -> None
             fill_value=0,
             attributes={"long_name": "BLAKE2b of each variable's bytes, per 200 rows", "variables": list(table)},
         )
+        zarr.consolidate_metadata(str(path))  # or every unit would ask a remote store for every variable's metadata
 
 
 def _attributes(spec: ScenarioSpec, seed: int, engine: str) -> dict[str, Any]:
