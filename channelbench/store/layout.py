@@ -111,6 +111,7 @@ def create(path: str | Path, spec: ScenarioSpec, seed: int, engine: str, files: 
                 "algorithm": files.algorithm,
             },
         )
+        zarr.consolidate_metadata(str(path))  # or every unit would ask a remote store for every variable's metadata
 
 
 def _attributes(spec: ScenarioSpec, seed: int, engine: str) -> dict[str, Any]:

@@ -82,14 +82,16 @@ def test_an_item_goes_back_to_the_cluster_after_dask_gave_it_up(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.run_on_scheduler(lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", 0))
-    monkeypatch.setattr(cluster, "RESUBMISSIONS", 1)
     try:
         assert list(cluster.spread(client, partial(dies_first, tmp_path, 1), [7])) == [7]
+        monkeypatch.setattr(cluster, "RESUBMISSIONS", 1)
         with pytest.raises(OSError, match="die of one block again and again"):
             list(cluster.spread(client, partial(dies_first, tmp_path, 9), [8]))
     finally:
         client.run_on_scheduler(lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", 3))
-    assert len(list(tmp_path.glob("8-*"))) == 2, "bounded"
+    assert len(list(tmp_path.glob("7-*"))) == 1
+    # An item also counts as lost where its worker died before beginning it.
+    assert len(list(tmp_path.glob("8-*"))) <= 2
 
 
 def fails_at(bad: int, item: int) -> None:
@@ -135,7 +137,7 @@ def test_leaving_takes_back_what_is_not_done(client: Client, somebodys: LocalClu
 def test_cluster_from_the_command_line(
     shell: Shell, client: Client, somebodys: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = ["generate", "--scenario", FEW_RAYS, "--samples", "450", "--set", "sub6.num_subcarriers=4"]
+    arguments = ["generate", "--scenario", FEW_RAYS, "--samples", "60", "--set", "mmwave.array.columns=8"]
     code, out, _ = shell(*arguments, "--scheduler", somebodys.scheduler_address)  # a relative --out, and their cwd
     assert code == 0
     assert out.splitlines()[-1] == "data/fewrays.zarr"

@@ -30,6 +30,7 @@ SMALL = [
     "--set",
     "mmwave.array.columns=8",
 ]
+RUN = ["run", "--suite", "classical", "--tasks", "cp", "--methods", "hold,zero"]
 Shell = Callable[..., tuple[int, str, str]]
 
 
@@ -107,8 +108,7 @@ def test_from_generate_to_scores_on_s3(shell: Shell, s3: str, tmp_path: Path) ->
     assert code == 0
     assert out.splitlines()[-1] == "few.png", "the picture is here, not there"
     assert Path("few.png").exists()
-    options = ["run", "--tasks", "cp", "--methods", "hold,zero"]
-    code, _, err = shell(*options, "--data", place)
+    code, _, err = shell(*RUN, "--data", place)
     assert code == 0, err
     scores = Path("results/leaderboard.csv").read_text().splitlines()
     assert len(scores) > 2
@@ -117,7 +117,7 @@ def test_from_generate_to_scores_on_s3(shell: Shell, s3: str, tmp_path: Path) ->
     assert "which differs in seed: 0 → 1" in err
     # `run` without --data takes it, wherever it is.
     assert last_dataset() == place
-    assert "0 cells made" in shell(*options)[1]
+    assert "0 cells made" in shell(*RUN)[1]
 
 
 def test_xarray_opens_it_and_a_lost_object_is_found(s3: str) -> None:
@@ -172,6 +172,7 @@ def test_interrupted_generation_continues_on_s3(
     assert open_dataset(place).digest == digest
 
 
+@pytest.mark.slow
 def test_worker_processes_write_to_s3(s3: str, spec: ScenarioSpec, digest: str) -> None:
     there = generate(spec, f"{s3}/two.zarr", workers=2, remember=False)
     assert open_dataset(there).digest == digest
@@ -203,7 +204,7 @@ def test_wrong_urls(shell: Shell, s3: str, tmp_path: Path, place: str, writing: 
     fsspec.filesystem("s3").pipe_file("bucket/foreign/note", b"x")
     if writing:
         one_line(shell("generate", *SMALL, "--out", place), "--out", writing)
-    one_line(shell("run", "--data", place), "--data", reading)
+    one_line(shell(*RUN, "--data", place), "--data", reading)
     for command in ("verify", "inspect"):
         one_line(shell(command, place), "data", reading)
     assert not list(tmp_path.iterdir())
@@ -215,7 +216,7 @@ def test_wrong_credentials(shell: Shell, s3: str, server: str, monkeypatch: pyte
     try:
         forget_connections()
         one_line(shell("generate", *SMALL, "--out", place), "--out", "AWS Access Key Id you provided does not exist")
-        one_line(shell("run", "--data", place), "--data", "a readable Zarr dataset")
+        one_line(shell(*RUN, "--data", place), "--data", "a readable Zarr dataset")
     finally:
         _ask(f"{server}/moto-api/reset-auth", "POST", b"inf")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -243,7 +244,7 @@ def test_memory_is_of_one_process(shell: Shell) -> None:
     assert all(finding.ok for finding in verify(place))
     assert last_dataset() is None
     one_line(shell("generate", *SMALL, "--out", place, "--workers", "2"), "--out", "a place that all workers share")
-    one_line(shell("run", "--data", place, "--workers", "2"), "--data", "a place that all workers share")
+    one_line(shell(*RUN, "--data", place, "--workers", "2"), "--data", "a place that all workers share")
 
 
 def test_url_of_a_folder_is_that_folder(tmp_path: Path) -> None:
@@ -255,7 +256,7 @@ def test_url_of_a_folder_is_that_folder(tmp_path: Path) -> None:
 
 
 def test_results_stay_local(shell: Shell) -> None:
-    one_line(shell("run", "--out", "s3://bucket/results"), "--out", "a folder of this machine")
+    one_line(shell(*RUN, "--out", "s3://bucket/results"), "--out", "a folder of this machine")
 
 
 def test_network_that_fails_midway_is_one_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
