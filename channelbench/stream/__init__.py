@@ -1,7 +1,7 @@
 """Streaming a dataset through training: shuffled, larger than memory, resumable, for PyTorch and TensorFlow.
 
-`plan` says which rows come when and reads nothing; `reader` reads them ahead of the consumer; `torch` and
-`tensorflow` hand the same batches to either library.
+`plan` says which rows come when and reads nothing; `reader` reads them ahead of the consumer, past Zarr where `direct`
+can; `torch` and `tensorflow` hand the same batches to either library.
 """
 
 from __future__ import annotations

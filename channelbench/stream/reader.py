@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from math import lcm
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from channelbench.spec import SPLITS
 from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.layout import split_rows
 from channelbench.store.schema import variables as schema_variables
+from channelbench.stream.direct import DirectArray
 from channelbench.stream.plan import Lane, Plan, Window, require_whole
 
 __all__ = ["Batch", "Reader", "piece_rows", "require_position"]
 
-READ_THREADS = 2
-"""Windows that are read at the same time, so that the disk has work while one of them is being copied."""
+READ_THREADS = 4
+"""Pieces that are read at the same time: a disk has work while one is being copied, a remote store while one waits."""
 PIECE_BYTES = 256 * 2**20
 """Larger shards are taken in pieces of whole chunks."""
 WINDOW_BYTES = 128 * 2**20
@@ -126,26 +128,49 @@ class _Columns:
         self.first_row = split_rows(dataset.spec)[split].start
         self.arrays = {name: dataset.group[name] for name in names if name.startswith("h_")}
         self.kept = {name: dataset.array(name, split) for name in names if name not in self.arrays}
+        self.direct = {name: DirectArray.of(array) for name, array in self.arrays.items()}
         self.names = names
 
     def shape(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         array = self.arrays.get(name, self.kept.get(name))
         return tuple(array.shape[1:]), array.dtype
 
-    def read(self, window: Window) -> tuple[Batch, NDArray[np.int64]]:
-        """A window's rows as they lie in the store, and the order in which to give them out."""
+    def begin(self, window: Window, pool: ThreadPoolExecutor) -> _Loading:
+        """Start reading a window, piece by piece and in parallel."""
         columns: Batch = {}
+        reads: list[Future[None]] = []
         for name in self.names:
             shape, dtype = self.shape(name)
             columns[name] = np.empty((window.num_rows, *shape), dtype)
             at = 0
             for first, last in window.fragments:
                 target = columns[name][at : (at := at + last - first)]
-                if name in self.kept:
-                    target[:] = self.kept[name][first - self.first_row : last - self.first_row]
-                else:  # straight into its place: an array from Zarr would be copied there
-                    self.arrays[name].get_basic_selection(slice(first, last), out=NDBuffer.from_numpy_array(target))
-        return columns, window.order()
+                reads.append(pool.submit(self._read, name, first, last, target))
+        return _Loading(columns, window, reads)
+
+    def _read(self, name: str, first: int, last: int, target: NDArray[Any]) -> None:
+        if name in self.kept:
+            target[:] = self.kept[name][first - self.first_row : last - self.first_row]
+            return
+        direct = self.direct[name]
+        if direct is None or not direct.read(first, last, target):
+            # With `out`, because an array from Zarr would have to be copied.
+            self.arrays[name].get_basic_selection(slice(first, last), out=NDBuffer.from_numpy_array(target))
+
+
+@dataclass(frozen=True)
+class _Loading:
+    """A window on its way."""
+
+    columns: Batch
+    window: Window
+    reads: list[Future[None]]
+
+    def result(self) -> tuple[Batch, NDArray[np.int64]]:
+        """Its rows as they lie in the store, and the order in which to give them out."""
+        for read in self.reads:
+            read.result()
+        return self.columns, self.window.order()
 
 
 def _lane_batches(columns: _Columns, lane: Lane, wanted: list[int], pool: ThreadPoolExecutor) -> Iterator[Batch]:
@@ -153,9 +178,9 @@ def _lane_batches(columns: _Columns, lane: Lane, wanted: list[int], pool: Thread
     parts = [list(lane.parts(batch)) for batch in wanted]
     numbers = iter(sorted({number for pieces in parts for number, *_ in pieces}))
 
-    def ahead() -> Future[tuple[Batch, NDArray[np.int64]]] | None:
+    def ahead() -> _Loading | None:
         number = next(numbers, None)
-        return None if number is None else pool.submit(columns.read, lane.windows[number])
+        return None if number is None else columns.begin(lane.windows[number], pool)
 
     current, coming = -1, ahead()
     values: Batch = {}

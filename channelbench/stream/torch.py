@@ -26,9 +26,9 @@ class ChannelStream(IterableDataset[dict[str, torch.Tensor]]):
     ``DataLoader(stream, batch_size=None, num_workers=…)`` for workers and pinned memory.
 
     **The order** follows from dataset, split, ``seed``, epoch, ``buffer``, ``lanes``, ``batch_size``, ``drop_last`` and
-    ``world_size``. The number of workers does not change it. Numbers of workers that divide ``lanes`` read every
-    storage piece once; with others several workers read the same pieces. The ``lanes · world_size`` spans of an epoch
-    meet inside a piece, so up to ``lanes · world_size − 1`` pieces are read twice.
+    ``world_size``. The number of workers does not change it. Where it divides ``lanes``, no worker reads what another
+    one reads; otherwise some pieces are read by several. The ``lanes · world_size`` spans of an epoch meet inside
+    pieces: where only Zarr can read them (compressed, remote), up to ``lanes · world_size − 1`` are read twice.
 
     **Every sample** of the split comes once per epoch, in one batch of one rank; ranks have the same number of batches
     and samples, for which fewer than ``world_size`` samples are left out, others each epoch.

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zarr
 from zarr.storage import LocalStore
@@ -15,24 +16,33 @@ from channelbench.errors import RequestError
 from channelbench.store import layout
 from channelbench.store.dataset import open_dataset
 from channelbench.stream import ChannelStream, reader
+from channelbench.stream.direct import DirectArray
 from channelbench.stream.reader import piece_rows
 from channelbench.testing import make_dataset, small_spec
 
 Reads = Counter[tuple[str, str]]
 
 
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
-    """How often each byte range of each stored object of a channel is read."""
+@pytest.fixture(params=["direct", "zarr"])
+def reads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Reads:
+    """How often each part of each stored object of a channel is read, past Zarr and through it."""
     counter: Reads = Counter()
-    get = LocalStore.get
+    get, read_object = LocalStore.get, DirectArray._read_object
 
-    async def counting(self: LocalStore, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+    async def counting_get(self: LocalStore, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
         if re.match(r"h_\w+/c/", key):
             counter[key, repr(byte_range)] += 1
         return await get(self, key, prototype, byte_range)
 
-    monkeypatch.setattr(LocalStore, "get", counting)
+    def counting_read(self: DirectArray, number: int, row: int, target: memoryview) -> bool:
+        part = "None" if len(target) == self.rows * self.row_bytes else f"{row} + {len(target)} bytes"
+        counter[f"{self.array.path}/c/{number}/0/0/0", part] += 1
+        return read_object(self, number, row, target)
+
+    monkeypatch.setattr(LocalStore, "get", counting_get)
+    monkeypatch.setattr(DirectArray, "_read_object", counting_read)
+    if request.param == "zarr":
+        monkeypatch.setattr(DirectArray, "of", lambda array: None)
     return counter
 
 
@@ -59,12 +69,47 @@ def test_each_byte_is_read_once_and_pieces_whole(stream_path: Path, reads: Reads
 def test_lanes_meet_inside_few_pieces_and_a_resumed_epoch_skips(small_pieces: Path, reads: Reads) -> None:
     stream = ChannelStream(small_pieces, variables=["h_sub6"], batch_size=16, buffer=2, lanes=3)
     list(stream)
-    assert len(reads) == 35
+    assert len({key for key, _ in reads}) == 35
     assert reads.total() <= 36 + 2 * 2  # 18 pieces of two chunks; two meetings
     reads.clear()
     stream.load_state_dict(stream.state_dict() | {"batch": 18})
     assert sum(len(batch["h_sub6"]) for batch in stream) == 341 - 18 * 16
     assert reads.total() <= 3 * 2 * 4  # of each lane at most two windows of two pieces of two chunks
+
+
+@pytest.mark.parametrize("kind", ["plain", "sharded", "compressed", "big-endian", "lost", "cut", "half-empty"])
+def test_direct_reads_are_those_of_zarr(tmp_path: Path, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((50, 3, 2), dtype=np.float32).view(np.complex64)
+    options: dict[str, Any] = {"chunks": (4, 3, 1), "compressors": None, "fill_value": 0}
+    match kind:
+        case "sharded" | "half-empty":
+            options["shards"] = (12, 3, 1)
+        case "compressed":
+            options["compressors"] = zarr.codecs.ZstdCodec()
+        case "big-endian":
+            options["serializer"] = zarr.codecs.BytesCodec(endian="big")
+    group = zarr.create_group(str(tmp_path / "g.zarr"))
+    array = group.create_array("h", shape=values.shape, dtype=values.dtype, **options)
+    if kind == "half-empty":
+        values[8:20] = 0  # chunks of zeros are not stored, so that those after them are elsewhere
+    array[:] = values
+    file = tmp_path / "g.zarr" / "h" / "c" / "2" / "0" / "0"
+    if kind == "lost":
+        file.unlink()
+        values[8:12] = 0
+    if kind == "cut":
+        file.write_bytes(file.read_bytes()[:-1])
+    direct = DirectArray.of(array)
+    assert (direct is None) == (kind in ("compressed", "big-endian"))
+    spans = [(0, 50), (0, 12), (12, 24), (5, 7), (3, 29), (40, 50), (49, 50)]
+    for first, last in spans if direct else []:
+        target = np.full((last - first, 3, 1), np.nan, np.complex64)
+        if direct.read(first, last, target):
+            np.testing.assert_array_equal(target, values[first:last])
+            assert kind in ("plain", "sharded") or last <= 8 or first >= 12
+        else:
+            assert kind in ("lost", "cut", "half-empty")
 
 
 def test_memory_is_that_of_the_windows(tmp_path: Path, stored_as: Any, tiny_bands: dict[str, Any]) -> None:
