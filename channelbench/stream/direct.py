@@ -59,7 +59,7 @@ class DirectArray:
         while at < last:
             number, row = divmod(at, self.rows)
             upto = min(last, (number + 1) * self.rows)
-            if not self._read_object(number, row, memoryview(target[at - first : upto - first]).cast("B")):
+            if not self._read_object(number, row, _bytes(target[at - first : upto - first])):
                 return False
             at = upto
         return True
@@ -79,7 +79,7 @@ class DirectArray:
     def _begin(self, file: int, row: int, length: int) -> int | None:
         """Where ``length`` bytes from ``row`` of a shard on are in its file; ``None`` where they are not together."""
         index = np.empty(self.rows // self.chunk, INDEX_ENTRY)
-        if not _fill(file, os.fstat(file).st_size - index.nbytes - CHECKSUM_BYTES, memoryview(index).cast("B")):
+        if not _fill(file, os.fstat(file).st_size - index.nbytes - CHECKSUM_BYTES, _bytes(index)):
             return None
         first, last = row // self.chunk, -(-(row * self.row_bytes + length) // (self.chunk * self.row_bytes))
         entries = index[first:last]
@@ -88,6 +88,11 @@ class DirectArray:
         if not (entries["length"] == step).all() or not (entries["offset"] == expected).all():
             return None
         return int(entries["offset"][0]) + (row - first * self.chunk) * self.row_bytes
+
+
+def _bytes(values: NDArray[Any]) -> memoryview:
+    """The memory of a contiguous array."""
+    return values.reshape(-1).view(np.uint8).data
 
 
 def _fill(file: int, begin: int, target: memoryview) -> bool:

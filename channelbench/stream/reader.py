@@ -81,8 +81,7 @@ class Reader:
 
     def shapes(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
         """Shape without the samples, and dtype, of each variable."""
-        columns = self._columns()
-        return {name: columns.shape(name) for name in self.variables}
+        return self._columns().shapes
 
     def batches(self, epoch: int, start: int = 0, *, worker: int = 0, num_workers: int = 1) -> Iterator[Batch]:
         """Batches ``start + worker``, ``start + worker + num_workers``, … of ``epoch``.
@@ -129,18 +128,14 @@ class _Columns:
         self.arrays = {name: dataset.group[name] for name in names if name.startswith("h_")}
         self.kept = {name: dataset.array(name, split) for name in names if name not in self.arrays}
         self.direct = {name: DirectArray.of(array) for name, array in self.arrays.items()}
-        self.names = names
-
-    def shape(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        array = self.arrays.get(name, self.kept.get(name))
-        return tuple(array.shape[1:]), array.dtype
+        stored = self.arrays | self.kept
+        self.shapes = {name: (tuple(stored[name].shape[1:]), np.dtype(stored[name].dtype)) for name in names}
 
     def begin(self, window: Window, pool: ThreadPoolExecutor) -> _Loading:
         """Start reading a window, piece by piece and in parallel."""
         columns: Batch = {}
         reads: list[Future[None]] = []
-        for name in self.names:
-            shape, dtype = self.shape(name)
+        for name, (shape, dtype) in self.shapes.items():
             columns[name] = np.empty((window.num_rows, *shape), dtype)
             at = 0
             for first, last in window.fragments:
@@ -185,18 +180,26 @@ def _lane_batches(columns: _Columns, lane: Lane, wanted: list[int], pool: Thread
     current, coming = -1, ahead()
     values: Batch = {}
     for pieces in parts:
-        found = []
+        size, at = sum(high - low for _, low, high in pieces), 0
+        batch = {name: _empty((size, *shape), dtype) for name, (shape, dtype) in columns.shapes.items()}
         for number, low, high in pieces:
             if number != current:
                 assert coming is not None
                 values, order = coming.result()
                 current, coming = number, ahead()
-            found.append({name: column[order[low:high]] for name, column in values.items()})
-        yield found[0] if len(found) == 1 else _joined(found)
+            for name, rows in batch.items():
+                # "clip" because the default checks by way of a copy; these positions are in range.
+                values[name].take(order[low:high], axis=0, out=rows[at : at + high - low], mode="clip")
+            at += high - low
+        yield batch
 
 
-def _joined(parts: list[Batch]) -> Batch:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array that begins at a multiple of 64 bytes: TensorFlow copies others once more."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.empty(size + 64, np.uint8)
+    skip = -raw.ctypes.data % 64
+    return raw[skip : skip + size].view(dtype).reshape(shape)
 
 
 def piece_rows(dataset: ChannelDataset) -> int:
