@@ -16,11 +16,17 @@ PAGE = Path(__file__).parents[2] / "docs" / "training-data.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs")
+    make_dataset(folder / "data" / "uma.zarr", small_spec(train=60, val=1, test=1, sub6__num_slots=1))
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    make_dataset(tmp_path / "data" / "uma.zarr", small_spec(train=60, val=1, test=1))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def folder(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(made)
+    return made
 
 
 def test_there_are_four_examples() -> None:
