@@ -169,7 +169,10 @@ class _Loading:
 
 
 def _lane_batches(columns: _Columns, lane: Lane, wanted: list[int], pool: ThreadPoolExecutor) -> Iterator[Batch]:
-    """The ``wanted`` batches of a lane, in rising order; the next window is read while one is given out."""
+    """The ``wanted`` batches of a lane, in rising order; the next window is read while one is given out.
+
+    The first window is asked for at once, so that all lanes' first ones come before any lane's second.
+    """
     parts = [list(lane.parts(batch)) for batch in wanted]
     numbers = iter(sorted({number for pieces in parts for number, *_ in pieces}))
 
@@ -177,21 +180,23 @@ def _lane_batches(columns: _Columns, lane: Lane, wanted: list[int], pool: Thread
         number = next(numbers, None)
         return None if number is None else columns.begin(lane.windows[number], pool)
 
-    current, coming = -1, ahead()
-    values: Batch = {}
-    for pieces in parts:
-        size, at = sum(high - low for _, low, high in pieces), 0
-        batch = {name: _empty((size, *shape), dtype) for name, (shape, dtype) in columns.shapes.items()}
-        for number, low, high in pieces:
-            if number != current:
-                assert coming is not None
-                values, order = coming.result()
-                current, coming = number, ahead()
-            for name, rows in batch.items():
-                # "clip" because the default checks by way of a copy; these positions are in range.
-                values[name].take(order[low:high], axis=0, out=rows[at : at + high - low], mode="clip")
-            at += high - low
-        yield batch
+    def give(coming: _Loading | None) -> Iterator[Batch]:
+        current, values = -1, Batch()
+        for pieces in parts:
+            size, at = sum(high - low for _, low, high in pieces), 0
+            batch = {name: _empty((size, *shape), dtype) for name, (shape, dtype) in columns.shapes.items()}
+            for number, low, high in pieces:
+                if number != current:
+                    assert coming is not None
+                    values, order = coming.result()
+                    current, coming = number, ahead()
+                for name, rows in batch.items():
+                    # "clip" because the default checks by way of a copy; these positions are in range.
+                    values[name].take(order[low:high], axis=0, out=rows[at : at + high - low], mode="clip")
+                at += high - low
+            yield batch
+
+    return give(ahead())
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
