@@ -38,6 +38,7 @@ def test_example_runs(folder: Path, number: int) -> None:
     exec(compile(BLOCKS[number], PAGE.name, "exec"), {})
 
 
+@pytest.mark.slow  # test_stream_ddp.py covers the same with two processes
 def test_example_of_several_processes_runs(folder: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -35,7 +35,7 @@ def batches_of(plan: Plan, epoch: int = 0) -> list[list[int]]:
     return [batch.tolist() for batch in plan.batches(epoch)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(numbers=PLANS, epoch=st.integers(0, 3))
 def test_every_row_once_in_equal_shares(numbers: dict, epoch: int) -> None:
     shares = [batches_of(plan, epoch) for plan in ranks(numbers)]
@@ -48,7 +48,7 @@ def test_every_row_once_in_equal_shares(numbers: dict, epoch: int) -> None:
     assert set(sizes[0][:-1]) <= {numbers["batch_size"]}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(numbers=PLANS, epoch=st.integers(0, 3))
 def test_dropping_the_last_batch_leaves_whole_ones(numbers: dict, epoch: int) -> None:
     if numbers["rows"] // min(numbers["world_size"], numbers["rows"]) < numbers["batch_size"]:
@@ -62,7 +62,7 @@ def test_dropping_the_last_batch_leaves_whole_ones(numbers: dict, epoch: int) ->
         assert len({row for batch in batches for row in batch}) == plan.num_batches * numbers["batch_size"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(numbers=PLANS)
 def test_windows_hold_at_most_the_buffer_and_pieces_are_cut_only_where_spans_meet(numbers: dict) -> None:
     cut = 0
