@@ -16,18 +16,22 @@ if TYPE_CHECKING:
     from channelbench.errors import RequestError
     from channelbench.generation import generate, make_spec
     from channelbench.store import open_dataset, verify
+    from channelbench.stream import ChannelStream, to_tf_dataset
 
 _HOMES = {
+    "ChannelStream": "channelbench.stream",
     "RequestError": "channelbench.errors",
     "generate": "channelbench.generation",
     "make_spec": "channelbench.generation",
     "open_dataset": "channelbench.store",
     "report": "channelbench.benchmarks.exhibits",
     "run": "channelbench.benchmarks.runner",
+    "to_tf_dataset": "channelbench.stream",
     "verify": "channelbench.store",
 }
 
 __all__ = [
+    "ChannelStream",
     "RequestError",
     "__version__",
     "generate",
@@ -35,6 +39,7 @@ __all__ = [
     "open_dataset",
     "report",
     "run",
+    "to_tf_dataset",
     "verify",
 ]
 

@@ -1,11 +1,16 @@
-"""What tests of the command line share."""
+"""What tests of the command line share, and those of streaming."""
 
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zarr
 
 from channelbench import cli
+from channelbench.store import layout
+from channelbench.testing import make_dataset, small_spec
 
 
 class Shell:
@@ -27,3 +32,61 @@ class Shell:
 def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shell:
     monkeypatch.chdir(tmp_path)
     return Shell(capsys, monkeypatch)
+
+
+TINY = {"sub6__num_subcarriers": 4, "sub6__num_slots": 2, "mmwave__num_subcarriers": 4, "mmwave__array__columns": 4}
+LAYOUTS = {"chunks-of-25": (25, None), "shards-of-100": (20, 100), "one-chunk": (512, None)}
+
+
+def _stored_as(source: str | Path, target: Path, chunk: int, shard: int | None) -> Path:
+    shutil.copytree(source, target)
+    with layout.quiet_zarr():
+        group = zarr.open_group(str(target), mode="r+", use_consolidated=False)
+        for name, times in (("h_sub6", 1), ("h_mmwave", 2)):
+            old = group[name]
+            values, tail = old[:], old.shape[1:]
+            array = group.create_array(
+                name,
+                shape=values.shape,
+                chunks=(min(chunk * times, len(values)), *tail),
+                shards=None if shard is None else (shard * times, *tail),
+                dtype=values.dtype,
+                dimension_names=old.metadata.dimension_names,
+                compressors=None,
+                attributes=dict(old.attrs),
+                overwrite=True,
+            )
+            array[:] = values
+        zarr.consolidate_metadata(str(target))
+    return target
+
+
+@pytest.fixture(scope="session")
+def tiny_bands() -> dict[str, int]:
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def stored_as() -> Callable[[str | Path, Path, int, int | None], Path]:
+    """``stored_as(dataset, target, chunk, shard)``: a copy whose channels lie in other pieces, h_mmwave's twice as
+    long as h_sub6's."""
+    return _stored_as
+
+
+@pytest.fixture(scope="session")
+def stream_master(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """341 train, 68 val, 103 test: no split but the first begins at a border of storage."""
+    spec = small_spec(train=341, val=68, test=103, **TINY)
+    return Path(make_dataset(tmp_path_factory.mktemp("stream") / "d.zarr", spec).path)
+
+
+@pytest.fixture(scope="session", params=LAYOUTS)
+def stream_path(request: pytest.FixtureRequest, stream_master: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same dataset in several layouts."""
+    return _stored_as(stream_master, tmp_path_factory.mktemp("layout") / "d.zarr", *LAYOUTS[request.param])
+
+
+@pytest.fixture(scope="session")
+def small_pieces(stream_master: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same dataset in many pieces of 20 rows."""
+    return _stored_as(stream_master, tmp_path_factory.mktemp("pieces") / "d.zarr", 10, None)
