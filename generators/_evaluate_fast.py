@@ -36,8 +36,8 @@ class _Series:
     Attributes:
         middle: Centre of the band from the carrier, in units of the carrier.
         orders: ``(a, b)`` of each term.
-        coefficients: ``[terms, upper half of the subcarriers, antennas]``, with the sign of ``j^(a + b)``; repeated
-            over slots if the array is small.
+        coefficients: ``[terms, upper half of the subcarriers, 2·antennas]``, with the sign of ``j^(a + b)``; once for
+            real and once for imaginary parts, and both repeated over slots if the array is small.
         odd: Whether ``a + b`` is, ``[terms]``.
     """
 
@@ -110,8 +110,8 @@ def _series(band: BandSpec, squint: bool) -> _Series:
     beta = 2 * np.pi * above[:, None] * antenna_positions(band)[:, 1:].T[:, None, :]
     orders = _orders_needed(beta)
     coefficients = np.stack([_term(a, b, beta) * (-1) ** ((a + b) // 2) for a, b in orders])
-    if band.array.num_antennas < MIN_SPAN:
-        coefficients = np.tile(coefficients, _slots_at_once(band))
+    repeats = 2 * _slots_at_once(band) if band.array.num_antennas < MIN_SPAN else 2
+    coefficients = np.tile(coefficients, repeats)
     odd = np.array([(a + b) % 2 == 1 for a, b in orders])
     return _Series(middle if squint else 0.0, orders, coefficients.astype(np.float32), odd)
 

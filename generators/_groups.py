@@ -30,18 +30,23 @@ def _grow(re: Reals, im: Reals, length: int, total: int, factor: np.complex64) -
 
 @compiled
 def _steering(start: Phasors, column: Phasors, row: Phasors, num_columns: int, out: Reals) -> None:
-    """What each ray is at each antenna, ``[2·rays, antennas]``: the rays' real parts, then their imaginary ones."""
-    rays, num_antennas = start.size, out.shape[1]
+    """What each ray is at each antenna, ``[2·rays, 2·antennas]``, as [[re, im], [−im, re]]."""
+    rays, num_antennas = start.size, out.shape[1] // 2
     for r in range(rays):
-        re, im = out[r], out[rays + r]
+        re, im = out[r, :num_antennas], out[r, num_antennas:]
+        minus_im, re_again = out[rays + r, :num_antennas], out[rays + r, num_antennas:]
         re[0], im[0] = start[r].real, start[r].imag
         _grow(re, im, 1, num_columns, column[r])
         _grow(re, im, num_columns, num_antennas, row[r])
+        for n in range(num_antennas):
+            minus_im[n] = -im[n]
+        for n in range(num_antennas):
+            re_again[n] = re[n]
 
 
 @compiled
 def _moving(turned: Phasors, doppler: Phasors, weights: Reals, num_slots: int, out: Reals) -> None:
-    """Doppler factors times weights, ``[2·rays, 2·terms·slots]``: the transpose of [[re, −im], [im, re]].
+    """Doppler factors times weights, ``[2·rays, terms·slots]``: the rays' real parts, then their imaginary ones.
 
     ``turned`` is where the rays stand at the first of these slots, and is taken to the slot after the last.
     """
@@ -51,14 +56,14 @@ def _moving(turned: Phasors, doppler: Phasors, weights: Reals, num_slots: int, o
         re[0], im[0] = turned[r].real, turned[r].imag
         _grow(re, im, 1, num_slots + 1, doppler[r])
         turned[r] = complex(re[num_slots], im[num_slots])
-        above, below = out[r], out[rays + r]
         for m in range(num_terms):
-            weight, real, imag = weights[m, r], m * num_slots, (num_terms + m) * num_slots
+            weight = weights[m, r]
+            real = out[r, m * num_slots : (m + 1) * num_slots]
+            imag = out[rays + r, m * num_slots : (m + 1) * num_slots]
             for t in range(num_slots):
-                above[real + t] = weight * re[t]
-                above[imag + t] = weight * im[t]
-                below[real + t] = -weight * im[t]
-                below[imag + t] = weight * re[t]
+                real[t] = weight * re[t]
+            for t in range(num_slots):
+                imag[t] = weight * im[t]
 
 
 @compiled
@@ -75,58 +80,53 @@ def _delay_waves(delay_s: float, first_hz: float, step_hz: float, out: Reals) ->
 
 
 @compiled
-def _add(into: Reals, scale: Reals, a: Reals, sign_a: int, b: Reals, sign_b: int) -> None:
-    """Few arrays in one loop: compilers do not vectorise loops over many that might overlap."""
-    x, y = np.float32(sign_a), np.float32(sign_b)
-    for i in range(a.size):
-        into[i] += scale[i] * (x * a[i] + y * b[i])
+def _add(into: Reals, scale: Reals, values: Reals) -> None:
+    for i in range(values.size):
+        into[i] += scale[i] * values[i]
+
+
+@compiled
+def _subtract(into: Reals, scale: Reals, values: Reals) -> None:
+    for i in range(values.size):
+        into[i] -= scale[i] * values[i]
 
 
 @compiled
 def _mirror(waves: Reals, coefficients: Reals, odd: NDArray[np.bool_], out: NDArray[np.complex64]) -> None:
-    """Put the sums of cosines and of sines together to the subcarriers above and below the middle of the band.
+    """Put the sums of cosines, P, and of sines, Q, together to the subcarriers above and below the middle of the band.
 
-    With P and Q the sums, the subcarrier above is P − jQ and the one below P + jQ; an odd term carries j above and −j
-    below.
+    A term without j is c·(P − jQ) above and c·(P + jQ) below; an odd one has its j, and the other sign below. With
+    X = Σ_even c·P + Σ_odd c·Q and Y = Σ_even c·Q − Σ_odd c·P that is X − jY above and X + jY below.
 
     Args:
-        waves: ``[2·half, 2·terms·slots·antennas]``, cosines then sines, real parts then imaginary ones.
-        coefficients: ``[terms, half, antennas]``, or repeated over some slots.
+        waves: ``[2·half, terms·slots·2·antennas]``, cosines then sines; real parts before imaginary ones in each slot.
+        coefficients: ``[terms, half, 2·antennas]``, the same for both parts, or repeated over some slots.
         odd: ``[terms]``.
         out: ``[slots, subcarriers, antennas]``.
     """
     num_slots, num_subcarriers, num_antennas = out.shape
     num_terms, half, span = coefficients.shape
-    width = num_slots * num_antennas
-    above_re, above_im = np.empty(span, np.float32), np.empty(span, np.float32)
-    below_re, below_im = np.empty(span, np.float32), np.empty(span, np.float32)
+    width = num_slots * 2 * num_antennas
+    x, y = np.empty(span, np.float32), np.empty(span, np.float32)
     for k in range(half):
+        upper, lower = num_subcarriers - half + k, half - 1 - k
         for begin in range(0, width, span):
             count = min(span, width - begin)
-            above_re[:], above_im[:] = np.float32(0), np.float32(0)
-            below_re[:], below_im[:] = np.float32(0), np.float32(0)
+            x[:], y[:] = np.float32(0), np.float32(0)
             for m in range(num_terms):
-                real = slice(m * width + begin, m * width + begin + count)
-                imag = slice(num_terms * width + real.start, num_terms * width + real.stop)
-                p_re, p_im, q_re, q_im = waves[k, real], waves[k, imag], waves[half + k, real], waves[half + k, imag]
-                scale = coefficients[m, k]
+                values = slice(m * width + begin, m * width + begin + count)
                 if odd[m]:
-                    _add(above_re, scale, q_re, 1, p_im, -1)
-                    _add(above_im, scale, p_re, 1, q_im, 1)
-                    _add(below_re, scale, p_im, 1, q_re, 1)
-                    _add(below_im, scale, q_im, 1, p_re, -1)
+                    _add(x, coefficients[m, k], waves[half + k, values])
+                    _subtract(y, coefficients[m, k], waves[k, values])
                 else:
-                    _add(above_re, scale, p_re, 1, q_im, 1)
-                    _add(above_im, scale, p_im, 1, q_re, -1)
-                    _add(below_re, scale, p_re, 1, q_im, -1)
-                    _add(below_im, scale, p_im, 1, q_re, 1)
-            upper, lower = num_subcarriers - half + k, half - 1 - k
-            for t in range(count // num_antennas):
-                slot = begin // num_antennas + t
+                    _add(x, coefficients[m, k], waves[k, values])
+                    _add(y, coefficients[m, k], waves[half + k, values])
+            for t in range(count // (2 * num_antennas)):
+                slot, re = begin // (2 * num_antennas) + t, t * 2 * num_antennas
+                im = re + num_antennas
                 for n in range(num_antennas):
-                    i = t * num_antennas + n
-                    out[slot, lower, n] = complex(below_re[i], below_im[i])
-                    out[slot, upper, n] = complex(above_re[i], above_im[i])
+                    out[slot, lower, n] = complex(x[re + n] - y[im + n], x[im + n] + y[re + n])
+                    out[slot, upper, n] = complex(x[re + n] + y[im + n], x[im + n] - y[re + n])
 
 
 @compiled
@@ -175,8 +175,8 @@ def sum_groups(
         start: Contribution at the first antenna and slot and the middle of the band, ``[batch, paths]``.
         column, row, doppler: Factors to the next column, row and slot, ``[batch, paths]``.
         weights: Of each path in each term, ``[batch, terms, paths]``.
-        coefficients: Of the terms over the upper half of the subcarriers, ``[terms, half, antennas]``, or repeated over
-            some slots.
+        coefficients: Of the terms over the upper half of the subcarriers, ``[terms, half, 2·antennas]``, once for real
+            and once for imaginary parts, or repeated over some slots.
         odd: The terms that carry a factor j, ``[terms]``.
         first_hz, step_hz: First subcarrier of that half, from the middle of the band, and spacing.
         num_columns: Of the array.
@@ -187,7 +187,7 @@ def sum_groups(
     num_paths, num_terms, half = weights.shape[2], weights.shape[1], coefficients.shape[1]
     bounds = np.empty((num_paths, 2), np.int64)
     waves = np.empty((num_paths, 2 * half), np.float32)
-    steering = np.empty((2 * num_paths, num_antennas), np.float32)
+    steering = np.empty((2 * num_paths, 2 * num_antennas), np.float32)
     turned = np.empty(num_paths, np.complex64)
     for sample in range(out.shape[0]):
         used = _find_groups(power[sample], delay_s[sample], bounds)
@@ -204,12 +204,12 @@ def sum_groups(
         turned[:] = np.complex64(1)
         for begin in range(0, num_slots, slots_at_once):
             slots = min(slots_at_once, num_slots - begin)
-            rows = 2 * num_terms * slots
-            sums = np.empty((used, rows * num_antennas), np.float32)
+            rows = num_terms * slots
+            sums = np.empty((used, rows * 2 * num_antennas), np.float32)
             for g in range(used):
                 first, end = bounds[g]
                 rays = slice(first, end)
                 moving = np.empty((2 * (end - first), rows), np.float32)
                 _moving(turned[rays], doppler[sample, rays], weights[sample, :, rays], slots, moving)
-                np.dot(moving.T, steering[2 * first : 2 * end], sums[g].reshape(rows, num_antennas))
+                np.dot(moving.T, steering[2 * first : 2 * end], sums[g].reshape(rows, 2 * num_antennas))
             _mirror(np.dot(waves[:used].T, sums), coefficients, odd, out[sample, begin : begin + slots])
