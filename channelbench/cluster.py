@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import tempfile
 import time
 from collections import Counter
@@ -33,11 +34,20 @@ T = TypeVar("T", bound=Hashable)
 
 
 @contextmanager
-def start(workers: int) -> Iterator[Client]:
-    """One-thread processes: two-thread torch operations stall under load, and bytes must not depend on threads."""
+def start(workers: int, preload: tuple[str, ...] = ()) -> Iterator[Client]:
+    """A client of processes on this machine.
+
+    They have one thread each: two-thread torch operations stall under load, and bytes must not depend on threads.
+
+    Args:
+        workers: How many.
+        preload: Modules to import once, in a process that the workers are forked from, where the system can fork.
+    """
+    import dask
     from dask.distributed import Client, LocalCluster
 
     with (
+        dask.config.set({"distributed.worker.multiprocessing-method": _method(preload)}),
         tempfile.TemporaryDirectory(prefix="channelbench-") as scratch,  # dask would leave one in the current folder
         LocalCluster(
             n_workers=workers,
@@ -50,6 +60,19 @@ def start(workers: int) -> Iterator[Client]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+def _method(preload: tuple[str, ...]) -> str:
+    """How processes are made: from a server that has imported what they need, or each from nothing."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return "spawn"
+    import dask
+    from distributed.utils import get_mp_context
+
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        # dask sets a list of its own when it is first asked, much of which is not needed here.
+        get_mp_context().set_forkserver_preload(["distributed", *preload])
+    return "forkserver"
 
 
 @contextmanager

@@ -1,7 +1,4 @@
-"""The contracts that scenarios, tasks, metrics and methods fulfil, and the values that pass between them.
-
-``spec → generator blocks → Zarr dataset → task (observation, target) → method → prediction → metric → result cells``
-"""
+"""The contracts that scenarios, tasks, metrics and methods fulfil, and the values that pass between them."""
 
 from __future__ import annotations
 
@@ -86,10 +83,12 @@ class Generator(ABC):
     card: ClassVar[Card]
     geometry: ClassVar[Mapping[str, float]]
     """Scenario defaults: ``bs_height_m``, ``min_distance_m``, ``max_distance_m``."""
+    preload: ClassVar[tuple[str, ...]] = ()
+    """Modules that ``sample`` imports: local worker processes are forked from one that has them."""
 
     @abstractmethod
     def sample(self, spec: ScenarioSpec, block: Block, seed: int) -> xr.Dataset:
-        """Rows of one block, with the variables and dtypes of ``channelbench.store.schema``."""
+        """Rows of one block, as ``store.schema.variables`` has them."""
 
     def paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, Paths]:
         """The paths behind ``sample``, by band, for reference lines that know a drop's true covariance."""

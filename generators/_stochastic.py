@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from channelbench.contracts import Block, Generator, Paths
 from channelbench.errors import RequestError
 from channelbench.generators._drops import Drops, Streams, draw_drops
+from channelbench.generators._loading import load_sionna
 from channelbench.spec import BLOCK_SIZE, SPLITS, BandSpec, ScenarioSpec
 from channelbench.store.schema import variables
 
@@ -30,7 +31,9 @@ _ONE_AT_A_TIME = Lock()
 
 
 class StochasticGenerator(Generator):
-    """TR 38.901 clause 7.5 on Sionna's classes, for one or two bands of one environment."""
+    """TR 38.901 clause 7.5, for one or two bands of one environment."""
+
+    preload: ClassVar[tuple[str, ...]] = ("channelbench.generators._preload",)
 
     @abstractmethod
     def build_scenario(self, spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
@@ -92,6 +95,7 @@ class StochasticGenerator(Generator):
             raise RequestError(
                 "block", expected=f"rows within 0:{BLOCK_SIZE}, at least one", got=f"{block.start}:{block.stop}"
             )
+        load_sionna()
         streams = Streams.of(block, seed, len(spec.bands))
         drops = draw_drops(spec, block, streams.drops)
         rays = draw_rays(
