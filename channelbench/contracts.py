@@ -14,11 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from channelbench.card import Card
 from channelbench.errors import RequestError
-from channelbench.spec import BLOCK_SIZE, ScenarioSpec
+from channelbench.generator import Block, Generator, Paths
+from channelbench.spec import ScenarioSpec
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from channelbench.store.dataset import ChannelDataset
 
 __all__ = [
@@ -38,64 +37,7 @@ __all__ = [
 ]
 
 
-# --- generators ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """Rows ``start:stop`` of block ``index`` of ``split``: the block is the unit that random draws are keyed by."""
-
-    split: str
-    index: int
-    start: int = 0
-    stop: int = BLOCK_SIZE
-
-    @property
-    def num_samples(self) -> int:
-        return self.stop - self.start
-
-
-@dataclass(frozen=True, kw_only=True)
-class Paths:
-    """Propagation paths of one band; absent ones have zero power. ``h(t, f)[n] = Σ_p √power · e^{jΦ_p} ·
-    e^{j2π(doppler·t − (f − carrier)·delay)} · e^{j2π(f/carrier)·(direction·position_n)}`` with random phases Φ.
-
-    Attributes:
-        power: Mean power, summing to about 1 over paths, ``[batch, paths]``.
-        delay_s: Delay, ``[batch, paths]``.
-        doppler_hz: Doppler shift, ``[batch, paths]``.
-        direction: Unit vectors of departure, ``[batch, paths, 3]``.
-    """
-
-    power: NDArray[np.float64]
-    delay_s: NDArray[np.float64]
-    doppler_hz: NDArray[np.float64]
-    direction: NDArray[np.float64]
-
-
-class Generator(ABC):
-    """Makes the samples of one scenario.
-
-    ``sample`` is pure: the values of a row depend on the spec without its sizes, the split, the block index and the
-    seed, and on nothing else; asking for fewer rows gives the same rows.
-    """
-
-    card: ClassVar[Card]
-    geometry: ClassVar[Mapping[str, float]]
-    """Scenario defaults: ``bs_height_m``, ``min_distance_m``, ``max_distance_m``."""
-    preload: ClassVar[tuple[str, ...]] = ()
-    """Modules that ``sample`` imports: local worker processes are forked from one that has them."""
-
-    @abstractmethod
-    def sample(self, spec: ScenarioSpec, block: Block, seed: int) -> xr.Dataset:
-        """Rows of one block, as ``store.schema.variables`` has them."""
-
-    def paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, Paths]:
-        """The paths behind ``sample``, by band, for reference lines that know a drop's true covariance."""
-        raise NotImplementedError(f"{self.card.name} keeps no paths")
-
-
-# --- tasks -----------------------------------------------------------------------------------------------------------
+# --- tasks ---
 
 
 class Conditions(BaseModel):
@@ -221,7 +163,7 @@ class Metric(ABC):
 
 
 class Task(ABC):
-    """Cuts observations and targets from a dataset. Stateless; the same draws for every method and batch size."""
+    """Cuts observations and targets from a dataset: the same draws for every method and batch size."""
 
     card: ClassVar[Card]
     kind: ClassVar[Literal["channel", "beam", "scalar"]]
@@ -293,7 +235,7 @@ class TaskSplit:
         return self.task.observe(self.dataset, self.split, chosen, self.conditions, training=True, epoch=epoch)
 
 
-# --- methods ---------------------------------------------------------------------------------------------------------
+# --- methods ---
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -374,7 +316,7 @@ class Method(ABC):
         return {"trainable_parameters": 0, "total_parameters": 0}
 
 
-# --- suites ----------------------------------------------------------------------------------------------------------
+# --- suites ---
 
 
 class Suite(BaseModel):

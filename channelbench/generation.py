@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -24,6 +25,8 @@ __all__ = ["default_path", "generate", "last_dataset", "make_spec"]
 POINTER = Path(".channelbench") / "last_dataset"
 
 Progress = Callable[[int, int], None]
+
+_last = threading.local()
 
 
 def make_spec(
@@ -136,6 +139,7 @@ def generate(
         for unit in _one_by_one(work, todo) if client is None else cluster.spread(client, work, todo):
             done += unit.stop - unit.start
             progress(done, spec.sizes.total)
+    vars(_last).clear()  # a gigabyte, perhaps, that nobody needs any more
     if not group.attrs["complete"]:
         layout.finish(str(location), spec, seed)
     if remember:
@@ -144,19 +148,22 @@ def generate(
 
 
 def make_unit(spec: ScenarioSpec, seed: int, unit: layout.Unit, files: Files) -> UnitFiles:
-    """One unit, generated, as the files that it will be."""
+    """One unit, generated, as the files that it will be; valid until this thread makes the next."""
     generator = registry.create("generators", spec.scenario)
-    made = UnitFiles(spec, files, unit.stop - unit.start)
-    start = 0
+    made, start = _room(spec, files, unit.stop - unit.start), 0
     for piece in unit.pieces:
-        sample = generator.sample(spec, piece, seed)
-        for name, column in made.columns.items():
-            expected = (piece.num_samples, *column.shape[1:])
-            if sample[name].shape != expected:
-                raise ValueError(f"{spec.scenario} made {name} of shape {sample[name].shape}, expected {expected}")
-        made.fill(start, {name: sample[name].values for name in made.columns})
-        start += piece.num_samples
+        stop = start + piece.num_samples
+        generator.fill(spec, piece, seed, {name: column[start:stop] for name, column in made.columns.items()})
+        start = stop
     return made
+
+
+def _room(spec: ScenarioSpec, files: Files, rows: int) -> UnitFiles:
+    """The room of this thread's last unit, if that was as large: memory that is new costs the system time to give."""
+    key = (spec, files.unit_rows, tuple(files.chunk_rows.items()), rows)
+    if getattr(_last, "key", None) != key:
+        _last.key, _last.room = key, UnitFiles(spec, files, rows)
+    return _last.room
 
 
 def _write(

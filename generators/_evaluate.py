@@ -12,7 +12,9 @@ from channelbench.store.schema import antenna_positions, subcarrier_hz
 __all__ = ["evaluate"]
 
 
-def evaluate(paths: DrawnPaths, band: BandSpec, *, squint: bool = True) -> NDArray[np.complex64]:
+def evaluate(
+    paths: DrawnPaths, band: BandSpec, *, squint: bool = True, out: NDArray[np.complex64] | None = None
+) -> NDArray[np.complex64]:
     """``h(t, f)[n] = Σ_p √power · e^{jΦ_p} · e^{j2π(doppler·t − (f − carrier)·delay)} · e^{j2π(f/carrier)·(u_p·x_n)}``.
 
     LLM4WM Eq. 1–2 with the coefficients of TR 38.901 Eq. 7.5-28/29. From one subcarrier to the next every path turns
@@ -23,6 +25,7 @@ def evaluate(paths: DrawnPaths, band: BandSpec, *, squint: bool = True) -> NDArr
         band: Its grid and array.
         squint: Whether the array's phases follow the subcarrier's frequency; with ``False`` they are the carrier's
             throughout, which is Sionna's narrowband array.
+        out: Where to write; a new array by default.
 
     Returns:
         ``[batch, slots, subcarriers, antennas]``, complex64.
@@ -30,7 +33,7 @@ def evaluate(paths: DrawnPaths, band: BandSpec, *, squint: bool = True) -> NDArr
     from channelbench.generators._march import march
 
     shape = (len(paths.power), band.num_slots, band.num_subcarriers, band.array.num_antennas)
-    h = np.empty(shape, np.complex64)
+    h = np.empty(shape, np.complex64) if out is None else out
     start, turn = _subcarrier_turns(paths, band, squint)
     slot_turn = _phasors(paths.doppler_hz * band.slot_s)
     march(paths.power > 0, start, turn, slot_turn, band.array.rows, band.array.columns, h)

@@ -47,7 +47,9 @@ class _Series:
     odd: NDArray[np.bool_]
 
 
-def evaluate_fast(paths: DrawnPaths, band: BandSpec, *, squint: bool = True) -> NDArray[np.complex64]:
+def evaluate_fast(
+    paths: DrawnPaths, band: BandSpec, *, squint: bool = True, out: NDArray[np.complex64] | None = None
+) -> NDArray[np.complex64]:
     """What ``evaluate`` computes, within 1e-4 of its norm and several times as fast.
 
     Paths of a cluster that share a delay are summed before they are spread over the subcarriers. That needs steering
@@ -58,6 +60,7 @@ def evaluate_fast(paths: DrawnPaths, band: BandSpec, *, squint: bool = True) -> 
         paths: ``[batch, paths]``; those of equal delay should follow each other.
         band: Its grid and array.
         squint: Whether the array's phases follow the subcarrier's frequency.
+        out: Where to write; a new array by default.
 
     Returns:
         ``[batch, slots, subcarriers, antennas]``, complex64.
@@ -72,7 +75,7 @@ def evaluate_fast(paths: DrawnPaths, band: BandSpec, *, squint: bool = True) -> 
     middle_hz = (subcarrier_hz(band)[[0, -1]].mean()) - band.carrier_hz
     start = _phasor(paths.phase / (2 * np.pi) - middle_hz * paths.delay_s + first_antenna)
     shape = (len(paths.power), band.num_slots, band.num_subcarriers, array.num_antennas)
-    h = np.empty(shape, np.complex64)
+    h = np.empty(shape, np.complex64) if out is None else out
     sum_groups(
         paths.power,
         paths.delay_s,

@@ -91,7 +91,7 @@ def _correlation_root(scenario: Any, state: bool) -> NDArray[np.float64]:
     for i, first in enumerate(CORRELATED):
         for j, second in enumerate(CORRELATED[:i]):
             matrix[i, j] = matrix[j, i] = links(_correlation(scenario, first, second))[link]
-    return np.linalg.cholesky(matrix)
+    return np.asarray(np.linalg.cholesky(matrix), np.float64)
 
 
 def _correlation(scenario: Any, first: str, second: str) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from channelbench.contracts import Block, Generator, Paths
 from channelbench.errors import RequestError
@@ -47,31 +48,36 @@ class StochasticGenerator(Generator):
         """
         import xarray as xr
 
+        table = variables(spec)
+        columns = {
+            name: np.empty((block.num_samples, *variable.shape[1:]), variable.dtype) for name, variable in table.items()
+        }
+        self.fill(spec, block, seed, columns)
+        return xr.Dataset({name: (table[name].dims, column) for name, column in columns.items()})
+
+    def fill(self, spec: ScenarioSpec, block: Block, seed: int, columns: Mapping[str, NDArray[Any]]) -> None:
+        """``sample`` into arrays that are there."""
         from channelbench.generators._statistics import link_statistics
 
         rows = slice(block.start, block.stop)
         with _single_threaded():
             drops, rays, paths = self._draw(spec, block, seed)
-            columns: dict[str, Any] = {
-                f"h_{name}": _channel(spec, band, drops, rays[name], paths[name], rows)
-                for name, band in spec.bands.items()
-            }
-        for name in spec.bands:
-            statistics = link_statistics(paths[name], rays[name].large_scale.path_gain_db[rows])
-            columns |= {f"{key}_{name}": value for key, value in statistics.items()}
-        columns |= {
+            for name, band in spec.bands.items():
+                _evaluate(spec, band, drops, rays[name], paths[name], rows, columns[f"h_{name}"])
+        values: dict[str, Any] = {
             "ue_position": drops.position[rows],
             "ue_velocity": drops.velocity[rows],
             "distance_m": drops.distance_m[rows],
             "los": rays["sub6"].los[rows],
             "drop": drops.identifier[rows],
-            "block": np.full(block.num_samples, block.index),
-            "split": np.full(block.num_samples, SPLITS.index(block.split)),
+            "block": block.index,
+            "split": SPLITS.index(block.split),
         }
-        table = variables(spec)
-        return xr.Dataset(
-            {name: (table[name].dims, np.asarray(columns[name], dtype=table[name].dtype)) for name in table}
-        )
+        for name in spec.bands:
+            statistics = link_statistics(paths[name], rays[name].large_scale.path_gain_db[rows])
+            values |= {f"{key}_{name}": value for key, value in statistics.items()}
+        for name, value in values.items():
+            columns[name][...] = value
 
     def paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, Paths]:
         """The paths of the same rows that ``sample`` returns, by band, without their phases."""
@@ -107,7 +113,15 @@ class StochasticGenerator(Generator):
         return drops, rays, paths
 
 
-def _channel(spec: ScenarioSpec, band: BandSpec, drops: Drops, rays: BandRays, paths: DrawnPaths, rows: slice) -> Any:
+def _evaluate(
+    spec: ScenarioSpec,
+    band: BandSpec,
+    drops: Drops,
+    rays: BandRays,
+    paths: DrawnPaths,
+    rows: slice,
+    out: NDArray[np.complex64],
+) -> None:
     """By the fast engine, or exactly: by Sionna's coefficients, or by a sum of our own where arrays squint, which
     Sionna's do not."""
     from channelbench.generators._evaluate import evaluate
@@ -115,8 +129,11 @@ def _channel(spec: ScenarioSpec, band: BandSpec, drops: Drops, rays: BandRays, p
     from channelbench.generators._sionna_coefficients import sionna_channel
 
     if spec.engine == "fast":
-        return evaluate_fast(paths, band, squint=spec.squint)
-    return evaluate(paths, band) if spec.squint else sionna_channel(rays, drops, band, rows)
+        evaluate_fast(paths, band, squint=spec.squint, out=out)
+    elif spec.squint:
+        evaluate(paths, band, out=out)
+    else:
+        out[...] = sionna_channel(rays, drops, band, rows)
 
 
 @lru_cache(maxsize=8)

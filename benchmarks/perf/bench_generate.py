@@ -1,135 +1,175 @@
-"""Speed of the stochastic generators against stock Sionna, in one process with one thread.
+"""Samples per second to disk, against stock Sionna in memory and against Zarr with nothing to generate.
 
-``pytest benchmarks/perf/bench_generate.py``; the ratio and the rates are in ``extra_info``. Nothing is asserted about
-time. The stock side is what a user of Sionna writes: its scenario, LSP, ray and coefficient classes in single precision
-and ``cir_to_ofdm_channel``, the bands independent, in the batch size that suits it better. Both sides are timed in
-turn, so that what else the machine does touches both.
+``pytest benchmarks/perf/bench_generate.py``; rates and ratios are in ``extra_info``, and ``python
+benchmarks/perf/table.py FILE`` makes a table of what ``--benchmark-json FILE`` has stored. Nothing is asserted about
+time. The sides take turns, so that what else the machine does touches all of them:
+
+- ``ours``: ``generate`` with two workers that are up, to Zarr files, digests included;
+- ``stock``: Sionna's own classes in one process with two threads, its samples kept in memory, in the batch size of two
+  that suits it better (see ``conftest.py``);
+- ``zarr``: the same two workers write arrays of the same shapes, dtypes and chunks by ``array[rows] = values``.
+
+Rooflines are measured beside them: float32 matrix products of one thread, and plain writes to the same disk.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import cloudpickle
+import numpy as np
 import pytest
+import zarr
 
-from channelbench.contracts import Block
-from channelbench.registry import create
-from channelbench.spec import PRESETS, SYSTEMS, BandSpec, ScenarioSpec
+from channelbench import cluster
+from channelbench.generation import _write, make_spec
+from channelbench.registry import find
+from channelbench.spec import ScenarioSpec, split_samples
+from channelbench.store import layout
+from channelbench.store.files import Files
+from channelbench.store.schema import variables
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not import benchmarks
 
 ROUNDS = 5
+WORKERS = 2
+CASES = {
+    "UMa LOS": ({"scenario": "uma", "state": "los"}, 4000, (32, 64)),
+    "UMa NLOS": ({"scenario": "uma", "state": "nlos"}, 4000, (32, 64)),
+    "RMa LOS": ({"scenario": "rma", "state": "los"}, 4000, (32, 64)),
+    "multiuser": ({"scenario": "uma", "system": "multiuser"}, 800, (8, 16)),
+}
 
 
-def make_spec(system: str, state: str) -> ScenarioSpec:
-    generator = create("generators", "uma")
-    sizes = PRESETS[system]["quick"]
-    return ScenarioSpec(
-        **{**generator.geometry, "scenario": "uma", "system": system, **SYSTEMS[system], "state": state, "sizes": sizes}
-    )
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    with cluster.start(WORKERS, find("generators", "uma").preload) as client:
+        yield client
 
 
-def stock_sionna(spec: ScenarioSpec, batch: int) -> Callable[[], None]:
-    """A function that makes ``batch`` samples of every band with Sionna alone."""
-    steps = [_stock_band(spec, band, batch) for band in spec.bands.values()]
-
-    def make() -> None:
-        for step in steps:
-            step()
-
-    return make
-
-
-def _stock_band(spec: ScenarioSpec, band: BandSpec, batch: int) -> Callable[[], None]:
-    import torch
-    from sionna.phy.channel import cir_to_ofdm_channel, subcarrier_frequencies
-    from sionna.phy.channel.tr38901 import (
-        ChannelCoefficientsGenerator,
-        LSPGenerator,
-        PanelArray,
-        RaysGenerator,
-        Topology,
-        UMaScenario,
-    )
-
-    common: dict[str, Any] = {"device": "cpu", "precision": "single"}
-    user = PanelArray(1, 1, "single", "V", "omni", band.carrier_hz, **common)
-    station = PanelArray(band.array.rows, band.array.columns, "single", "V", "omni", band.carrier_hz, **common)
-    scenario = UMaScenario(band.carrier_hz, "low", user, station, "downlink", spec_version=spec.table_version, **common)
-    large_scale, rays = LSPGenerator(scenario), RaysGenerator(scenario)
-    coefficients = ChannelCoefficientsGenerator(band.carrier_hz, station, user, subclustering=True, **common)
-    frequencies = subcarrier_frequencies(band.num_subcarriers, band.bandwidth_hz / band.num_subcarriers, **common)
-    zeros, outdoors = torch.zeros(batch, 1, 3), torch.zeros(batch, 1, dtype=torch.bool)
-    station_position = torch.tensor([0.0, 0.0, spec.bs_height_m]).expand(batch, 1, 3)
-
-    def step() -> None:
-        distance = spec.min_distance_m + torch.rand(batch, 1) * (spec.max_distance_m - spec.min_distance_m)
-        azimuth = (torch.rand(batch, 1) - 0.5) * 2
-        position = torch.stack([distance * azimuth.cos(), distance * azimuth.sin(), torch.full_like(distance, 1.5)], -1)
-        scenario.set_topology(
-            position, station_position, zeros, zeros, torch.randn(batch, 1, 3), outdoors, los=spec.state == "los"
-        )
-        large_scale.topology_updated_callback()
-        rays.topology_updated_callback()
-        lsp = large_scale()
-        topology = Topology(
-            velocities=scenario.ut_velocities,
-            moving_end="rx",
-            los_aoa=torch.deg2rad(scenario.los_aoa),
-            los_aod=torch.deg2rad(scenario.los_aod),
-            los_zoa=torch.deg2rad(scenario.los_zoa),
-            los_zod=torch.deg2rad(scenario.los_zod),
-            los=scenario.los,
-            distance_3d=scenario.distance_3d,
-            tx_orientations=zeros,
-            rx_orientations=zeros,
-        )
-        gains, delays = coefficients(
-            band.num_slots, 1 / band.slot_s, lsp.k_factor, rays(lsp), topology, scenario.get_param("cDS") * 1e-9
-        )
-        cir_to_ofdm_channel(frequencies, gains.permute(0, 2, 4, 1, 5, 3, 6), delays.permute(0, 2, 1, 3))
-
-    return step
+def spread(client: Any, path: Path, spec: ScenarioSpec, work: Callable[..., Any]) -> float:
+    """Samples per second of ``work`` on all units of a new dataset."""
+    shutil.rmtree(path, ignore_errors=True)
+    layout.create(path, spec, 0, "benchmark")
+    files = Files.of(zarr.open_group(str(path), mode="r"), spec)
+    units = layout.units(spec, files.unit_rows)
+    task = partial(work, str(path), spec.model_dump(), 0, files, dict(layout.versions()))
+    begin = time.perf_counter()
+    assert sum(1 for _ in cluster.spread(client, task, units)) == len(units)
+    return spec.sizes.total / (time.perf_counter() - begin)
 
 
-CASES = [("dualband", "los", (32, 64)), ("dualband", "nlos", (32, 64)), ("multiuser", "nlos", (8,))]
+def write_with_zarr(path: str, spec_data: dict[str, Any], seed: int, files: Files, versions: Any, unit: Any) -> None:
+    """What ``_write`` does to the disk, by Zarr's own arrays and with values that are there."""
+    spec, rows = ScenarioSpec(**spec_data), unit.stop - unit.start
+    group = zarr.open_group(path, mode="r+")
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        for name, variable in variables(spec).items():
+            group[name][unit.start : unit.stop] = np.ones((rows, *variable.shape[1:]), variable.dtype)
 
 
-@pytest.mark.parametrize(("system", "state", "batches"), CASES, ids=lambda value: str(value))
-def test_samples_per_second(benchmark: Any, system: str, state: str, batches: tuple[int, ...]) -> None:
+def stock_rate(make: Callable[[], None], batch: int) -> float:
+    begin = time.perf_counter()
+    make()
+    return batch / (time.perf_counter() - begin)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_samples_per_second(benchmark: Any, client: Any, stock_sionna: Any, tmp_path: Path, case: str) -> None:
     import torch
 
-    spec = make_spec(system, state)
-    generator = create("generators", "uma")
-    num_samples = 200 if system == "dualband" else 100
+    options, samples, batches = CASES[case]
+    spec = make_spec(**options, sizes=split_samples(samples))
+    torch.set_num_threads(WORKERS)
     stock = {batch: stock_sionna(spec, batch) for batch in batches}
-    blocks = iter(range(10_000))
-    rates: dict[str, list[float]] = {"ours": [], **{f"stock_{batch}": [] for batch in batches}}
+    sides: dict[str, Callable[[], float]] = {
+        "ours": lambda: spread(client, tmp_path / "ours.zarr", spec, _write),
+        "zarr": lambda: spread(client, tmp_path / "zarr.zarr", spec, write_with_zarr),
+        **{f"stock {batch}": partial(stock_rate, make, batch) for batch, make in stock.items()},
+    }
+    rates: dict[str, list[float]] = {name: [] for name in sides}
+    for round_ in range(ROUNDS + 1):
+        for name, side in sides.items():
+            rate = side()
+            if round_:  # the first warms up
+                rates[name].append(rate)
+    benchmark.pedantic(sides["ours"], rounds=1)
+    found = {name: statistics.median(values) for name, values in rates.items()}
+    best = max(value for name, value in found.items() if name.startswith("stock"))
+    sample_bytes = sum(
+        int(np.prod(variable.shape[1:])) * np.dtype(variable.dtype).itemsize for variable in variables(spec).values()
+    )
+    benchmark.extra_info |= {
+        "case": case,
+        "samples_per_second": {name: round(value, 1) for name, value in found.items()},
+        "spread": {name: [round(min(values), 1), round(max(values), 1)] for name, values in rates.items()},
+        "times_stock": round(found["ours"] / best, 1),
+        "share_of_zarr": round(found["ours"] / found["zarr"], 2),
+        "megabytes_per_second": round(found["ours"] * sample_bytes / 1e6),
+    }
+    print(benchmark.extra_info)
 
-    def ours() -> None:
-        generator.sample(spec, Block(split="train", index=next(blocks), stop=num_samples), 0)
 
-    def timed(name: str, samples: int, make: Callable[[], None]) -> None:
+def test_start(benchmark: Any, tmp_path: Path) -> None:
+    """Seconds from the command to the first block on disk, with one worker and with two."""
+    seconds: dict[str, list[float]] = {"1": [], "2": []}
+    for round_ in range(3):
+        for workers, found in seconds.items():
+            out = tmp_path / f"{workers}-{round_}.zarr"
+            found.append(first_block_s(out, workers))
+    benchmark.pedantic(lambda: None, rounds=1)
+    benchmark.extra_info |= {
+        "case": "start",
+        "first_block_s": {name: round(statistics.median(found), 1) for name, found in seconds.items()},
+    }
+    print(benchmark.extra_info)
+
+
+def first_block_s(out: Path, workers: str) -> float:
+    command = [sys.executable, "-m", "channelbench.cli", "generate", "--samples", "3000", "--workers", workers]
+    begin = time.perf_counter()
+    with subprocess.Popen([*command, "--out", str(out)], cwd=out.parent, stdout=subprocess.DEVNULL) as process:
+        while not any((out / "unit_digest" / "c").glob("*/0/0")):
+            time.sleep(0.02)
+            assert process.poll() is None
+        found = time.perf_counter() - begin
+        process.terminate()
+    return found
+
+
+def test_roofline(benchmark: Any, tmp_path: Path) -> None:
+    """float32 matrix products of one thread, and writes of 128 MiB files."""
+    from threadpoolctl import threadpool_limits
+
+    size, data = 1024, os.urandom(2**27)
+    a = np.ones((size, size), np.float32)
+
+    def multiply() -> float:
         begin = time.perf_counter()
-        make()
-        rates[name].append(samples / (time.perf_counter() - begin))
+        a @ a
+        return 2 * size**3 / (time.perf_counter() - begin) / 1e9
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for make in (ours, *stock.values()):
-            make()
-        for _ in range(ROUNDS):
-            timed("ours", num_samples, ours)
-            for batch, make in stock.items():
-                timed(f"stock_{batch}", batch, make)
-        benchmark.pedantic(ours, rounds=3, iterations=1)
-    finally:
-        torch.set_num_threads(threads)
+    def write() -> float:
+        begin = time.perf_counter()
+        (tmp_path / "data").write_bytes(data)
+        return len(data) / (time.perf_counter() - begin) / 1e6
 
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    best_stock = max(value for name, value in medians.items() if name != "ours")
-    benchmark.extra_info["samples_per_second"] = {name: round(value, 1) for name, value in medians.items()}
-    benchmark.extra_info["times_stock"] = round(medians["ours"] / best_stock, 2)
-    print({**benchmark.extra_info})
+    with threadpool_limits(limits=1):
+        products = [multiply() for _ in range(20)]
+    writes = [write() for _ in range(5)]
+    benchmark.pedantic(lambda: None, rounds=1)
+    benchmark.extra_info |= {
+        "case": "roofline",
+        "gemm_gflops": round(max(products)),
+        "write_megabytes_per_second": round(statistics.median(writes)),
+    }
+    print(benchmark.extra_info)

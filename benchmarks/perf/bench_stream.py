@@ -31,7 +31,7 @@ import pytest
 
 from channelbench.spec import ScenarioSpec
 from channelbench.store import layout
-from channelbench.store.schema import variables
+from channelbench.store.files import Files, UnitFiles
 from channelbench.stream import ChannelStream, to_tf_dataset
 from channelbench.testing import small_spec
 
@@ -55,15 +55,15 @@ def _fill(path: Path, spec: ScenarioSpec) -> None:
 
     rng = np.random.default_rng(0)
     group = zarr.open_group(str(path), mode="r+")
-    for unit in layout.units(spec):
-        columns = {}
-        for name, variable in variables(spec).items():
-            shape = (unit.stop - unit.start, *variable.shape[1:])
-            if variable.dtype == "complex64":
-                columns[name] = rng.standard_normal((*shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
+    files = Files.of(group, spec)
+    for unit in layout.units(spec, files.unit_rows):
+        made = UnitFiles(spec, files, unit.stop - unit.start)
+        for column in made.columns.values():
+            if column.dtype == np.complex64:
+                column[...] = rng.standard_normal((*column.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
             else:
-                columns[name] = np.zeros(shape, variable.dtype)
-        layout.write_unit(group, unit, columns)
+                column[...] = 0
+        made.write(group, unit.index, files)
 
 
 def channel_files(path: Path) -> list[Path]:

@@ -122,11 +122,6 @@ class UnitFiles:
         for name, variable in variables(spec).items():
             self.columns[name], self.images[name] = _image(variable, files.unit_rows, files.chunk_rows[name], rows)
 
-    def fill(self, start: int, values: dict[str, NDArray[Any]]) -> None:
-        """Rows from ``start`` on."""
-        for name, column in self.columns.items():
-            column[start : start + len(values[name])] = values[name]
-
     def digests(self, algorithm: str) -> NDArray[np.uint8]:
         """Of each 200 rows of each variable, ``[blocks, variables, 16]``."""
         rows = len(next(iter(self.columns.values())))
@@ -152,7 +147,7 @@ class UnitFiles:
 
 def digest_rows(values: NDArray[Any], algorithm: str) -> NDArray[np.uint8]:
     """Digest of the rows' bytes by ``blake3`` or ``blake2b``, ``[16]``."""
-    data = memoryview(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+    data = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
     if algorithm == "blake3":
         digest = blake3(data).digest(length=DIGEST_BYTES)
     else:

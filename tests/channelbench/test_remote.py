@@ -14,7 +14,7 @@ import pytest
 from channelbench.errors import RequestError
 from channelbench.generation import generate, last_dataset
 from channelbench.spec import ScenarioSpec
-from channelbench.store import layout, open_dataset, verify
+from channelbench.store import files, open_dataset, verify
 from channelbench.store.location import Location
 from channelbench.testing import small_spec
 
@@ -151,19 +151,19 @@ def digest(spec: ScenarioSpec, tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_interrupted_generation_continues_on_s3(
     s3: str, spec: ScenarioSpec, digest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, real, calls = f"{s3}/broken.zarr", layout.digest_rows, []
+    place, real, calls = f"{s3}/broken.zarr", files._put, []
 
-    def failing(values):
-        """Between a unit's data and its digest, in the second unit."""
+    def failing(store, images):
+        """Between a unit's data and its digests, in the second unit."""
         calls.append(1)
-        if len(calls) == len(layout.variables(spec)) + 3:
+        if len(calls) == 4:
             raise KeyboardInterrupt
-        return real(values)
+        return real(store, images)
 
-    monkeypatch.setattr(layout, "digest_rows", failing)
+    monkeypatch.setattr(files, "_put", failing)
     with pytest.raises(KeyboardInterrupt):
         generate(spec, place, remember=False)
-    monkeypatch.setattr(layout, "digest_rows", real)
+    monkeypatch.setattr(files, "_put", real)
     with pytest.raises(RequestError, match="1 of 3 blocks written"):
         open_dataset(place)
     counts: list[int] = []
@@ -265,7 +265,7 @@ def test_network_that_fails_midway_is_one_line(shell: Shell, monkeypatch: pytest
     def failing(*_: object) -> None:
         raise botocore.EndpointConnectionError(endpoint_url="http://there")
 
-    monkeypatch.setattr(layout, "write_unit", failing)
+    monkeypatch.setattr(files.UnitFiles, "write", failing)
     code, _, err = shell("generate", *SMALL)
     assert code == 1
     assert (

@@ -199,7 +199,8 @@ def rewrite(path: Path, name: str, change) -> None:
     files = Files.of(group, dataset.spec)
     for unit in layout.units(dataset.spec, files.unit_rows):
         made = UnitFiles(dataset.spec, files, unit.stop - unit.start)
-        made.fill(0, {key: value[unit.start : unit.stop] for key, value in columns.items()})
+        for key, column in made.columns.items():
+            column[...] = columns[key][unit.start : unit.stop]
         made.write(group, unit.index, files)
     layout.finish(path, dataset.spec, dataset.seed)
 

@@ -1,0 +1,90 @@
+"""What a user of Sionna writes: its scenario, LSP, ray and coefficient classes in single precision and
+``cir_to_ofdm_channel``, the bands independent, everything kept in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from channelbench.spec import BandSpec, ScenarioSpec
+
+
+@pytest.fixture
+def stock_sionna() -> Callable[[ScenarioSpec, int], Callable[[], None]]:
+    return _stock_sionna
+
+
+def _stock_sionna(spec: ScenarioSpec, batch: int) -> Callable[[], None]:
+    """A function that makes ``batch`` samples of every band with Sionna alone."""
+    steps = [_stock_band(spec, band, batch) for band in spec.bands.values()]
+
+    def make() -> None:
+        for step in steps:
+            step()
+
+    return make
+
+
+def _stock_band(spec: ScenarioSpec, band: BandSpec, batch: int) -> Callable[[], None]:
+    import torch
+    from sionna.phy.channel import cir_to_ofdm_channel, subcarrier_frequencies
+    from sionna.phy.channel.tr38901 import (
+        ChannelCoefficientsGenerator,
+        LSPGenerator,
+        PanelArray,
+        RaysGenerator,
+        RMaScenario,
+        Topology,
+        UMaScenario,
+    )
+
+    common: dict[str, Any] = {"device": "cpu", "precision": "single"}
+    user = PanelArray(1, 1, "single", "V", "omni", band.carrier_hz, **common)
+    station = PanelArray(band.array.rows, band.array.columns, "single", "V", "omni", band.carrier_hz, **common)
+    options = {
+        "direction": "downlink",
+        "ut_array": user,
+        "bs_array": station,
+        "spec_version": spec.table_version,
+        **common,
+    }
+    if spec.scenario == "rma":
+        scenario = RMaScenario(carrier_frequency=band.carrier_hz, **options)
+    else:
+        scenario = UMaScenario(carrier_frequency=band.carrier_hz, o2i_model="low", **options)
+    large_scale, rays = LSPGenerator(scenario), RaysGenerator(scenario)
+    coefficients = ChannelCoefficientsGenerator(band.carrier_hz, station, user, subclustering=True, **common)
+    frequencies = subcarrier_frequencies(band.num_subcarriers, band.bandwidth_hz / band.num_subcarriers, **common)
+    zeros, outdoors = torch.zeros(batch, 1, 3), torch.zeros(batch, 1, dtype=torch.bool)
+    station_position = torch.tensor([0.0, 0.0, spec.bs_height_m]).expand(batch, 1, 3)
+
+    def step() -> None:
+        distance = spec.min_distance_m + torch.rand(batch, 1) * (spec.max_distance_m - spec.min_distance_m)
+        azimuth = (torch.rand(batch, 1) - 0.5) * 2
+        position = torch.stack([distance * azimuth.cos(), distance * azimuth.sin(), torch.full_like(distance, 1.5)], -1)
+        scenario.set_topology(
+            position, station_position, zeros, zeros, torch.randn(batch, 1, 3), outdoors, los=spec.state == "los"
+        )
+        large_scale.topology_updated_callback()
+        rays.topology_updated_callback()
+        lsp = large_scale()
+        topology = Topology(
+            velocities=scenario.ut_velocities,
+            moving_end="rx",
+            los_aoa=torch.deg2rad(scenario.los_aoa),
+            los_aod=torch.deg2rad(scenario.los_aod),
+            los_zoa=torch.deg2rad(scenario.los_zoa),
+            los_zod=torch.deg2rad(scenario.los_zod),
+            los=scenario.los,
+            distance_3d=scenario.distance_3d,
+            tx_orientations=zeros,
+            rx_orientations=zeros,
+        )
+        gains, delays = coefficients(
+            band.num_slots, 1 / band.slot_s, lsp.k_factor, rays(lsp), topology, scenario.get_param("cDS") * 1e-9
+        )
+        cir_to_ofdm_channel(frequencies, gains.permute(0, 2, 4, 1, 5, 3, 6), delays.permute(0, 2, 1, 3))
+
+    return step
