@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +22,7 @@ from channelbench.benchmarks.request import (
 from channelbench.benchmarks.transfer import fill_transfers, plan_transfers
 from channelbench.contracts import Conditions
 from channelbench.errors import RequestError
+from channelbench.results import sweep
 from channelbench.store.location import Location, is_url
 
 __all__ = ["Job", "Outcome", "Reporter", "run"]
@@ -76,7 +78,7 @@ def run(
     """
     if is_url(out):
         raise RequestError("--out", expected="a folder of this machine, as results are small", got=str(out))
-    reporter, folder = reporter or Reporter(), Path(out)
+    reporter, folder, began = reporter or Reporter(), Path(out), time.time()
     if workers < 1:
         raise RequestError("--workers", expected="an integer of at least 1", got=workers)
     if workers > 1 and device == "cuda":
@@ -108,6 +110,7 @@ def run(
     with _performing(workers, request, methods, controls=controls) as perform:
         outcome = fill(request, leg, reporter, perform)
         outcome.transfers.update(fill_transfers(request, dataset, folder, transfers, reporter, perform))
+    sweep(folder, before=began)
     return outcome
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
+import signal
 import tempfile
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from channelbench.errors import RequestError
 from channelbench.store.layout import versions
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, WorkerPlugin
 
 __all__ = ["connect", "other_versions", "spread", "start"]
 
@@ -59,7 +60,19 @@ def start(workers: int, preload: tuple[str, ...] = ()) -> Iterator[Client]:
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
+        client.register_plugin(_deaf())
         yield client
+
+
+def _deaf() -> WorkerPlugin:
+    """A terminal sends Ctrl-C to all processes: this one ends its workers, which need not say anything themselves."""
+    from dask.distributed import WorkerPlugin
+
+    class Deaf(WorkerPlugin):
+        def setup(self, worker: Any) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return Deaf()
 
 
 def _method(preload: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -122,7 +123,7 @@ def generate(
         RequestError: ``out`` holds something else, is a file, or cannot be written; nobody answers at ``scheduler``,
             or its workers are no good for this.
     """
-    location = Location.of(default_path(spec) if out is None else out, field="--out")
+    location, began = Location.of(default_path(spec) if out is None else out, field="--out"), time.time()
     _check_workers(location, workers, scheduler)
     generator = registry.find("generators", spec.scenario)
     engine = f"{generator.__module__.rpartition('.')[0]}:{generator.card.name} cpu"
@@ -142,6 +143,7 @@ def generate(
     vars(_last).clear()  # a gigabyte, perhaps, that nobody needs any more
     if not group.attrs["complete"]:
         layout.finish(str(location), spec, seed)
+        location.sweep(before=began)
     if remember:
         _remember(location)
     return location.place
@@ -199,9 +201,7 @@ def _claim(location: Location, spec: ScenarioSpec, seed: int, engine: str, files
     if location.folder is not None and location.folder.is_file():
         raise RequestError("--out", expected="a folder to create", got=f"{location} (a file)")
     try:
-        if location.is_empty():
-            if location.folder is not None:
-                location.folder.parent.mkdir(parents=True, exist_ok=True)
+        if location.is_empty() or _half_created(location, layout.skeleton(spec, seed, engine, files)):
             layout.create(str(location), spec, seed, engine, files)
             return
     except Exception as error:
@@ -210,6 +210,13 @@ def _claim(location: Location, spec: ScenarioSpec, seed: int, engine: str, files
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "read-only"
         raise RequestError("--out", expected="a place that can be written", got=f"{location} ({reason})") from None
     _check_same(location, spec, seed)
+
+
+def _half_created(location: Location, skeleton: Mapping[str, Any]) -> bool:
+    """Whether a process was killed there before the group existed; anything else in a folder is not ours."""
+    if location.has(layout.ROOT):
+        return False
+    return all(key in skeleton or key.endswith(".partial") for key in location.files())
 
 
 def _check_same(location: Location, spec: ScenarioSpec, seed: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ __all__ = [
     "cell_name",
     "read_cells",
     "read_terms",
+    "sweep",
     "write_atomic",
     "write_cell",
 ]
@@ -135,6 +137,14 @@ def write_atomic(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def sweep(folder: Path, *, before: float) -> None:
+    """Remove the halves of cells that a killed process has left: those that nobody has touched since ``before``."""
+    for half in folder.rglob("cells/.*.[0-9]*"):
+        with suppress(FileNotFoundError):
+            if half.stat().st_mtime < before:
+                half.unlink()
 
 
 def write_cell(folder: Path, result: Result, terms: Mapping[str, NDArray[np.float64]]) -> None:

@@ -24,7 +24,7 @@ from channelbench.errors import RequestError
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
 from channelbench.store.schema import Variable, variables
 
-__all__ = ["DIGEST", "DIGEST_BYTES", "Files", "UnitFiles", "digest_rows"]
+__all__ = ["DIGEST", "DIGEST_BYTES", "Files", "UnitFiles", "digest_rows", "put"]
 
 FILE_BYTES = 128 * 2**20
 CHUNK_BYTES = 4 * 2**20
@@ -141,8 +141,8 @@ class UnitFiles:
         digests = self.digests(files.algorithm)
         whole = np.zeros((files.unit_rows // BLOCK_SIZE, *digests.shape[1:]), np.uint8)
         whole[: len(digests)] = digests
-        _put(group.store, {prefix + key: image for key, image in images.items()})
-        _put(group.store, {prefix + _key(DIGEST, index, whole.ndim): whole.reshape(-1)})
+        put(group.store, {prefix + key: image for key, image in images.items()})
+        put(group.store, {prefix + _key(DIGEST, index, whole.ndim): whole.reshape(-1)})
 
 
 def digest_rows(values: NDArray[Any], algorithm: str) -> NDArray[np.uint8]:
@@ -160,7 +160,7 @@ def _key(name: str, index: int, ndim: int) -> str:
     return "/".join([name, "c", str(index), *["0"] * (ndim - 1)])
 
 
-def _put(store: Store, images: dict[str, NDArray[np.uint8]]) -> None:
+def put(store: Store, images: dict[str, NDArray[np.uint8]]) -> None:
     """Write files at once, each atomically where the store can. Returns when all are there."""
     buffer = default_buffer_prototype().buffer
 

@@ -27,20 +27,26 @@ from numpy.typing import NDArray
 from channelbench.contracts import Block
 from channelbench.errors import RequestError
 from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
-from channelbench.store.files import DIGEST, DIGEST_BYTES, Files
+from channelbench.store.files import DIGEST, DIGEST_BYTES, Files, put
+from channelbench.store.location import Location
 from channelbench.store.schema import SCHEMA_VERSION, SPLIT_FLAGS, coordinates, variables
 
 __all__ = [
+    "ROOT",
     "Unit",
     "content_digest",
     "create",
     "finish",
     "missing_units",
+    "skeleton",
     "split_rows",
     "unit_rows",
     "units",
     "versions",
 ]
+
+ROOT = "zarr.json"
+"""The key of the group's metadata: with it a dataset begins to exist."""
 
 CITATION = "channelbench: wireless-channel datasets and benchmarks, https://pypi.org/project/channelbench"
 
@@ -84,12 +90,22 @@ def _pieces(rows: dict[str, slice], start: int, stop: int) -> Iterator[Block]:
 
 
 def create(path: str | Path, spec: ScenarioSpec, seed: int, engine: str, files: Files | None = None) -> None:
-    """Make an empty, unfinished dataset at ``path``."""
-    total = spec.sizes.total
-    table = variables(spec)
-    files = files or Files.choose(spec)
+    """Make an empty, unfinished dataset at ``path``: everything but the group itself first, so that what is killed on
+    the way leaves no group, and is begun again."""
+    made = skeleton(spec, seed, engine, files or Files.choose(spec))
+    root = {ROOT: made.pop(ROOT)}
+    store = Location.of(path, field="--out").store()
+    put(store, made)
+    put(store, root)
+
+
+def skeleton(spec: ScenarioSpec, seed: int, engine: str, files: Files) -> dict[str, NDArray[np.uint8]]:
+    """All that is written before the first sample, by key: metadata and coordinates."""
+    total, table = spec.sizes.total, variables(spec)
+    contents: dict[str, Any] = {}
     with quiet_zarr():
-        group = zarr.create_group(store=str(path), zarr_format=3, attributes=_attributes(spec, seed, engine))
+        store = zarr.storage.MemoryStore(contents)
+        group = zarr.create_group(store=store, zarr_format=3, attributes=_attributes(spec, seed, engine))
         for name, (dims, values, attributes) in coordinates(spec).items():
             group.create_array(
                 name, data=np.ascontiguousarray(values), dimension_names=dims, compressors=None, attributes=attributes
@@ -111,7 +127,8 @@ def create(path: str | Path, spec: ScenarioSpec, seed: int, engine: str, files: 
                 "algorithm": files.algorithm,
             },
         )
-        zarr.consolidate_metadata(str(path))  # or every unit would ask a remote store for every variable's metadata
+        zarr.consolidate_metadata(store)  # or every unit would ask a remote store for every variable's metadata
+    return {key: np.frombuffer(buffer.to_bytes(), np.uint8) for key, buffer in contents.items()}
 
 
 def _attributes(spec: ScenarioSpec, seed: int, engine: str) -> dict[str, Any]:
@@ -173,8 +190,8 @@ def finish(path: str | Path, spec: ScenarioSpec, seed: int) -> str:
             got = f"{path} ({missing} of {len(digests)} blocks are not there)"
             raise RequestError("--out", expected="a place that all workers share", got=got)
         digest = content_digest(spec, seed, digests)
+        # One write of the group's metadata, which holds the consolidated one: nothing lies between before and after.
         group.attrs.update({"complete": True, "content_digest": digest})
-        zarr.consolidate_metadata(str(path))
     return digest
 
 

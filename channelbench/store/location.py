@@ -7,12 +7,16 @@ Endpoints and credentials are fsspec's and the client libraries' own settings, i
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import zarr
+from zarr.abc.store import Store
+from zarr.storage import FsspecStore, LocalStore
 
 from channelbench.errors import RequestError
 
@@ -101,6 +105,28 @@ class Location:
         except FileNotFoundError:
             return True
 
+    def has(self, key: str) -> bool:
+        """Whether there is a file of that name, relative to the place."""
+        if self.folder is not None:
+            return (self.folder / key).is_file()
+        filesystem, path = fsspec.url_to_fs(str(self))
+        filesystem.invalidate_cache()
+        return filesystem.exists(f"{path.rstrip('/')}/{key}")
+
+    def files(self) -> Iterator[str]:
+        """All files there, relative to the place."""
+        if self.folder is not None:
+            files = (file for file in self.folder.rglob("*") if file.is_file())
+            yield from (file.relative_to(self.folder).as_posix() for file in files)
+            return
+        filesystem, path = fsspec.url_to_fs(str(self))
+        prefix = f"{path.rstrip('/')}/"
+        yield from (file.removeprefix(prefix) for file in filesystem.find(path))
+
+    def store(self) -> Store:
+        """Zarr's store of the place."""
+        return LocalStore(self.folder) if self.folder is not None else FsspecStore.from_url(str(self))
+
     def knock(self) -> None:
         """Raise what the store says where there is no group. Zarr asks several things at a time, and of the answers
         that it does not wait for a failing connection leaves tracebacks at exit."""
@@ -126,6 +152,15 @@ class Location:
                 raise
             # Of a missing key the message is the key.
             return "nothing there" if str(error).strip("/") in str(self) else str(error)
+
+    def sweep(self, *, before: float) -> None:
+        """Remove the halves of files that a killed process has left in a folder: those that nobody has touched since
+        the time ``before``, because another process may be writing the others."""
+        if self.folder is not None:
+            for half in self.folder.rglob("*.partial"):
+                with suppress(FileNotFoundError):
+                    if half.stat().st_mtime < before:
+                        half.unlink()
 
     def _list(self) -> list[Any]:
         filesystem, path = fsspec.url_to_fs(str(self))

@@ -205,10 +205,10 @@ def test_interrupt_says_how_to_go_on(shell: Shell, tmp_path: Path, monkeypatch: 
 
     real = module.make_unit
 
-    def interrupted(spec, seed, unit):
+    def interrupted(spec, seed, unit, files):
         if unit.index == 1:
             raise KeyboardInterrupt
-        return real(spec, seed, unit)
+        return real(spec, seed, unit, files)
 
     arguments = ["generate", "--scenario", FEW_RAYS, "--samples", "450", "--set", "sub6.num_subcarriers=4"]
     monkeypatch.setattr(module, "make_unit", interrupted)

@@ -151,7 +151,7 @@ def digest(spec: ScenarioSpec, tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_interrupted_generation_continues_on_s3(
     s3: str, spec: ScenarioSpec, digest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, real, calls = f"{s3}/broken.zarr", files._put, []
+    place, real, calls = f"{s3}/broken.zarr", files.put, []
 
     def failing(store, images):
         """Between a unit's data and its digests, in the second unit."""
@@ -160,10 +160,10 @@ def test_interrupted_generation_continues_on_s3(
             raise KeyboardInterrupt
         return real(store, images)
 
-    monkeypatch.setattr(files, "_put", failing)
+    monkeypatch.setattr(files, "put", failing)
     with pytest.raises(KeyboardInterrupt):
         generate(spec, place, remember=False)
-    monkeypatch.setattr(files, "_put", real)
+    monkeypatch.setattr(files, "put", real)
     with pytest.raises(RequestError, match="1 of 3 blocks written"):
         open_dataset(place)
     counts: list[int] = []
