@@ -26,8 +26,8 @@ __all__ = ["Batch", "Reader", "piece_rows", "require_position"]
 
 READ_THREADS = 4
 """Pieces that are read at the same time: a disk has work while one is being copied, a remote store while one waits."""
-PIECE_BYTES = 256 * 2**20
-"""Larger shards are taken in pieces of whole chunks."""
+PIECE_BYTES = 32 * 2**20
+"""Larger shards are taken in pieces of whole chunks: a disk is as fast on them, and a window holds more of them."""
 WINDOW_BYTES = 128 * 2**20
 """What a window holds where ``buffer`` is not given."""
 
@@ -210,7 +210,7 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
 def piece_rows(dataset: ChannelDataset) -> int:
     """Rows of the pieces that all channels of a dataset can be read in without reading anything twice.
 
-    These are whole shards, or chunks where there are no shards, of every channel; of shards above 256 MiB, as many
+    These are whole shards, or chunks where there are no shards, of every channel; of shards above 32 MiB, as many
     whole chunks as stay below that and divide the shard.
     """
     arrays = [dataset.group[name] for name in _known(None, dataset)]
