@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import signal
 import tempfile
 import time
@@ -18,7 +17,7 @@ from channelbench.errors import RequestError
 from channelbench.store.layout import versions
 
 if TYPE_CHECKING:
-    from distributed import Client, WorkerPlugin
+    from distributed import Client
 
 __all__ = ["connect", "other_versions", "spread", "start"]
 
@@ -35,20 +34,11 @@ T = TypeVar("T", bound=Hashable)
 
 
 @contextmanager
-def start(workers: int, preload: tuple[str, ...] = ()) -> Iterator[Client]:
-    """A client of processes on this machine.
-
-    They have one thread each: two-thread torch operations stall under load, and bytes must not depend on threads.
-
-    Args:
-        workers: How many.
-        preload: Modules to import once, in a process that the workers are forked from, where the system can fork.
-    """
-    import dask
+def start(workers: int) -> Iterator[Client]:
+    """One-thread processes: two-thread torch operations stall under load, and bytes must not depend on threads."""
     from dask.distributed import Client, LocalCluster
 
     with (
-        dask.config.set({"distributed.worker.multiprocessing-method": _method(preload)}),
         tempfile.TemporaryDirectory(prefix="channelbench-") as scratch,  # dask would leave one in the current folder
         LocalCluster(
             n_workers=workers,
@@ -60,32 +50,13 @@ def start(workers: int, preload: tuple[str, ...] = ()) -> Iterator[Client]:
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        client.register_plugin(_deaf())
+        client.run(_ignore_interrupts)
         yield client
 
 
-def _deaf() -> WorkerPlugin:
+def _ignore_interrupts() -> None:
     """A terminal sends Ctrl-C to all processes: this one ends its workers, which need not say anything themselves."""
-    from dask.distributed import WorkerPlugin
-
-    class Deaf(WorkerPlugin):
-        def setup(self, worker: Any) -> None:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    return Deaf()
-
-
-def _method(preload: tuple[str, ...]) -> str:
-    """How processes are made: from a server that has imported what they need, or each from nothing."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return "spawn"
-    import dask
-    from distributed.utils import get_mp_context
-
-    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
-        # dask sets a list of its own when it is first asked, much of which is not needed here.
-        get_mp_context().set_forkserver_preload(["distributed", *preload])
-    return "forkserver"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def generate(
         done = spec.sizes.total - sum(unit.stop - unit.start for unit in todo)
         progress(done, spec.sizes.total)
         if client is None and workers > 1 and len(todo) > 1:
-            client = stack.enter_context(cluster.start(min(workers, len(todo)), generator.preload))
+            client = stack.enter_context(cluster.start(min(workers, len(todo))))
         work = partial(_write, location.absolute(), spec.model_dump(), seed, files, dict(layout.versions()))
         for unit in _one_by_one(work, todo) if client is None else cluster.spread(client, work, todo):
             done += unit.stop - unit.start

@@ -60,8 +60,6 @@ class Generator(ABC):
     card: ClassVar[Card]
     geometry: ClassVar[Mapping[str, float]]
     """Scenario defaults: ``bs_height_m``, ``min_distance_m``, ``max_distance_m``."""
-    preload: ClassVar[tuple[str, ...]] = ()
-    """Modules that ``sample`` imports: local worker processes are forked from one that has them."""
 
     @abstractmethod
     def sample(self, spec: ScenarioSpec, block: Block, seed: int) -> xr.Dataset:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,6 @@ _ONE_AT_A_TIME = Lock()
 
 class StochasticGenerator(Generator):
     """TR 38.901 clause 7.5, for one or two bands of one environment."""
-
-    preload: ClassVar[tuple[str, ...]] = ("channelbench.generators._preload",)
 
     @abstractmethod
     def build_scenario(self, spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:

@@ -32,7 +32,6 @@ import zarr
 
 from channelbench import cluster
 from channelbench.generation import _write, make_spec
-from channelbench.registry import find
 from channelbench.spec import ScenarioSpec, split_samples
 from channelbench.store import layout
 from channelbench.store.files import Files
@@ -52,7 +51,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    with cluster.start(WORKERS, find("generators", "uma").preload) as client:
+    with cluster.start(WORKERS) as client:
         yield client
 
 

@@ -54,7 +54,7 @@ def test_broken_dataset_fails_verify(shell: Shell, tmp_path: Path) -> None:
     code, out, _ = shell("verify", "few.zarr")
     assert code == 1
     assert "BAD chunks" in out
-    assert "los: 1 of 1 chunks are missing" in out
+    assert "los: 1 of 1 files are missing" in out
 
 
 def test_failed_cell_exits_one_and_says_why(shell: Shell, tmp_path: Path) -> None:
