@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import cloudpickle
 import dask
 import pytest
 from distributed import Client, LocalCluster
@@ -20,6 +21,8 @@ from channelbench.generation import generate
 from channelbench.spec import ScenarioSpec
 from channelbench.store import layout, open_dataset
 from channelbench.testing import small_spec
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers need not find the tests
 
 FEW_RAYS = "channelbench.testing.factories:FewRays"
 Shell = Callable[..., tuple[int, str, str]]
