@@ -20,6 +20,7 @@ from channelbench.errors import RequestError
 from channelbench.generation import generate
 from channelbench.spec import ScenarioSpec
 from channelbench.store import layout, open_dataset
+from channelbench.store.files import Files
 from channelbench.testing import small_spec
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers need not find the tests
@@ -44,6 +45,13 @@ def somebodys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster
         n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=scratch, silence_logs=50
     ) as there:
         yield there
+
+
+@pytest.fixture(autouse=True)
+def versions_read_anew() -> Iterator[None]:
+    """They are remembered, and one test changes them."""
+    yield
+    layout.versions.cache_clear()
 
 
 @pytest.fixture
@@ -149,6 +157,7 @@ def test_cluster_from_the_command_line(
     assert err.startswith("error: --scheduler: expected no --workers beside it")
     # Workers of another version would write other bytes.
     monkeypatch.setattr(layout, "version", lambda package: "1.0")
+    layout.versions.cache_clear()
     code, _, err = shell(*arguments, "--out", "other.zarr", "--scheduler", somebodys.scheduler_address)
     assert code == 2
     assert (
@@ -165,11 +174,11 @@ def test_a_worker_that_comes_later_is_checked_too(client: Client, somebodys: Loc
     place = tmp_path / "x.zarr"
     layout.create(place, small_spec(), 0, "test")
     (unit,) = layout.units(small_spec())
-    data = small_spec().model_dump()
+    data, files = small_spec().model_dump(), Files.choose(small_spec())
     with pytest.raises(RequestError, match=r"as here, got '.* with zarr"):
-        _write(str(place), data, 0, {**layout.versions(), "zarr": "0"}, unit)
+        _write(str(place), data, 0, files, {**layout.versions(), "zarr": "0"}, unit)
     with pytest.raises(RequestError, match=r"all workers share, got '/nowhere.zarr, where .* sees nothing'"):
-        _write("/nowhere.zarr", data, 0, layout.versions(), unit)
+        _write("/nowhere.zarr", data, 0, files, layout.versions(), unit)
     with pytest.raises(RequestError, match=r"all workers share, got '.*1 of 1 blocks are not there"):
         layout.finish(place, small_spec(), 0)
 
