@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import os
 import signal
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +32,11 @@ AHEAD = 3
 
 RESUBMISSIONS = 3
 """How often an item goes back after dask has given it up, which is after four workers that died of it or beside it."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT_BYTES, LARGEST_KEPT_BYTES = 256 * 2**20, 32 * 2**20
+"""Of glibc's ``mallopt``: how much free memory stays with a process, and from what size on a piece never does; the
+largest that it takes."""
 
 T = TypeVar("T", bound=Hashable)
 
@@ -52,6 +60,18 @@ def start(workers: int) -> Iterator[Client]:
     ):
         client.run(_ignore_interrupts)
         yield client
+
+
+@lru_cache(maxsize=1)
+def keep_freed_memory() -> None:
+    """Undo, in this process, that dask's workers give back to the system whatever is freed.
+
+    Memory that is new costs the system time, page by page. Of glibc alone.
+    """
+    if "MALLOC_TRIM_THRESHOLD_" in os.environ:
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+            ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
 
 
 def _ignore_interrupts() -> None:

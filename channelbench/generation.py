@@ -128,6 +128,7 @@ def generate(
     generator = registry.find("generators", spec.scenario)
     engine = f"{generator.__module__.rpartition('.')[0]}:{generator.card.name} cpu"
     with ExitStack() as stack:
+        stack.callback(vars(_last).clear)  # a gigabyte, perhaps, that nobody needs any more
         client = stack.enter_context(cluster.connect(scheduler)) if scheduler is not None else None
         _claim(location, spec, seed, engine, Files.choose(spec, file_samples, chunk_samples))
         group = open_group(location.place, field="--out", mode="r+")
@@ -140,7 +141,6 @@ def generate(
         for unit in _one_by_one(work, todo) if client is None else cluster.spread(client, work, todo):
             done += unit.stop - unit.start
             progress(done, spec.sizes.total)
-    vars(_last).clear()  # a gigabyte, perhaps, that nobody needs any more
     if not group.attrs["complete"]:
         layout.finish(str(location), spec, seed)
         location.sweep(before=began)
@@ -172,6 +172,7 @@ def _write(
     place: str, spec_data: dict[str, Any], seed: int, files: Files, versions: dict[str, str], unit: layout.Unit
 ) -> None:
     """One unit from spec to store, in whatever process and on whatever machine this runs."""
+    cluster.keep_freed_memory()
     if (here := layout.versions()) != versions:
         # Workers that join later have not been seen by `cluster.connect`.
         raise cluster.other_versions(socket.gethostname(), here, versions)

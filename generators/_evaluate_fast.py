@@ -36,8 +36,8 @@ class _Series:
     Attributes:
         middle: Centre of the band from the carrier, in units of the carrier.
         orders: ``(a, b)`` of each term.
-        coefficients: ``[terms, upper half of the subcarriers, 2·antennas]``, with the sign of ``j^(a + b)``; once for
-            real and once for imaginary parts, and both repeated over slots if the array is small.
+        coefficients: ``[terms, upper half of the subcarriers, 2·antennas]``, with the sign of ``j^(a + b)``; each for a
+            real and an imaginary part, and all repeated over slots if the array is small.
         odd: Whether ``a + b`` is, ``[terms]``.
     """
 
@@ -113,8 +113,8 @@ def _series(band: BandSpec, squint: bool) -> _Series:
     beta = 2 * np.pi * above[:, None] * antenna_positions(band)[:, 1:].T[:, None, :]
     orders = _orders_needed(beta)
     coefficients = np.stack([_term(a, b, beta) * (-1) ** ((a + b) // 2) for a, b in orders])
-    repeats = 2 * _slots_at_once(band) if band.array.num_antennas < MIN_SPAN else 2
-    coefficients = np.tile(coefficients, repeats)
+    repeats = _slots_at_once(band) if band.array.num_antennas < MIN_SPAN else 1
+    coefficients = np.tile(np.repeat(coefficients, 2, axis=-1), repeats)
     odd = np.array([(a + b) % 2 == 1 for a, b in orders])
     return _Series(middle if squint else 0.0, orders, coefficients.astype(np.float32), odd)
 

@@ -1,4 +1,4 @@
-"""Compiled loops of the fast evaluation. Imported where they are used: numba takes a second to load."""
+"""Compiled loops of the fast evaluation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.generators._march import compiled
+from channelbench.generators._compiled import compiled
 
 __all__ = ["sum_groups"]
 
@@ -17,53 +17,52 @@ Phasors = NDArray[np.complex64]
 
 
 @compiled
-def _grow(re: Reals, im: Reals, length: int, total: int, factor: np.complex64) -> None:
+def _grow(values: Phasors, length: int, total: int, factor: np.complex64) -> None:
     """Continue a block of ``length`` values to ``total``, each block ``factor`` times the one before, by doubling."""
-    step_re, step_im = np.float32(factor.real), np.float32(factor.imag)
     while length < total:
         for i in range(min(length, total - length)):
-            re[length + i] = re[i] * step_re - im[i] * step_im
-            im[length + i] = re[i] * step_im + im[i] * step_re
+            values[length + i] = values[i] * factor
         length *= 2
-        step_re, step_im = step_re * step_re - step_im * step_im, np.float32(2) * step_re * step_im
+        factor = factor * factor
 
 
 @compiled
-def _steering(start: Phasors, column: Phasors, row: Phasors, num_columns: int, out: Reals) -> None:
-    """What each ray is at each antenna, ``[2·rays, 2·antennas]``, as [[re, im], [−im, re]]."""
-    rays, num_antennas = start.size, out.shape[1] // 2
-    for r in range(rays):
-        re, im = out[r, :num_antennas], out[r, num_antennas:]
-        minus_im, re_again = out[rays + r, :num_antennas], out[rays + r, num_antennas:]
-        re[0], im[0] = start[r].real, start[r].imag
-        _grow(re, im, 1, num_columns, column[r])
-        _grow(re, im, num_columns, num_antennas, row[r])
-        for n in range(num_antennas):
-            minus_im[n] = -im[n]
-        for n in range(num_antennas):
-            re_again[n] = re[n]
+def _steering(start: Phasors, column: Phasors, row: Phasors, num_columns: int, out: Phasors) -> None:
+    """What each ray is at each antenna, ``[rays, antennas]``."""
+    for r in range(start.size):
+        out[r, 0] = start[r]
+        _grow(out[r], 1, num_columns, column[r])
+        _grow(out[r], num_columns, out.shape[1], row[r])
 
 
 @compiled
-def _moving(turned: Phasors, doppler: Phasors, weights: Reals, num_slots: int, out: Reals) -> None:
-    """Doppler factors times weights, ``[2·rays, terms·slots]``: the rays' real parts, then their imaginary ones.
+def _moving(position: Phasors, doppler: Phasors, weights: Reals, slots: int, room: Phasors, out: Reals) -> None:
+    """Doppler factors times weights, ``[rays, 2·terms·slots]``: the real parts of all, then the imaginary ones.
 
-    ``turned`` is where the rays stand at the first of these slots, and is taken to the slot after the last.
+    ``position`` is where the rays stand at the first of these slots, and is taken to the slot after the last; ``room``
+    is for one ray.
     """
-    num_terms, rays = weights.shape
-    re, im = np.empty(num_slots + 1, np.float32), np.empty(num_slots + 1, np.float32)
-    for r in range(rays):
-        re[0], im[0] = turned[r].real, turned[r].imag
-        _grow(re, im, 1, num_slots + 1, doppler[r])
-        turned[r] = complex(re[num_slots], im[num_slots])
+    num_terms = weights.shape[0]
+    for r in range(position.size):
+        room[0] = position[r]
+        _grow(room, 1, slots + 1, doppler[r])
+        position[r] = room[slots]
         for m in range(num_terms):
             weight = weights[m, r]
-            real = out[r, m * num_slots : (m + 1) * num_slots]
-            imag = out[rays + r, m * num_slots : (m + 1) * num_slots]
-            for t in range(num_slots):
-                real[t] = weight * re[t]
-            for t in range(num_slots):
-                imag[t] = weight * im[t]
+            real = out[r, m * slots : (m + 1) * slots]
+            imag = out[r, (num_terms + m) * slots : (num_terms + m + 1) * slots]
+            for t in range(slots):
+                real[t] = weight * room[t].real
+            for t in range(slots):
+                imag[t] = weight * room[t].imag
+
+
+@compiled
+def _join(real: Reals, imag: Reals, out: Reals) -> None:
+    """``real + j·imag`` of products of real and of imaginary parts with phasors; all have two parts in turn."""
+    for i in range(real.size // 2):
+        out[2 * i] = real[2 * i] - imag[2 * i + 1]
+        out[2 * i + 1] = real[2 * i + 1] + imag[2 * i]
 
 
 @compiled
@@ -80,6 +79,12 @@ def _delay_waves(delay_s: float, first_hz: float, step_hz: float, out: Reals) ->
 
 
 @compiled
+def _scale(into: Reals, scale: Reals, values: Reals) -> None:
+    for i in range(values.size):
+        into[i] = scale[i] * values[i]
+
+
+@compiled
 def _add(into: Reals, scale: Reals, values: Reals) -> None:
     for i in range(values.size):
         into[i] += scale[i] * values[i]
@@ -92,41 +97,50 @@ def _subtract(into: Reals, scale: Reals, values: Reals) -> None:
 
 
 @compiled
-def _mirror(waves: Reals, coefficients: Reals, odd: NDArray[np.bool_], out: NDArray[np.complex64]) -> None:
+def _times_j(values: Reals, out: Reals) -> None:
+    for i in range(values.size // 2):
+        out[2 * i] = -values[2 * i + 1]
+        out[2 * i + 1] = values[2 * i]
+
+
+@compiled
+def _mirror(waves: Reals, coefficients: Reals, odd: NDArray[np.bool_], out: Reals) -> None:
     """Put the sums of cosines, P, and of sines, Q, together to the subcarriers above and below the middle of the band.
 
     A term without j is c·(P − jQ) above and c·(P + jQ) below; an odd one has its j, and the other sign below. With
     X = Σ_even c·P + Σ_odd c·Q and Y = Σ_even c·Q − Σ_odd c·P that is X − jY above and X + jY below.
 
     Args:
-        waves: ``[2·half, terms·slots·2·antennas]``, cosines then sines; real parts before imaginary ones in each slot.
+        waves: ``[2·half, terms·slots·2·antennas]``, cosines then sines; real and imaginary parts in turn.
         coefficients: ``[terms, half, 2·antennas]``, the same for both parts, or repeated over some slots.
-        odd: ``[terms]``.
-        out: ``[slots, subcarriers, antennas]``.
+        odd: ``[terms]``; the first is even.
+        out: ``[slots, subcarriers, 2·antennas]``.
     """
-    num_slots, num_subcarriers, num_antennas = out.shape
-    num_terms, half, span = coefficients.shape
-    width = num_slots * 2 * num_antennas
-    x, y = np.empty(span, np.float32), np.empty(span, np.float32)
+    num_slots, num_subcarriers, width = out.shape
+    num_terms, half, piece = coefficients.shape
+    span = num_slots * width
+    x, y, jy = np.empty(piece, np.float32), np.empty(piece, np.float32), np.empty(piece, np.float32)
     for k in range(half):
         upper, lower = num_subcarriers - half + k, half - 1 - k
-        for begin in range(0, width, span):
-            count = min(span, width - begin)
-            x[:], y[:] = np.float32(0), np.float32(0)
-            for m in range(num_terms):
-                values = slice(m * width + begin, m * width + begin + count)
+        for begin in range(0, span, piece):
+            count = min(piece, span - begin)
+            _scale(x, coefficients[0, k], waves[k, begin : begin + count])
+            _scale(y, coefficients[0, k], waves[half + k, begin : begin + count])
+            for m in range(1, num_terms):
+                values = slice(m * span + begin, m * span + begin + count)
                 if odd[m]:
                     _add(x, coefficients[m, k], waves[half + k, values])
                     _subtract(y, coefficients[m, k], waves[k, values])
                 else:
                     _add(x, coefficients[m, k], waves[k, values])
                     _add(y, coefficients[m, k], waves[half + k, values])
-            for t in range(count // (2 * num_antennas)):
-                slot, re = begin // (2 * num_antennas) + t, t * 2 * num_antennas
-                im = re + num_antennas
-                for n in range(num_antennas):
-                    out[slot, lower, n] = complex(x[re + n] - y[im + n], x[im + n] + y[re + n])
-                    out[slot, upper, n] = complex(x[re + n] + y[im + n], x[im + n] - y[re + n])
+            _times_j(y, jy)
+            for t in range(count // width):
+                slot, first = begin // width + t, t * width
+                for i in range(width):
+                    out[slot, lower, i] = x[first + i] + jy[first + i]
+                for i in range(width):
+                    out[slot, upper, i] = x[first + i] - jy[first + i]
 
 
 @compiled
@@ -168,15 +182,15 @@ def sum_groups(
     A group's rays are added as they look at the middle of the band, over slots and antennas, once for each term of the
     expansion with the ray's weight: a product of a matrix of slots and one of antennas. A second product spreads the
     groups over the subcarriers. Their delays' phases are mirrored about the middle of the band, so cosines and sines
-    over one half do, and all matrices are real.
+    over one half do, and both products are of real matrices.
 
     Args:
         power, delay_s: ``[batch, paths]``.
         start: Contribution at the first antenna and slot and the middle of the band, ``[batch, paths]``.
         column, row, doppler: Factors to the next column, row and slot, ``[batch, paths]``.
         weights: Of each path in each term, ``[batch, terms, paths]``.
-        coefficients: Of the terms over the upper half of the subcarriers, ``[terms, half, 2·antennas]``, once for real
-            and once for imaginary parts, or repeated over some slots.
+        coefficients: Of the terms over the upper half of the subcarriers, ``[terms, half, 2·antennas]``, each for a
+            real and an imaginary part, or repeated over some slots.
         odd: The terms that carry a factor j, ``[terms]``.
         first_hz, step_hz: First subcarrier of that half, from the middle of the band, and spacing.
         num_columns: Of the array.
@@ -185,10 +199,17 @@ def sum_groups(
     """
     num_slots, num_antennas = out.shape[1], out.shape[3]
     num_paths, num_terms, half = weights.shape[2], weights.shape[1], coefficients.shape[1]
+    width = 2 * num_antennas
+    largest = num_terms * slots_at_once * width
     bounds = np.empty((num_paths, 2), np.int64)
-    waves = np.empty((num_paths, 2 * half), np.float32)
-    steering = np.empty((2 * num_paths, 2 * num_antennas), np.float32)
-    turned = np.empty(num_paths, np.complex64)
+    delays = np.empty((num_paths, 2 * half), np.float32)
+    steering = np.empty((num_paths, num_antennas), np.complex64)
+    position, room = np.empty(num_paths, np.complex64), np.empty(slots_at_once + 1, np.complex64)
+    all_moving = np.empty(num_paths * 2 * num_terms * slots_at_once, np.float32)
+    all_products, all_sums = np.empty(2 * largest, np.float32), np.empty(num_paths * largest, np.float32)
+    all_waves = np.empty(2 * half * largest, np.float32)
+    # What is written line by line stays in the cache; from there whole pages go to `out`.
+    ready = np.empty((slots_at_once, out.shape[2], num_antennas), np.complex64)
     for sample in range(out.shape[0]):
         used = _find_groups(power[sample], delay_s[sample], bounds)
         if used == 0:
@@ -197,19 +218,23 @@ def sum_groups(
         for g in range(used):
             first, end = bounds[g]
             rays = slice(first, end)
-            _delay_waves(delay_s[sample, first], first_hz, step_hz, waves[g])
-            _steering(
-                start[sample, rays], column[sample, rays], row[sample, rays], num_columns, steering[2 * first : 2 * end]
-            )
-        turned[:] = np.complex64(1)
+            _delay_waves(delay_s[sample, first], first_hz, step_hz, delays[g])
+            _steering(start[sample, rays], column[sample, rays], row[sample, rays], num_columns, steering[rays])
+        position[:] = np.complex64(1)
         for begin in range(0, num_slots, slots_at_once):
             slots = min(slots_at_once, num_slots - begin)
             rows = num_terms * slots
-            sums = np.empty((used, rows * 2 * num_antennas), np.float32)
+            size = rows * width
+            sums = all_sums[: used * size].reshape(used, size)
             for g in range(used):
                 first, end = bounds[g]
                 rays = slice(first, end)
-                moving = np.empty((2 * (end - first), rows), np.float32)
-                _moving(turned[rays], doppler[sample, rays], weights[sample, :, rays], slots, moving)
-                np.dot(moving.T, steering[2 * first : 2 * end], sums[g].reshape(rows, 2 * num_antennas))
-            _mirror(np.dot(waves[:used].T, sums), coefficients, odd, out[sample, begin : begin + slots])
+                moving = all_moving[: (end - first) * 2 * rows].reshape(end - first, 2 * rows)
+                _moving(position[rays], doppler[sample, rays], weights[sample, :, rays], slots, room, moving)
+                products = all_products[: 2 * size]
+                np.dot(moving.T, steering[rays].view(np.float32), products.reshape(2 * rows, width))
+                _join(products[:size], products[size:], sums[g])
+            waves = all_waves[: 2 * half * size].reshape(2 * half, size)
+            np.dot(delays[:used].T, sums, waves)
+            _mirror(waves, coefficients, odd, ready[:slots].view(np.float32))
+            out[sample, begin : begin + slots] = ready[:slots]

@@ -1,31 +1,17 @@
-"""Compiled loops of the evaluation. Imported where they are used: numba takes a second to load."""
+"""Compiled loops of the exact evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
-
-# numba's np.dot calls the BLAS of scipy, which must be loaded before anybody limits the threads of loaded libraries.
-import scipy.linalg.cython_blas  # noqa: F401
 from numpy.typing import NDArray
 
-__all__ = ["compiled", "march"]
+from channelbench.generators._compiled import compiled
+
+__all__ = ["march"]
 
 Reals = NDArray[np.float64]
-
-# No fastmath: with it, what the compiler fuses and reorders differs between a function that has just been compiled and
-# the same function loaded from numba's cache, and with it the last bit of the channels.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # no writable folder for the cache: compile anew in each process
-        return numba.njit(**_OPTIONS)(function)
 
 
 @compiled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +30,19 @@ class DrawnPaths(Paths):
     """
 
     phase: NDArray[np.float64]
-    aod: NDArray[np.float64]
-    aod_phasor: NDArray[np.complex128]
-    aoa_phasor: NDArray[np.complex128]
+    aod: NDArray[Any]
+    aod_phasor: NDArray[Any]
+    aoa_phasor: NDArray[Any]
     los: NDArray[np.bool_]
 
     def without_phases(self) -> Paths:
         """What is known of a drop but for its phases."""
-        return Paths(power=self.power, delay_s=self.delay_s, doppler_hz=self.doppler_hz, direction=self.direction)
+        return Paths(
+            power=self.power,
+            delay_s=self.delay_s,
+            doppler_hz=self.doppler_hz.astype(np.float64),
+            direction=self.direction.astype(np.float64),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +57,21 @@ class Directions:
         distance_m: 3-D, ``[batch]``.
     """
 
-    aod: NDArray[np.float64]
-    aod_phasor: NDArray[np.complex128]
-    aoa_phasor: NDArray[np.complex128]
-    departure: NDArray[np.float64]
-    closing_mps: NDArray[np.float64]
+    aod: NDArray[Any]
+    aod_phasor: NDArray[Any]
+    aoa_phasor: NDArray[Any]
+    departure: NDArray[Any]
+    closing_mps: NDArray[Any]
     distance_m: NDArray[np.float64]
 
 
 def directions(anchor: AnchorRays, drops: Drops, rows: slice) -> Directions:
-    """Of the specular path, then of every ray of every cluster: ``1 + clusters·rays`` in all."""
+    """Of the specular path, then of every ray of every cluster, ``1 + clusters·rays`` in all; as precise as the
+    anchor's angles are."""
     offset, distance = drops.offset[rows], drops.distance_m[rows]
-    specular_aod = np.arctan2(offset[:, 1], offset[:, 0])
-    specular_zod = np.arccos(offset[:, 2] / distance)
+    precision = anchor.aod.dtype
+    specular_aod = np.arctan2(offset[:, 1], offset[:, 0]).astype(precision)
+    specular_zod = np.arccos(offset[:, 2] / distance).astype(precision)
     aod = _join(specular_aod, anchor.aod[rows])
     aod_phasor = _phasor(aod)
     aoa_phasor = _phasor(_join(_wrap(specular_aod + np.pi), anchor.aoa[rows]))
@@ -74,7 +82,7 @@ def directions(anchor: AnchorRays, drops: Drops, rows: slice) -> Directions:
         aoa_phasor=aoa_phasor,
         departure=_unit_vector(_join(specular_zod, anchor.zod[rows]), aod_phasor),
         # Eq. 7.5-22: the wave arrives from the direction `arrival`; moving towards it raises the frequency.
-        closing_mps=np.einsum("bpx,bx->bp", arrival, drops.velocity[rows]),
+        closing_mps=np.einsum("bpx,bx->bp", arrival, drops.velocity[rows].astype(precision)),
         distance_m=distance,
     )
 
@@ -107,22 +115,22 @@ def expand(rays: BandRays, where: Directions, carrier_hz: float, rows: slice) ->
     )
 
 
-def _join(specular: NDArray[np.float64], rays: NDArray[np.float64]) -> NDArray[np.float64]:
+def _join(specular: NDArray[Any], rays: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([specular[:, None], rays.reshape(len(rays), -1)], axis=1)
 
 
-def _wrap(angle: NDArray[np.float64]) -> NDArray[np.float64]:
+def _wrap(angle: NDArray[Any]) -> NDArray[Any]:
     return np.mod(angle + np.pi, 2 * np.pi) - np.pi
 
 
-def _phasor(angle: NDArray[np.float64]) -> NDArray[np.complex128]:
-    phasor = np.empty(angle.shape, np.complex128)
+def _phasor(angle: NDArray[Any]) -> NDArray[Any]:
+    phasor = np.empty(angle.shape, np.result_type(angle, np.complex64))
     np.cos(angle, out=phasor.real)
     np.sin(angle, out=phasor.imag)
     return phasor
 
 
-def _unit_vector(zenith: NDArray[np.float64], azimuth: NDArray[np.complex128]) -> NDArray[np.float64]:
+def _unit_vector(zenith: NDArray[Any], azimuth: NDArray[Any]) -> NDArray[Any]:
     """Eq. 7.1-6, ``[...]`` to ``[..., 3]``, of a zenith in radians and the phasor of an azimuth."""
     sine = np.sin(zenith)
     return np.stack([sine * azimuth.real, sine * azimuth.imag, np.cos(zenith)], axis=-1)

@@ -160,6 +160,6 @@ def _libraries() -> Any:
     """The thread pools to limit. To find them takes milliseconds, as much as to draw some samples."""
     from threadpoolctl import ThreadpoolController
 
-    import channelbench.generators._march  # noqa: F401 - loads the BLAS that is to be limited
+    import channelbench.generators._compiled  # noqa: F401 - loads the BLAS that is to be limited
 
     return ThreadpoolController()

@@ -186,7 +186,7 @@ def test_specular_doppler_is_the_speed_towards_the_base_station(draw: Callable[.
         paths, drops = block.paths[name], block.drops
         towards = (drops.bs_position - drops.position) / drops.distance_m[:, None]
         want = np.sum(towards * drops.velocity, axis=-1) * band.carrier_hz / SPEED_OF_LIGHT
-        np.testing.assert_allclose(paths.doppler_hz[:, 0], want, atol=1e-9 * band.carrier_hz / SPEED_OF_LIGHT)
+        np.testing.assert_allclose(paths.doppler_hz[:, 0], want, atol=1e-5 * band.carrier_hz / SPEED_OF_LIGHT)
         assert np.all((paths.power[:, 0] > 0) == (state == "los"))
         assert np.all(
             np.abs(paths.doppler_hz) <= np.linalg.norm(drops.velocity, axis=-1).max() / 3e8 * 1.001 * band.carrier_hz

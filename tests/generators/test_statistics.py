@@ -285,7 +285,7 @@ def test_stored_numbers_agree_with_sionnas_metrics(draw: Draw) -> None:
     np.testing.assert_allclose(
         angular_spread_deg(paths.power, paths.aoa_phasor),
         np.degrees(circular_angular_spread(aoa, power).numpy()),
-        rtol=1e-6,
+        rtol=2e-5,
     )
 
 
@@ -300,7 +300,7 @@ def test_main_path(draw: Draw) -> None:
                 share, 10 * np.log10(rays.large_scale.k_factor / (rays.large_scale.k_factor + 1))
             )
             aod = np.degrees(np.arctan2(block.drops.position[:, 1], block.drops.position[:, 0]))
-            np.testing.assert_allclose(found["strongest_aod_deg"], aod)
+            np.testing.assert_allclose(found["strongest_aod_deg"], aod, rtol=1e-6)
         else:
             np.testing.assert_allclose(share, 10 * np.log10(rays.power.max(axis=1) / 20))
             assert np.all(np.isnan(found["k_factor_db"]))
