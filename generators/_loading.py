@@ -1,14 +1,19 @@
-"""Import Sionna without the compiler that two of its decorators load."""
+"""Import Sionna without what it loads for functions that are not used here."""
 
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
 __all__ = ["load_sionna"]
+
+PYPLOT = "matplotlib.pyplot"
 
 
 def load_sionna() -> None:
@@ -16,7 +21,7 @@ def load_sionna() -> None:
 
     Functions of its receivers are decorated with ``torch.compile`` and ``torch.compiler.disable``, which import torch's
     compiler: seconds of every worker's start for functions that are not used here. The decorators are put off until
-    such a function is called.
+    such a function is called, and pyplot until somebody plots.
     """
     if "sionna.phy" in sys.modules:
         return
@@ -25,8 +30,30 @@ def load_sionna() -> None:
     with (
         mock.patch.object(torch, "compile", _later(torch.compile)),
         mock.patch.object(torch.compiler, "disable", _later(torch.compiler.disable)),
+        _without_pyplot(),
     ):
         import sionna.phy  # noqa: F401
+
+
+@contextmanager
+def _without_pyplot() -> Iterator[None]:
+    if PYPLOT in sys.modules:
+        yield
+        return
+    sys.modules[PYPLOT] = _Pyplot(PYPLOT)
+    try:
+        yield
+    finally:
+        del sys.modules[PYPLOT]
+
+
+class _Pyplot(ModuleType):
+    """In pyplot's place until it is asked for something other than the types of annotations."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("Figure", "Axes"):
+            return f"{PYPLOT}.{name}"
+        return getattr(importlib.import_module(PYPLOT), name)
 
 
 def _later(compiler: Callable[..., Any]) -> Callable[..., Any]:

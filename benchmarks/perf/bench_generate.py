@@ -42,10 +42,10 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not im
 ROUNDS = 5
 WORKERS = 2
 CASES = {
-    "UMa LOS": ({"scenario": "uma", "state": "los"}, 4000, (32, 64)),
-    "UMa NLOS": ({"scenario": "uma", "state": "nlos"}, 4000, (32, 64)),
-    "RMa LOS": ({"scenario": "rma", "state": "los"}, 4000, (32, 64)),
-    "multiuser": ({"scenario": "uma", "system": "multiuser"}, 800, (8, 16)),
+    "UMa LOS": ({"scenario": "uma", "state": "los"}, 10_000, (32, 64)),
+    "UMa NLOS": ({"scenario": "uma", "state": "nlos"}, 10_000, (32, 64)),
+    "RMa LOS": ({"scenario": "rma", "state": "los"}, 10_000, (32, 64)),
+    "multiuser": ({"scenario": "uma", "system": "multiuser"}, 2000, (8, 16)),
 }
 
 

@@ -14,13 +14,16 @@ import torch
 before = torch.compile, torch.compiler.disable
 load_sionna()
 assert (torch.compile, torch.compiler.disable) == before
-print("torch._dynamo.symbolic_convert" in sys.modules)
+print("torch._dynamo.symbolic_convert" in sys.modules, "matplotlib.pyplot" in sys.modules)
+import matplotlib.pyplot
+from sionna.phy.utils import plotting
+assert plotting.plt.subplots is matplotlib.pyplot.subplots
 """
 
 
-def test_sionna_is_loaded_without_the_compiler() -> None:
+def test_sionna_is_loaded_without_the_compiler_and_pyplot() -> None:
     run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
-    assert run.stdout.split()[-1] == "False"
+    assert run.stdout.split() == ["False", "False"]
 
 
 def test_what_was_decorated_is_compiled_when_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
