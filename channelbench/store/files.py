@@ -28,9 +28,9 @@ __all__ = ["DIGEST", "DIGEST_BYTES", "Files", "UnitFiles", "digest_rows", "put"]
 
 FILE_BYTES = 128 * 2**20
 CHUNK_BYTES = 4 * 2**20
-MIN_FILES = 16
+MIN_FILES = 4
 """Of each variable in a dataset of many blocks: what is lost by an interruption, and what workers share."""
-MAX_BLOCKS = 5
+MAX_BLOCKS = 4
 DIGEST = "unit_digest"
 """The array of the digests: a row for each 200 samples, a file for each unit."""
 DIGEST_BYTES = 16
@@ -57,7 +57,7 @@ class Files:
 
     @classmethod
     def choose(cls, spec: ScenarioSpec, file_samples: int | None = None, chunk_samples: int | None = None) -> Files:
-        """Files of at most 128 MiB and 1000 samples, chunks of at most 4 MiB, unless told otherwise.
+        """Files of at most 128 MiB and 800 samples, chunks of at most 4 MiB, unless told otherwise.
 
         Args:
             spec: The dataset's.

@@ -17,9 +17,9 @@ from zarr.buffer.cpu import NDBuffer
 from channelbench.errors import RequestError
 from channelbench.spec import SPLITS
 from channelbench.store.dataset import ChannelDataset, open_dataset
+from channelbench.store.direct import DirectArray
 from channelbench.store.layout import split_rows
 from channelbench.store.schema import variables as schema_variables
-from channelbench.stream.direct import DirectArray
 from channelbench.stream.plan import Lane, Plan, Window, require_whole
 
 __all__ = ["Batch", "Reader", "piece_rows", "require_position"]

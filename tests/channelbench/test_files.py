@@ -70,7 +70,7 @@ def test_defaults_keep_files_and_chunks_small() -> None:
             assert files.unit_rows % files.chunk_rows[name] == 0
             assert files.chunk_rows[name] * per_sample <= CHUNK_BYTES
             assert files.unit_rows == BLOCK_SIZE or files.unit_rows * per_sample <= FILE_BYTES
-    assert Files.choose(make_spec("uma", sizes=split_samples(10**8))).unit_rows == 1000
+    assert Files.choose(make_spec("uma", sizes=split_samples(10**8))).unit_rows == 800
 
 
 @pytest.mark.parametrize(

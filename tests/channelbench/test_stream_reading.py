@@ -15,8 +15,8 @@ from zarr.storage import LocalStore
 from channelbench.errors import RequestError
 from channelbench.store import layout
 from channelbench.store.dataset import open_dataset
+from channelbench.store.direct import DirectArray
 from channelbench.stream import ChannelStream, reader
-from channelbench.stream.direct import DirectArray
 from channelbench.stream.reader import piece_rows
 from channelbench.testing import make_dataset, small_spec
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, Endian, ShardingCodec
@@ -71,6 +72,8 @@ class DirectArray:
         except FileNotFoundError:
             return False
         try:
+            if not self.sharded and os.fstat(file).st_size != self.rows * self.row_bytes:
+                return False
             begin = self._begin(file, row, len(target)) if self.sharded else row * self.row_bytes
             return begin is not None and _fill(file, begin, target)
         finally:
@@ -79,8 +82,12 @@ class DirectArray:
     def _begin(self, file: int, row: int, length: int) -> int | None:
         """Where ``length`` bytes from ``row`` of a shard on are in its file; ``None`` where they are not together."""
         index = np.empty(self.rows // self.chunk, INDEX_ENTRY)
-        if not _fill(file, os.fstat(file).st_size - index.nbytes - CHECKSUM_BYTES, _bytes(index)):
+        stored = bytearray(index.nbytes + CHECKSUM_BYTES)
+        if not _fill(file, os.fstat(file).st_size - len(stored), memoryview(stored)):
             return None
+        if google_crc32c.value(bytes(stored[: index.nbytes])) != int.from_bytes(stored[index.nbytes :], "little"):
+            return None
+        _bytes(index)[:] = stored[: index.nbytes]
         first, last = row // self.chunk, -(-(row * self.row_bytes + length) // (self.chunk * self.row_bytes))
         entries = index[first:last]
         step = self.chunk * self.row_bytes

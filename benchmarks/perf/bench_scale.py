@@ -1,0 +1,148 @@
+"""What grows with a dataset and what does not: memory, time per sample, cores, and the time to verify it.
+
+``pytest -m "" benchmarks/perf/bench_scale.py``; what was found is in ``extra_info``. Nothing is asserted about time.
+``CHANNELBENCH_BENCH_SAMPLES`` is the size of the largest dataset, 100,000 unless given, which takes 11.5 GB of disk.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from channelbench import cluster
+from channelbench.generation import generate, make_spec
+from channelbench.spec import ScenarioSpec, split_samples
+from channelbench.store import verify
+
+LARGEST = int(os.environ.get("CHANNELBENCH_BENCH_SAMPLES", "100000"))
+READ_BYTES = 2**24
+
+
+def peak_bytes() -> int:
+    """Of this process (Linux)."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+class Run:
+    """One ``generate``: what it took from the first block on, and the largest peak of its workers."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path, spec: ScenarioSpec, workers: int = 2) -> None:
+        marks: list[tuple[float, int]] = []
+        peaks: list[int] = []
+        begin = cluster.start
+
+        @contextmanager
+        def start(count: int) -> Iterator[Any]:
+            with begin(count) as client:
+                yield client
+                peaks.extend(client.run(peak_bytes).values())
+
+        shutil.rmtree(path, ignore_errors=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(cluster, "start", start)
+            generate(
+                spec,
+                path,
+                workers=workers,
+                progress=lambda done, _: marks.append((time.perf_counter(), done)),
+                remember=False,
+            )
+        first = next(mark for mark in marks if mark[1] > 0)
+        last = marks[-1]
+        self.rate = (last[1] - first[1]) / (last[0] - first[0])
+        self.peak_gb = max(peaks, default=peak_bytes()) / 1e9
+
+
+@pytest.mark.parametrize(("system", "sizes"), [("dualband", (2_000, 20_000)), ("multiuser", (400, 4_000))])
+def test_memory(
+    benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system: str, sizes: tuple[int, int]
+) -> None:
+    """Peak of a worker process, for a dataset and one ten times as large."""
+    runs = [
+        Run(monkeypatch, tmp_path / "d.zarr", make_spec("uma", system=system, sizes=split_samples(n))) for n in sizes
+    ]
+    benchmark.pedantic(lambda: None, rounds=1)
+    benchmark.extra_info |= {
+        "case": f"memory {system}",
+        "peak_gb": {n: round(run.peak_gb, 3) for n, run in zip(sizes, runs, strict=True)},
+        "growth": round(runs[1].peak_gb / runs[0].peak_gb, 3),
+    }
+    print(benchmark.extra_info)
+
+
+def test_time_per_sample(benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Samples per second of two workers on datasets of three sizes."""
+    sizes = (LARGEST // 100, LARGEST // 10, LARGEST)
+    rates = {n: Run(monkeypatch, tmp_path / "d.zarr", make_spec("uma", sizes=split_samples(n))).rate for n in sizes}
+    benchmark.pedantic(lambda: None, rounds=1)
+    benchmark.extra_info |= {"case": "sizes", "samples_per_second": {n: round(rate) for n, rate in rates.items()}}
+    print(benchmark.extra_info)
+
+
+def test_cores(benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One worker, in its own process as the others, against as many as there are cores."""
+    spec = make_spec("uma", sizes=split_samples(LARGEST // 5))
+    counts = (1, os.cpu_count() or 1)
+    rates: dict[int, list[float]] = {count: [] for count in counts}
+    for _ in range(3):
+        for count in counts:
+            rates[count].append(Run(monkeypatch, tmp_path / "d.zarr", spec, count).rate)
+    found = {count: sorted(values)[1] for count, values in rates.items()}
+    benchmark.pedantic(lambda: None, rounds=1)
+    benchmark.extra_info |= {
+        "case": "cores",
+        "samples_per_second": {count: round(rate) for count, rate in found.items()},
+        "speedup": round(found[counts[1]] / found[1], 2),
+    }
+    print(benchmark.extra_info)
+
+
+def read(path: Path) -> float:
+    """Seconds to read all files once, one after the other."""
+    begin = time.perf_counter()
+    room = bytearray(READ_BYTES)
+    for file in sorted(path.rglob("c/**/*")):
+        if file.is_file():
+            with open(file, "rb", buffering=0) as stream:
+                while stream.readinto(room):
+                    pass
+    return time.perf_counter() - begin
+
+
+def forget(path: Path) -> None:
+    """Drop the files from the page cache."""
+    os.sync()
+    for file in path.rglob("*"):
+        if file.is_file():
+            descriptor = os.open(file, os.O_RDONLY)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+
+
+def test_verify(benchmark: Any, tmp_path: Path) -> None:
+    """``verify`` against one sequential read of the same files, both from the disk."""
+    path = Path(generate(make_spec("uma", sizes=split_samples(LARGEST // 5)), tmp_path / "d.zarr", workers=2))
+    seconds: dict[str, list[float]] = {"read": [], "verify": []}
+    for _ in range(3):
+        forget(path)
+        seconds["read"].append(read(path))
+        forget(path)
+        begin = time.perf_counter()
+        assert all(finding.ok for finding in verify(path))
+        seconds["verify"].append(time.perf_counter() - begin)
+    found = {name: sorted(values)[1] for name, values in seconds.items()}
+    benchmark.pedantic(lambda: None, rounds=1)
+    benchmark.extra_info |= {
+        "case": "verify",
+        "seconds": {name: round(value, 2) for name, value in found.items()},
+        "of_one_read": round(found["verify"] / found["read"], 2),
+    }
+    print(benchmark.extra_info)
