@@ -64,7 +64,7 @@ def test_defaults_keep_files_and_chunks_small() -> None:
         spec = make_spec("uma", system=system, preset=preset)
         files = Files.choose(spec)
         assert files.unit_rows % BLOCK_SIZE == 0
-        assert spec.sizes.total / files.unit_rows >= 10
+        assert spec.sizes.total / files.unit_rows >= 4
         for name, variable in variables(spec).items():
             per_sample = int(np.prod(variable.shape[1:])) * np.dtype(variable.dtype).itemsize
             assert files.unit_rows % files.chunk_rows[name] == 0
