@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from channelbench import registry
 from channelbench.contracts import Conditions, FitContext, Method, Suite, Task
+from channelbench.cuda import require_cuda
 from channelbench.errors import RequestError
 from channelbench.spec import PRESETS, ScenarioSpec
 from channelbench.store import open_dataset, verify
@@ -127,7 +128,7 @@ def resolve_device(device: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     if device == "cuda":
-        raise RequestError("--device", expected="a CUDA device that torch can use", got="cuda", choices=["auto", "cpu"])
+        require_cuda("--device", ["auto", "cpu"])
     return "cpu"
 
 

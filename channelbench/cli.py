@@ -60,7 +60,9 @@ def generate(
     state: Annotated[str | None, typer.Option(help="los, nlos or random; the system's default.")] = None,
     source: Annotated[str, typer.Option(help="stochastic or raytraced.")] = "stochastic",
     system: Annotated[str, typer.Option(help="dualband or multiuser.")] = "dualband",
-    engine: Annotated[str, typer.Option(help="fast, or sionna for Sionna's own classes, the reference.")] = "fast",
+    engine: Annotated[
+        str, typer.Option(help="fast; cuda, on a GPU; or sionna for Sionna's own classes, the reference.")
+    ] = "fast",
     preset: Annotated[str, typer.Option(help="quick, standard or paper: how many samples.")] = "quick",
     samples: Annotated[int | None, _number("--samples", 15, "So many samples, split 10:2:3.")] = None,
     seed: Annotated[int, _number("--seed", 0, "Seed; the bytes depend on it and the spec alone.")] = 0,

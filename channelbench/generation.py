@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from channelbench import cluster, registry
+from channelbench.cuda import require_cuda
 from channelbench.errors import RequestError
 from channelbench.spec import PRESETS, SYSTEMS, ScenarioSpec, SizesSpec
 from channelbench.store import layout
@@ -48,7 +49,8 @@ def make_spec(
         system: ``dualband`` or ``multiuser``.
         state: ``los``, ``nlos`` or ``random``; the system's default if left out.
         source: ``stochastic`` or ``raytraced``.
-        engine: ``fast``, or ``sionna`` for Sionna's own classes, the reference, many times as slow.
+        engine: ``fast``; ``cuda``, which draws the same paths and sums them on a GPU; or ``sionna`` for Sionna's own
+            classes, the reference, many times as slow.
         preset: ``quick``, ``standard`` or ``paper``; ignored where ``sizes`` are given.
         sizes: Samples per split.
         assignments: Dotted fields to change, e.g. ``{"sub6.carrier_hz": 2.4e9}``.
@@ -126,7 +128,10 @@ def generate(
     location, began = Location.of(default_path(spec) if out is None else out, field="--out"), time.time()
     _check_workers(location, workers, scheduler)
     generator = registry.find("generators", spec.scenario)
-    engine = f"{generator.__module__.rpartition('.')[0]}:{generator.card.name} cpu"
+    if spec.engine == "cuda" and scheduler is None:
+        require_cuda("--engine", ["fast", "sionna"])  # before anything is written
+    processor = "cuda" if spec.engine == "cuda" else "cpu"
+    engine = f"{generator.__module__.rpartition('.')[0]}:{generator.card.name} {processor}"
     with ExitStack() as stack:
         stack.callback(vars(_last).clear)  # a gigabyte, perhaps, that nobody needs any more
         client = stack.enter_context(cluster.connect(scheduler)) if scheduler is not None else None

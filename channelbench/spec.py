@@ -93,7 +93,8 @@ class ScenarioSpec(_Frozen):
     """Everything but the seed that decides a dataset's bytes. docs/protocol.md gives the defaults.
 
     Distances are two-dimensional, base station to user; speeds are of a straight-line motion. ``engine`` is what draws
-    and evaluates: Sionna's classes, or the loops of ours that ``make_spec`` asks for unless told otherwise.
+    and evaluates: Sionna's classes, or the loops of ours that ``make_spec`` asks for unless told otherwise, or loops of
+    ours with sums on a CUDA device.
 
     Raises:
         RequestError: on construction, naming the field, what was expected, what was given and the choices.
@@ -117,7 +118,7 @@ class ScenarioSpec(_Frozen):
     uma_fc_clip: bool = True
     rho_z: float = Field(1.0, ge=0, le=1)
     squint: bool = True
-    engine: Literal["sionna", "fast"] = "sionna"
+    engine: Literal["sionna", "fast", "cuda"] = "sionna"
     sizes: SizesSpec
 
     def __init__(self, **data: Any) -> None:

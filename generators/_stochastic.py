@@ -120,14 +120,17 @@ def _evaluate(
     rows: slice,
     out: NDArray[np.complex64],
 ) -> None:
-    """By the fast engine, or exactly: by Sionna's coefficients, or by a sum of our own where arrays squint, which
-    Sionna's do not."""
+    """By the fast engine; on a CUDA device; or exactly: by Sionna's coefficients, or by a sum of our own where arrays
+    squint, which Sionna's do not."""
     from channelbench.generators._evaluate import evaluate
     from channelbench.generators._evaluate_fast import evaluate_fast
+    from channelbench.generators._evaluate_torch import evaluate_torch
     from channelbench.generators._sionna_coefficients import sionna_channel
 
     if spec.engine == "fast":
         evaluate_fast(paths, band, squint=spec.squint, out=out)
+    elif spec.engine == "cuda":
+        evaluate_torch(paths, band, squint=spec.squint, out=out)
     elif spec.squint:
         evaluate(paths, band, out=out)
     else:

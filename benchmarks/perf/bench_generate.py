@@ -118,6 +118,31 @@ def test_samples_per_second(benchmark: Any, client: Any, stock_sionna: Any, tmp_
     print(benchmark.extra_info)
 
 
+def test_samples_per_second_on_a_gpu(benchmark: Any, client: Any, stock_sionna: Any, tmp_path: Path) -> None:
+    """``--engine cuda`` with two workers against Sionna on the same GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device on this machine")
+    spec = make_spec("uma", engine="cuda", sizes=split_samples(20_000))
+    stock = {batch: stock_sionna(spec, batch, "cuda") for batch in (64, 512)}
+    rates: dict[str, list[float]] = {"ours": [], **{f"stock {batch}": [] for batch in stock}}
+    for round_ in range(ROUNDS + 1):
+        ours = spread(client, tmp_path / "ours.zarr", spec, _write)
+        others = {f"stock {batch}": stock_rate(make, batch) for batch, make in stock.items()}
+        if round_:  # the first warms up
+            for name, rate in {"ours": ours, **others}.items():
+                rates[name].append(rate)
+    found = {name: statistics.median(values) for name, values in rates.items()}
+    benchmark.pedantic(lambda: None, rounds=1)
+    benchmark.extra_info |= {
+        "case": f"gpu {torch.cuda.get_device_name()}",
+        "samples_per_second": {name: round(rate, 1) for name, rate in found.items()},
+        "ratio": round(found["ours"] / max(rate for name, rate in found.items() if name != "ours"), 1),
+    }
+    print(benchmark.extra_info)
+
+
 def test_start(benchmark: Any, tmp_path: Path) -> None:
     """Seconds from the command to the first block on disk, with one worker and with two."""
     seconds: dict[str, list[float]] = {"1": [], "2": []}

@@ -12,22 +12,28 @@ from channelbench.spec import BandSpec, ScenarioSpec
 
 
 @pytest.fixture
-def stock_sionna() -> Callable[[ScenarioSpec, int], Callable[[], None]]:
+def stock_sionna() -> Callable[..., Callable[[], None]]:
     return _stock_sionna
 
 
-def _stock_sionna(spec: ScenarioSpec, batch: int) -> Callable[[], None]:
+def _stock_sionna(spec: ScenarioSpec, batch: int, device: str = "cpu") -> Callable[[], None]:
     """A function that makes ``batch`` samples of every band with Sionna alone."""
-    steps = [_stock_band(spec, band, batch) for band in spec.bands.values()]
+    import torch
+
+    with torch.device(device):
+        steps = [_stock_band(spec, band, batch, device) for band in spec.bands.values()]
 
     def make() -> None:
-        for step in steps:
-            step()
+        with torch.device(device):
+            for step in steps:
+                step()
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     return make
 
 
-def _stock_band(spec: ScenarioSpec, band: BandSpec, batch: int) -> Callable[[], None]:
+def _stock_band(spec: ScenarioSpec, band: BandSpec, batch: int, device: str) -> Callable[[], None]:
     import torch
     from sionna.phy.channel import cir_to_ofdm_channel, subcarrier_frequencies
     from sionna.phy.channel.tr38901 import (
@@ -40,7 +46,7 @@ def _stock_band(spec: ScenarioSpec, band: BandSpec, batch: int) -> Callable[[], 
         UMaScenario,
     )
 
-    common: dict[str, Any] = {"device": "cpu", "precision": "single"}
+    common: dict[str, Any] = {"device": device, "precision": "single"}
     user = PanelArray(1, 1, "single", "V", "omni", band.carrier_hz, **common)
     station = PanelArray(band.array.rows, band.array.columns, "single", "V", "omni", band.carrier_hz, **common)
     options = {

@@ -34,7 +34,7 @@ MAX_BLOCKS = 4
 DIGEST = "unit_digest"
 """The array of the digests: a row for each 200 samples, a file for each unit."""
 DIGEST_BYTES = 16
-ALGORITHMS = {"sionna": "blake2b", "fast": "blake3"}
+ALGORITHMS = {"sionna": "blake2b", "fast": "blake3", "cuda": "blake3"}
 """The reference engine keeps the digests that its datasets have always had; BLAKE3 takes a tenth of the time."""
 ABSENT = np.uint64(2**64 - 1)
 """Offset and length of a chunk that lies wholly beyond the last sample."""

@@ -162,6 +162,9 @@ def test_cuda_without_cuda(shell: Shell) -> None:
     code, _, err = shell("run", "--device", "cuda")
     assert code == 2
     assert err.startswith("error: --device: expected a CUDA device that torch can use, got 'cuda'; choices: auto, cpu")
+    code, _, err = shell("generate", "--engine", "cuda")
+    assert code == 2
+    assert err.startswith("error: --engine: expected a CUDA device that torch can use, got 'cuda'; choices: fast")
 
 
 def test_read_only_target(shell: Shell, tmp_path: Path) -> None:

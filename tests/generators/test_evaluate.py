@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from channelbench.contracts import Block
 from channelbench.generators._evaluate import evaluate
 from channelbench.generators._evaluate_fast import evaluate_fast
+from channelbench.generators._evaluate_torch import evaluate_torch
 from channelbench.generators._paths import SPEED_OF_LIGHT, DrawnPaths
 from channelbench.generators._sionna_coefficients import sionna_channel
 from channelbench.registry import create
@@ -47,7 +50,12 @@ def head(paths: DrawnPaths, rows: int = ROWS) -> DrawnPaths:
     return DrawnPaths(**{name: values[:rows] for name, values in vars(paths).items()})
 
 
-BOTH = pytest.mark.parametrize(("channel", "tolerance"), [(evaluate, 1e-5), (evaluate_fast, 1e-4)])
+by_torch = partial(evaluate_torch, device="cpu")
+EVERY = pytest.mark.parametrize(
+    ("channel", "tolerance"),
+    [(evaluate, 1e-5), (evaluate_fast, 1e-4), (by_torch, 1e-5)],
+    ids=["exact", "fast", "torch"],
+)
 UPA = {"rows": 4, "columns": 6, "spacing_wavelengths": 0.7}
 
 
@@ -63,7 +71,7 @@ def test_equals_sionna_without_squint(draw: Callable[..., Any], scenario: str, a
 
 
 def test_engines_without_squint_use_the_carriers_phases(make_spec: Callable[..., Any]) -> None:
-    """Of both engines' samples: with ``squint=False`` Sionna's coefficients, or the fast sum of the same kind."""
+    """Of the engines' samples: with ``squint=False`` Sionna's coefficients, or the fast sum of the same kind."""
     for engine in ("sionna", "fast"):
         spec = make_spec("uma", engine=engine, squint=False, **{"mmwave.num_subcarriers": 4})
         generator, rows = create("generators", "uma"), Block(split="train", index=0, start=3, stop=6)
@@ -85,6 +93,7 @@ def test_equals_a_float64_sum(draw: Callable[..., Any], case: tuple[str, str], s
         want = brute_force(paths, paths.phase, band, squint)
         assert relative_error(evaluate(paths, band, squint=squint), want) < 1e-5
         assert relative_error(evaluate_fast(paths, band, squint=squint), want) < (1e-4 if squint else 1e-5)
+        assert relative_error(by_torch(paths, band, squint=squint), want) < 1e-5
 
 
 ODD = [
@@ -140,7 +149,7 @@ def one_path(
     )
 
 
-@BOTH
+@EVERY
 def test_steering_vector_is_the_papers(channel: Any, tolerance: float) -> None:
     """LLM4WM Eq. 2: element n has the phase 2π·n·f·d·sin(θ)/c, at each subcarrier's own frequency."""
     band = BandSpec(carrier_hz=28e9, bandwidth_hz=2e9, num_subcarriers=5, array=ArraySpec(columns=16))
@@ -151,7 +160,7 @@ def test_steering_vector_is_the_papers(channel: Any, tolerance: float) -> None:
     np.testing.assert_allclose(h / h[:, :1], np.exp(1j * phase), atol=2 * tolerance)
 
 
-@BOTH
+@EVERY
 def test_planar_array_steers_in_both_planes(channel: Any, tolerance: float) -> None:
     band = BandSpec(carrier_hz=2.4e9, bandwidth_hz=1e6, num_subcarriers=1, array=ArraySpec(rows=3, columns=4))
     azimuth, zenith = np.radians(20.0), np.radians(110.0)
@@ -161,7 +170,7 @@ def test_planar_array_steers_in_both_planes(channel: Any, tolerance: float) -> N
     np.testing.assert_allclose(h / h[0, 0], want, atol=tolerance)
 
 
-@BOTH
+@EVERY
 def test_delay_turns_the_subcarriers_and_doppler_the_slots(channel: Any, tolerance: float) -> None:
     band = BandSpec(
         carrier_hz=2e9, bandwidth_hz=10e6, num_subcarriers=6, num_slots=4, slot_s=1e-3, array=ArraySpec(columns=1)
@@ -172,7 +181,7 @@ def test_delay_turns_the_subcarriers_and_doppler_the_slots(channel: Any, toleran
     np.testing.assert_allclose(h, want, atol=tolerance)
 
 
-@BOTH
+@EVERY
 def test_nothing_where_there_is_no_path(channel: Any, tolerance: float) -> None:
     band = BandSpec(carrier_hz=2e9, bandwidth_hz=1e6, num_subcarriers=2, num_slots=3)
     nothing = DrawnPaths(**{**vars(one_path()), "power": np.zeros((1, 1))})
@@ -191,3 +200,15 @@ def test_specular_doppler_is_the_speed_towards_the_base_station(draw: Callable[.
         assert np.all(
             np.abs(paths.doppler_hz) <= np.linalg.norm(drops.velocity, axis=-1).max() / 3e8 * 1.001 * band.carrier_hz
         )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.parametrize("system", ["dualband", "multiuser"])
+def test_the_same_paths_on_a_gpu(make_spec: Callable[..., Any], system: str) -> None:
+    generator, rows = create("generators", "uma"), Block(split="train", index=0, stop=60)
+    here, there = (generator.sample(make_spec("uma", system, engine=engine), rows, 0) for engine in ("fast", "cuda"))
+    for name in here:
+        if name.startswith("h_"):
+            assert relative_error(there[name].values, here[name].values) < 1e-4
+        else:
+            np.testing.assert_array_equal(there[name].values, here[name].values)
