@@ -91,11 +91,11 @@ def test_time_per_sample(benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_pa
     print(benchmark.extra_info)
 
 
-def rate_of_all(path: Path, spec: ScenarioSpec) -> float:
+def rate_of_all(path: Path, spec: ScenarioSpec, **options: Any) -> float:
     """Samples per second between the first block's begin and the last one's end."""
     marks: list[float] = []
     shutil.rmtree(path, ignore_errors=True)
-    generate(spec, path, workers=2, progress=lambda *_: marks.append(time.perf_counter()), remember=False)
+    generate(spec, path, workers=2, progress=lambda *_: marks.append(time.perf_counter()), remember=False, **options)
     return spec.sizes.total / (marks[-1] - marks[0])
 
 
@@ -137,6 +137,22 @@ def forget(path: Path) -> None:
             descriptor = os.open(file, os.O_RDONLY)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             os.close(descriptor)
+
+
+def test_files(benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Samples per second of two workers that are up, by how many samples stand in a file."""
+    spec, cuts = make_spec("uma", sizes=split_samples(LARGEST // 10)), (200, 400, 800, 1600)
+    rates: dict[int, list[float]] = {cut: [] for cut in cuts}
+    with cluster.start(2) as client:
+        monkeypatch.setattr(cluster, "start", lambda _: nullcontext(client))
+        rate_of_all(tmp_path / "d.zarr", spec)  # warms up
+        for _ in range(3):
+            for cut in cuts:
+                rates[cut].append(rate_of_all(tmp_path / "d.zarr", spec, file_samples=cut))
+    benchmark.pedantic(lambda: None, rounds=1)
+    found = {cut: round(sorted(values)[1]) for cut, values in rates.items()}
+    benchmark.extra_info |= {"case": "files", "samples_per_second": found}
+    print(benchmark.extra_info)
 
 
 def test_verify(benchmark: Any, tmp_path: Path) -> None:
