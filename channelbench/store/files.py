@@ -1,7 +1,7 @@
 """The files of a dataset: how many samples stand in each, and the bytes that Zarr v3 wants in them.
 
 Files are written whole and at once, as Zarr's sharding codec defines them, through Zarr's stores but not through its
-arrays: those copy what they write several times, which takes three times as long as the writing itself.
+arrays, which copy what they write several times.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DIGEST = "unit_digest"
 """The array of the digests: a row for each 200 samples, a file for each unit."""
 DIGEST_BYTES = 16
 ALGORITHMS = {"sionna": "blake2b", "fast": "blake3", "cuda": "blake3"}
-"""The reference engine keeps the digests that its datasets have always had; BLAKE3 takes a tenth of the time."""
+"""The reference engine keeps the digests that its datasets have always had; BLAKE3 is faster."""
 ABSENT = np.uint64(2**64 - 1)
 """Offset and length of a chunk that lies wholly beyond the last sample."""
 

@@ -182,6 +182,14 @@ def test_one_flipped_bit_is_found_in_any_variable(made: Path, name: str) -> None
     assert any(name in problem for problem in found["digests"])
 
 
+@pytest.mark.parametrize("position", [0, 5000, -300, -10, -4, -1])
+def test_one_flipped_bit_is_found_anywhere_in_a_shard(tmp_path: Path, spec: ScenarioSpec, position: int) -> None:
+    """In its samples, its index of chunks and the index's checksum."""
+    made = Path(generate(spec, tmp_path / "shards.zarr", chunk_samples=10, remember=False))
+    flip_bit(next(path for path in (made / "h_sub6" / "c" / "0").rglob("*") if path.is_file()), position)
+    assert any("h_sub6" in problem for problem in problems(made)["digests"])
+
+
 def test_lost_chunk_is_found(made: Path) -> None:
     next(path for path in (made / "h_sub6" / "c").rglob("*") if path.is_file()).unlink()
     found = problems(made)
