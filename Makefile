@@ -12,7 +12,7 @@ demo: $(STAMP)
 	@echo "$(CURDIR)/results/leaderboard.html"
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations 20
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
