@@ -14,9 +14,6 @@ from channelbench.store.schema import antenna_positions, subcarrier_hz
 
 __all__ = ["evaluate_torch"]
 
-BATCH = 50
-"""Samples at a time: a phase for each subcarrier, antenna and path of more of them would take gigabytes."""
-
 
 def evaluate_torch(
     paths: DrawnPaths,
@@ -51,32 +48,28 @@ def evaluate_torch(
     def load(values: NDArray[Any]) -> Any:
         return torch.as_tensor(values, dtype=torch.float64, device=device)
 
-    positions = antenna_positions(band)
     shape = (len(paths.power), band.num_slots, band.num_subcarriers, band.array.num_antennas)
-    h = np.empty(shape, np.complex64) if out is None else out
     offset_hz = load(subcarrier_hz(band) - band.carrier_hz)
     scale = 1 + offset_hz / band.carrier_hz if squint else torch.ones_like(offset_hz)
     time_s = load(np.arange(band.num_slots) * band.slot_s)
-    for first in range(0, len(h), BATCH):
-        rows = slice(first, first + BATCH)
-        delay, doppler, phase, power = (
-            load(values[rows]) for values in (paths.delay_s, paths.doppler_hz, paths.phase, paths.power)
-        )
-        along = load(paths.direction[rows] @ positions.T)  # [batch, paths, antennas]
-        over_time = _phasors(phase[..., None] / (2 * torch.pi) + doppler[..., None] * time_s, power.sqrt()[..., None])
-        by_delay = -offset_hz[:, None] * delay[:, None, :]
-        made = torch.empty((*delay.shape[:1], *h.shape[1:]), dtype=torch.complex64, device=device)
-        for n in range(h.shape[3]):
-            over_frequency = _phasors(by_delay + scale[:, None] * along[:, None, :, n], None)
-            made[..., n] = (over_frequency @ over_time).transpose(1, 2)
-        h[rows] = made.cpu().numpy()
-    return h
+    delay, doppler, phase = load(paths.delay_s), load(paths.doppler_hz), load(paths.phase)
+    along = load(paths.direction @ antenna_positions(band).T)  # [batch, paths, antennas], wavelengths
+    over_slots = _phasors(phase[..., None] / (2 * torch.pi) + doppler[..., None] * time_s)
+    over_slots *= load(np.sqrt(paths.power)).float()[..., None]
+    by_delay = -offset_hz[:, None] * delay[:, None, :]
+    h = torch.empty(shape, dtype=torch.complex64, device=device)
+    for n in range(shape[-1]):
+        over_subcarriers = _phasors(by_delay + scale[:, None] * along[:, None, :, n])
+        h[..., n] = (over_subcarriers @ over_slots).transpose(1, 2)
+    if out is None:
+        return np.asarray(h.cpu())
+    torch.from_numpy(out).copy_(h)
+    return out
 
 
-def _phasors(cycles: Any, amplitude: Any) -> Any:
-    """``amplitude · e^{j2π·cycles}``, complex64."""
+def _phasors(cycles: Any) -> Any:
+    """``e^{j2π·cycles}``, complex64."""
     import torch
 
     angle = ((cycles - cycles.round()) * (2 * torch.pi)).float()
-    size = torch.ones_like(angle) if amplitude is None else amplitude.float().expand_as(angle)
-    return torch.polar(size, angle)
+    return torch.polar(torch.ones_like(angle), angle)
