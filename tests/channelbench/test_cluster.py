@@ -75,7 +75,12 @@ def test_workers_killed_during_the_run_cost_only_their_blocks(
             os.kill(victims[min(victims)], signal.SIGKILL)
 
     path = generate(
-        spec, tmp_path / "shared.zarr", scheduler=somebodys.scheduler_address, progress=kill, remember=False
+        spec,
+        tmp_path / "shared.zarr",
+        scheduler=somebodys.scheduler_address,
+        file_samples=200,
+        progress=kill,
+        remember=False,
     )
     assert open_dataset(path).digest == alone
     assert counts == [200 * unit for unit in range(11)]
