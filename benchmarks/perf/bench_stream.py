@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,15 @@ ROUNDS, BATCH, RANDOM_BATCHES, READ_BYTES = 3, 64, 1, 2**24
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("stream") / "noise.zarr"
     spec = small_spec(train=SAMPLES, val=1, test=1)
     layout.create(path, spec, 0, "noise")
     _fill(path, spec)
     layout.finish(path, spec, 0)
     os.sync()  # pages that are not written yet cannot be dropped
-    return path
+    yield path
+    shutil.rmtree(path)
 
 
 def _fill(path: Path, spec: ScenarioSpec) -> None:

@@ -3,12 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from channelbench.spec import BandSpec, ScenarioSpec
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(tmp_path: Path) -> Iterator[None]:
+    """Gigabytes that pytest would keep for three sessions."""
+    yield
+    shutil.rmtree(tmp_path)
 
 
 @pytest.fixture
