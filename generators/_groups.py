@@ -45,6 +45,11 @@ def _moving(position: Phasors, doppler: Phasors, weights: Reals, slots: int, roo
     num_terms = weights.shape[0]
     for r in range(position.size):
         room[0] = position[r]
+        if slots == 1:  # the loops below would be of one turn each
+            for m in range(num_terms):
+                out[r, m], out[r, num_terms + m] = weights[m, r] * room[0].real, weights[m, r] * room[0].imag
+            position[r] = room[0] * doppler[r]
+            continue
         _grow(room, 1, slots + 1, doppler[r])
         position[r] = room[slots]
         for m in range(num_terms):

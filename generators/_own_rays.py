@@ -107,7 +107,7 @@ def _clusters(
     """Steps 5 and 6: delays before the scaling of Eq. 7.5-3, sorted, and powers, both ``[links, clusters]``."""
     counts = np.where(los, scenario.num_clusters_los, scenario.num_clusters_nlos)
     absent = np.arange(counts.max()) >= counts[:, None]
-    scaling, zeta, ds = _column(scenario, "rTau"), _column(scenario, "zeta"), lsp.ds[:, None]
+    scaling, zeta, ds = _column(scenario, los, "rTau"), _column(scenario, los, "zeta"), lsp.ds[:, None]
     uniform = rng.uniform(1e-6, 1.0, (BLOCK_SIZE, MAX_CLUSTERS))[:, : counts.max()]
     shadowing = zeta * rng.standard_normal((BLOCK_SIZE, MAX_CLUSTERS))[:, : counts.max()]
     delay = np.where(absent, np.inf, -scaling * ds * np.log(uniform))  # Eq. 7.5-1
@@ -127,9 +127,9 @@ def _angles(
     # Eq. 7.5-20: the zenith of departure spreads by 3/8 of its mean spread.
     zod_spread = 3 / 8 * 10 ** links(scenario.lsp_log_mean)[:, SIONNA_ORDER.index("ZSD"), None]
     spreads = {
-        "aod": _column(scenario, "cASD"),
-        "aoa": _column(scenario, "cASA"),
-        "zoa": _column(scenario, "cZSA"),
+        "aod": _column(scenario, los, "cASD"),
+        "aoa": _column(scenario, los, "cASA"),
+        "zoa": _column(scenario, los, "cZSA"),
         "zod": zod_spread,
     }
     shape = (len(centres), *power.shape, len(RAY_OFFSETS))
@@ -159,10 +159,10 @@ def _cluster_angles(
     share[:, 0] += np.where(los, (k / (k + 1))[:, 0], 0.0)  # Eq. 7.5-8
     # Removed clusters stand where a ratio of 1e-6 puts them, as in Sionna; nothing depends on it.
     nepers = -np.log(np.clip(share / share.max(axis=1, keepdims=True), 1e-6, 1))
-    c_phi = _column(scenario, "CPhiNLoS") * np.where(
+    c_phi = _column(scenario, los, "CPhiNLoS") * np.where(
         with_los, 1.1035 - 0.028 * k_db - 0.002 * k_db**2 + 0.0001 * k_db**3, 1.0
     )  # Eq. 7.5-10
-    c_theta = _column(scenario, "CThetaNLoS") * np.where(
+    c_theta = _column(scenario, los, "CThetaNLoS") * np.where(
         with_los, 1.3086 + 0.0339 * k_db - 0.0077 * k_db**2 + 0.0002 * k_db**3, 1.0
     )  # Eq. 7.5-15
     found = {}
@@ -232,6 +232,16 @@ def _couple(
                     out[kind, link, c, i] = math.radians(abs(degrees) if zenith[kind] else degrees)
 
 
-def _column(scenario: Any, name: str) -> NDArray[np.float64]:
+def _column(scenario: Any, los: NDArray[np.bool_], name: str) -> NDArray[np.float64]:
     """A parameter of the tables, ``[links, 1]``."""
-    return links(scenario.get_param(name))[:, None]
+    values = np.empty(2)
+    for state in np.unique(los):
+        values[int(state)] = _parameter(scenario, name, bool(state))
+    return values[los.astype(int)][:, None]
+
+
+@lru_cache(maxsize=256)
+def _parameter(scenario: Any, name: str, state: bool) -> float:
+    """Sionna gives a parameter to each link anew; it is the same for all of a state, whatever the topology."""
+    link = int(np.flatnonzero(links(scenario.los) == state)[0])
+    return float(links(scenario.get_param(name))[link])
