@@ -378,13 +378,21 @@ def main() -> None:
             raise
         _fail(" ".join(error.format_message().split()), 2)
     if code == 130:  # typer turns Ctrl-C into this
-        _fail("stopped; what is done is kept, and the same command continues", 130)
+        _stop()
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str, code: int) -> None:
     typer.echo(f"error: {message}", err=True)
     sys.exit(code)
+
+
+def _stop() -> None:
+    """Leave without taking the libraries apart: that takes a second, and they complain of what was under way."""
+    typer.echo("error: stopped; what is done is kept, and the same command continues", err=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(130)
 
 
 if __name__ == "__main__":

@@ -212,6 +212,7 @@ def test_interrupt_says_how_to_go_on(shell: Shell, tmp_path: Path, monkeypatch: 
 
     arguments = ["generate", "--scenario", FEW_RAYS, "--samples", "450", "--set", "sub6.num_subcarriers=4"]
     monkeypatch.setattr(module, "make_unit", interrupted)
+    monkeypatch.setattr(os, "_exit", sys.exit)
     code, _, err = shell(*arguments)
     assert code == 130
     assert err.strip().splitlines()[-1] == "error: stopped; what is done is kept, and the same command continues"
