@@ -69,7 +69,7 @@ def start(workers: int) -> Iterator[Client]:
 def _kill(cluster: LocalCluster) -> None:
     """End the workers at once. What they have done is on the disk, and what they have not is not waited for: dask would
     let each finish its item and then take its libraries apart, for seconds."""
-    # What is said to a worker that is gone would be reported, with its traceback, after the cluster's silence has ended.
+    # What is said to a worker that is gone would be reported, with a traceback, after the cluster's silence has ended.
     logging.getLogger("distributed.batched").setLevel(logging.ERROR)
     for nanny in cluster.workers.values():
         nanny.auto_restart = False
