@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,14 @@ __all__ = ["evaluate_fast"]
 TOLERANCE = 8e-5
 """Of the series, relative to the channel's norm: what remains is less than float32 loses over a large array."""
 
-
 MIN_SPAN = 32
-"""Loops over fewer antennas than this are slow: coefficients are then repeated over slots, which makes them longer."""
+"""Loops over fewer antennas than this are slow: coefficients are then repeated over terms, which makes them longer."""
 
 MAX_SPAN = 512
-"""Slots times antennas that are summed at once: with a few terms and all subcarriers that stays in a cache of 1 MB."""
+"""Slot terms times antennas that are summed at once: with a few terms and all subcarriers that stays in the cache."""
+
+SLOT_TOLERANCE = 1e-5
+"""Of the series over slots, relative to a path's amplitude."""
 
 
 @dataclass(frozen=True)
@@ -37,71 +40,97 @@ class _Series:
         middle: Centre of the band from the carrier, in units of the carrier.
         orders: ``(a, b)`` of each term.
         coefficients: ``[terms, upper half of the subcarriers, 2·antennas]``, with the sign of ``j^(a + b)``; each for a
-            real and an imaginary part, and all repeated over slots if the array is small.
+            real and an imaginary part.
         odd: Whether ``a + b`` is, ``[terms]``.
     """
 
     middle: float
-    orders: tuple[tuple[int, int], ...]
+    orders: NDArray[np.int64]
     coefficients: NDArray[np.float32]
     odd: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class _Slots:
+    """``e^{j2π·turns·(t − middle)} = Σ_k j^odd(k) · matrix[t, k] · term_k(turns)`` over the slots t.
+
+    With a bound on the turns the terms are Chebyshev polynomials of ``turns / most_turns`` and the matrix holds Bessel
+    functions, as in ``_Series``. Without one, or where slots are fewer than that, they are cosines and sines at the
+    slots after the middle, which those before it share: as many terms as slots, and exact.
+
+    Attributes:
+        most_turns: The bound, in cycles from slot to slot; 0 for cosines and sines.
+        matrix: ``[slots, terms]``.
+        odd: ``[terms]``.
+    """
+
+    most_turns: float
+    matrix: NDArray[np.float32]
+    odd: NDArray[np.bool_]
+
+
 def evaluate_fast(
-    paths: DrawnPaths, band: BandSpec, *, squint: bool = True, out: NDArray[np.complex64] | None = None
+    paths: DrawnPaths,
+    band: BandSpec,
+    *,
+    squint: bool = True,
+    max_doppler_hz: float | None = None,
+    out: NDArray[np.complex64] | None = None,
 ) -> NDArray[np.complex64]:
-    """What ``evaluate`` computes, within 1e-4 of its norm and several times as fast.
+    """What ``evaluate`` computes, within 1e-4 of its norm and many times as fast.
 
     Paths of a cluster that share a delay are summed before they are spread over the subcarriers. That needs steering
     vectors that do not depend on the subcarrier: they are those of the middle of the band, and the difference to each
-    subcarrier's own is a series with factors that depend on the path or on subcarrier and antenna, not on both.
+    subcarrier's own is a series with factors that depend on the path or on subcarrier and antenna, not on both. In the
+    same way the phases over the slots become a few terms, which are spread over the slots last.
 
     Args:
         paths: ``[batch, paths]``; those of equal delay should follow each other.
         band: Its grid and array.
         squint: Whether the array's phases follow the subcarrier's frequency.
-        out: Where to write; a new array by default.
+        max_doppler_hz: No path's is larger; with it fewer terms do.
+        out: Where to write, contiguous; a new array by default.
 
     Returns:
         ``[batch, slots, subcarriers, antennas]``, complex64.
     """
-    from channelbench.generators._groups import sum_groups
+    from channelbench.generators._groups import phase_angles, sum_groups
 
-    series = _series(band, squint)
+    series, slots = _series(band, squint), _slots(band, max_doppler_hz)
     array, spacing_hz = band.array, band.bandwidth_hz / band.num_subcarriers
-    u_y, u_z = paths.direction[..., 1], paths.direction[..., 2]
-    spacing = (1 + series.middle) * array.spacing_wavelengths
-    first_antenna = -spacing * ((array.columns - 1) / 2 * u_y + (array.rows - 1) / 2 * u_z)
     middle_hz = (subcarrier_hz(band)[[0, -1]].mean()) - band.carrier_hz
-    start = _phasor(paths.phase / (2 * np.pi) - middle_hz * paths.delay_s + first_antenna)
+    spacing = (1 + series.middle) * array.spacing_wavelengths
+    from_centre = ((array.columns - 1) / 2, (array.rows - 1) / 2, (band.num_slots - 1) / 2)
+    turns = paths.doppler_hz * band.slot_s
+    angles = np.empty((2 if array.rows == 1 else 3, *paths.power.shape), np.float32)
+    phase_angles(paths.phase, paths.delay_s, paths.direction, turns, middle_hz, spacing, from_centre, angles)
+    phasors = np.empty(angles.shape, np.complex64)
+    np.cos(angles, out=phasors.real)
+    np.sin(angles, out=phasors.imag)
+    phasors[0] *= np.sqrt(paths.power).astype(np.float32)
     shape = (len(paths.power), band.num_slots, band.num_subcarriers, array.num_antennas)
     h = np.empty(shape, np.complex64) if out is None else out
     sum_groups(
         paths.power,
         paths.delay_s,
-        start * np.sqrt(paths.power).astype(np.float32),
-        _phasor(spacing * u_y),
-        _phasor(spacing * u_z),
-        _phasor(paths.doppler_hz * band.slot_s),
-        _weights(u_y, u_z, series.orders),
-        series.coefficients,
+        phasors[0],
+        phasors[1],
+        phasors[-1],
+        paths.direction,
+        turns.astype(np.float64),
+        series.orders,
+        _repeated(series.coefficients, band, len(slots.odd)),
         series.odd,
+        slots.most_turns,
+        slots.matrix,
+        slots.odd,
         0.0 if band.num_subcarriers % 2 else spacing_hz / 2,
         spacing_hz,
         array.columns,
-        _slots_at_once(band),
+        _at_once(band, len(slots.odd)),
         h,
     )
     return h
-
-
-def _phasor(cycles: NDArray[np.float64]) -> NDArray[np.complex64]:
-    """``e^{j2π·cycles}``: reduced to one turn in float64, so that float32 does for the rest."""
-    angle = ((cycles - np.rint(cycles)) * (2 * np.pi)).astype(np.float32)
-    phasor = np.empty(angle.shape, np.complex64)
-    np.cos(angle, out=phasor.real)
-    np.sin(angle, out=phasor.imag)
-    return phasor
 
 
 @lru_cache(maxsize=16)
@@ -113,14 +142,48 @@ def _series(band: BandSpec, squint: bool) -> _Series:
     beta = 2 * np.pi * above[:, None] * antenna_positions(band)[:, 1:].T[:, None, :]
     orders = _orders_needed(beta)
     coefficients = np.stack([_term(a, b, beta) * (-1) ** ((a + b) // 2) for a, b in orders])
-    repeats = _slots_at_once(band) if band.array.num_antennas < MIN_SPAN else 1
-    coefficients = np.tile(np.repeat(coefficients, 2, axis=-1), repeats)
     odd = np.array([(a + b) % 2 == 1 for a, b in orders])
-    return _Series(middle if squint else 0.0, orders, coefficients.astype(np.float32), odd)
+    coefficients = np.repeat(coefficients, 2, axis=-1).astype(np.float32)
+    return _Series(middle if squint else 0.0, np.array(orders), coefficients, odd)
 
 
-def _slots_at_once(band: BandSpec) -> int:
-    return min(band.num_slots, max(1, MAX_SPAN // band.array.num_antennas))
+@lru_cache(maxsize=16)
+def _slots(band: BandSpec, max_doppler_hz: float | None) -> _Slots:
+    from_middle: NDArray[np.float64] = np.arange(band.num_slots, dtype=np.float64) - (band.num_slots - 1) / 2
+    if max_doppler_hz:
+        series = _slot_series(max_doppler_hz * band.slot_s, from_middle)
+        if len(series.odd) < band.num_slots:
+            return series
+    distances = from_middle[from_middle >= 0]
+    cosines = np.abs(from_middle)[:, None] == distances
+    sines = np.sign(from_middle)[:, None] * cosines[:, distances > 0]
+    matrix = np.concatenate([cosines, sines], axis=1)
+    return _Slots(0.0, _matrix(matrix), np.arange(band.num_slots) >= cosines.shape[1])
+
+
+def _slot_series(most_turns: float, from_middle: NDArray[np.float64]) -> _Slots:
+    beta = 2 * np.pi * most_turns * from_middle
+    order = np.arange(int(1.2 * beta.max()) + 30)
+    sizes = np.where(order > 0, 2, 1) * jv(order, beta[:, None])
+    # A polynomial of a path that the user runs straight along is 1 in size: all that is left out may add up.
+    rest = np.cumsum(np.abs(sizes[:, ::-1]), axis=1)[:, ::-1]
+    num_terms = int(np.argmax(np.sqrt(np.mean(rest**2, axis=0)) < SLOT_TOLERANCE))
+    signs = (-1) ** (order[:num_terms] // 2)
+    return _Slots(most_turns, _matrix(sizes[:, :num_terms] * signs), order[:num_terms] % 2 == 1)
+
+
+def _matrix(values: NDArray[Any]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(values, np.float32)
+
+
+def _at_once(band: BandSpec, num_slot_terms: int) -> int:
+    return min(num_slot_terms, max(1, MAX_SPAN // band.array.num_antennas))
+
+
+def _repeated(coefficients: NDArray[np.float32], band: BandSpec, num_slot_terms: int) -> NDArray[np.float32]:
+    """Over the slot terms that are summed at once, if the array is small."""
+    small = band.array.num_antennas < MIN_SPAN
+    return np.tile(coefficients, _at_once(band, num_slot_terms)) if small else coefficients
 
 
 def _orders_needed(beta: NDArray[np.float64]) -> tuple[tuple[int, int], ...]:
@@ -139,23 +202,3 @@ def _orders_needed(beta: NDArray[np.float64]) -> tuple[tuple[int, int], ...]:
 def _term(a: int, b: int, beta: NDArray[np.float64]) -> NDArray[np.float64]:
     """Coefficient of ``T_a(u_y)·T_b(u_z)`` without its power of j."""
     return (1 if a == 0 else 2) * jv(a, beta[0]) * (1 if b == 0 else 2) * jv(b, beta[1])
-
-
-def _weights(
-    u_y: NDArray[np.float64], u_z: NDArray[np.float64], orders: tuple[tuple[int, int], ...]
-) -> NDArray[np.float32]:
-    """``T_a(u_y)·T_b(u_z)`` for each term, ``[batch, terms, paths]``."""
-    highest = max(max(pair) for pair in orders)
-    weights = np.empty((len(u_y), len(orders), u_y.shape[1]), np.float32)
-    y, z = _chebyshev(u_y.astype(np.float32), highest), _chebyshev(u_z.astype(np.float32), highest)
-    for m, (a, b) in enumerate(orders):
-        np.multiply(y[a], z[b], out=weights[:, m])
-    return weights
-
-
-def _chebyshev(u: NDArray[np.float32], highest: int) -> list[NDArray[np.float32]]:
-    """``T_0(u)`` to ``T_highest(u)``."""
-    polynomials = [np.ones_like(u), u]
-    while len(polynomials) <= highest:
-        polynomials.append(2 * u * polynomials[-1] - polynomials[-2])
-    return polynomials

@@ -138,7 +138,7 @@ def _angles(
     _couple(
         np.stack(list(centres.values())),
         np.stack([np.broadcast_to(spreads[name], power.shape) for name in centres]),
-        rng.integers(2**32, size=(shape[0] - 1, BLOCK_SIZE, MAX_CLUSTERS, shape[-1]), dtype=np.uint32),
+        _random_bits(rng, (shape[0] - 1, BLOCK_SIZE, MAX_CLUSTERS, shape[-1])),
         np.argsort(-power, axis=1, kind="stable")[:, :2],
         power > 0,
         np.array([name in ("zoa", "zod") for name in centres]),
@@ -147,6 +147,12 @@ def _angles(
         angles,
     )
     return dict(zip(centres, angles, strict=True))
+
+
+def _random_bits(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint32]:
+    """Uniform over all values; twice as fast as ``integers``, which makes them one by one. The size must be even."""
+    raw: NDArray[np.uint64] = rng.bit_generator.random_raw(math.prod(shape) // 2)
+    return raw.view(np.uint32).reshape(shape)
 
 
 def _cluster_angles(

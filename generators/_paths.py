@@ -82,7 +82,7 @@ def directions(anchor: AnchorRays, drops: Drops, rows: slice) -> Directions:
         aoa_phasor=aoa_phasor,
         departure=_unit_vector(_join(specular_zod, anchor.zod[rows]), aod_phasor),
         # Eq. 7.5-22: the wave arrives from the direction `arrival`; moving towards it raises the frequency.
-        closing_mps=np.einsum("bpx,bx->bp", arrival, drops.velocity[rows].astype(precision)),
+        closing_mps=(arrival @ drops.velocity[rows, :, None].astype(precision))[..., 0],
         distance_m=distance,
     )
 

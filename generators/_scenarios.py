@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from channelbench.generators._drops import Drops, Streams
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
 
-__all__ = ["PRECISION", "links", "set_topologies", "single_element", "torch_seed"]
+__all__ = ["PRECISION", "links", "remember_parameters", "set_topologies", "single_element", "torch_seed"]
 
 PRECISION = "double"
 """In single precision Sionna's own 2πd/λ is off by 1e-2 to 1e-1; drawing in double costs a fifth of the drawing."""
@@ -31,6 +31,24 @@ def links(tensor: Any) -> NDArray[np.float64]:
 def torch_seed(stream: np.random.SeedSequence) -> int:
     """A seed for torch's generators."""
     return int(stream.generate_state(1, np.uint64)[0])
+
+
+def remember_parameters(scenario: Any) -> Any:
+    """Let a scenario give the parameters of its tables again, while all links are in one state, without making them
+    anew for each link of each topology. Returns the scenario."""
+    make, known = scenario.get_param, {}
+
+    def get_param(name: str) -> Any:
+        with_los = int(scenario.los.sum())
+        if 0 < with_los < scenario.los.numel():
+            return make(name)
+        key = (name, with_los, scenario.los.shape)
+        if key not in known:
+            known[key] = make(name)
+        return known[key]
+
+    scenario.get_param = get_param
+    return scenario
 
 
 def set_topologies(

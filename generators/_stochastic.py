@@ -16,6 +16,7 @@ from channelbench.contracts import Block, Generator, Paths
 from channelbench.errors import RequestError
 from channelbench.generators._drops import Drops, Streams, draw_drops
 from channelbench.generators._loading import load_sionna
+from channelbench.generators._scenarios import remember_parameters
 from channelbench.spec import BLOCK_SIZE, SPLITS, BandSpec, ScenarioSpec
 from channelbench.store.schema import variables
 
@@ -125,10 +126,13 @@ def _evaluate(
     from channelbench.generators._evaluate import evaluate
     from channelbench.generators._evaluate_fast import evaluate_fast
     from channelbench.generators._evaluate_torch import evaluate_torch
+    from channelbench.generators._paths import SPEED_OF_LIGHT
     from channelbench.generators._sionna_coefficients import sionna_channel
 
     if spec.engine == "fast":
-        evaluate_fast(paths, band, squint=spec.squint, out=out)
+        fastest_mps = max(spec.speed_max_mps, *spec.test_speeds_mps, 0.0)
+        max_doppler_hz = fastest_mps * band.carrier_hz / SPEED_OF_LIGHT
+        evaluate_fast(paths, band, squint=spec.squint, max_doppler_hz=max_doppler_hz, out=out)
     elif spec.engine == "cuda":
         evaluate_torch(paths, band, squint=spec.squint, out=out)
     elif spec.squint:
@@ -140,7 +144,8 @@ def _evaluate(
 @lru_cache(maxsize=8)
 def _scenario(kind: type[StochasticGenerator], spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
     """A scenario is tables and one block's topology: the tables are read from disk once, not once per block."""
-    return kind().build_scenario(spec, carrier_hz, precision)
+    scenario = kind().build_scenario(spec, carrier_hz, precision)
+    return scenario if spec.engine == "sionna" else remember_parameters(scenario)
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from channelbench.contracts import Block
 from channelbench.generators._evaluate import evaluate
-from channelbench.generators._evaluate_fast import evaluate_fast
+from channelbench.generators._evaluate_fast import _slots, evaluate_fast
 from channelbench.generators._evaluate_torch import evaluate_torch
+from channelbench.generators._groups import _over_slots
 from channelbench.generators._paths import SPEED_OF_LIGHT, DrawnPaths
 from channelbench.generators._sionna_coefficients import sionna_channel
 from channelbench.registry import create
@@ -92,7 +93,9 @@ def test_equals_a_float64_sum(draw: Callable[..., Any], case: tuple[str, str], s
         paths = head(block.paths[name], 2)
         want = brute_force(paths, paths.phase, band, squint)
         assert relative_error(evaluate(paths, band, squint=squint), want) < 1e-5
-        assert relative_error(evaluate_fast(paths, band, squint=squint), want) < (1e-4 if squint else 1e-5)
+        for most in (None, np.abs(paths.doppler_hz).max(), 3 * np.abs(paths.doppler_hz).max()):
+            got = evaluate_fast(paths, band, squint=squint, max_doppler_hz=most)
+            assert relative_error(got, want) < (1e-4 if squint else 1e-5)
         assert relative_error(by_torch(paths, band, squint=squint), want) < 1e-5
 
 
@@ -117,7 +120,26 @@ def test_fast_sum_on_odd_grids(draw: Callable[..., Any], array: ArraySpec, grid:
     paths = head(draw("uma", state="nlos").paths["mmwave"], 1)
     # Every 12th path is enough for what is tested, and what a sum in Python can bear.
     few = DrawnPaths(**{**vars(paths), "power": np.where(np.arange(paths.power.shape[1]) % 12, 0, paths.power)})
-    assert relative_error(evaluate_fast(few, band), brute_force(few, few.phase, band, True)) < 1e-4
+    want = brute_force(few, few.phase, band, True)
+    assert relative_error(evaluate_fast(few, band), want) < 1e-4
+    assert relative_error(evaluate_fast(few, band, max_doppler_hz=np.abs(few.doppler_hz).max()), want) < 1e-4
+
+
+@pytest.mark.parametrize("num_slots", [1, 2, 7, 20, 90])
+@pytest.mark.parametrize("max_doppler_hz", [None, 1.0, 53.0, 180.0, 5e3])
+def test_slot_terms_make_the_phases_of_any_doppler(num_slots: int, max_doppler_hz: float | None) -> None:
+    """Up to the bound, and in both directions: all terms together against the exponential."""
+    band = BandSpec(carrier_hz=1.9e9, bandwidth_hz=1e6, num_subcarriers=1, num_slots=num_slots, slot_s=5e-4)
+    slots = _slots(band, max_doppler_hz)
+    turns = np.linspace(-1, 1, 101) * (max_doppler_hz or 400.0) * band.slot_s
+    terms = np.empty((len(slots.odd), len(turns)), np.float32)
+    _over_slots(turns, slots.most_turns, terms)
+    got = (slots.matrix * np.where(slots.odd, 1j, 1)) @ terms
+    want = np.exp(2j * np.pi * turns * (np.arange(num_slots) - (num_slots - 1) / 2)[:, None])
+    assert np.sqrt(np.mean(np.abs(got - want) ** 2, axis=0)).max() < 1.1e-5
+    assert len(slots.odd) <= num_slots
+    if num_slots == 20 and max_doppler_hz == 53.0:
+        assert len(slots.odd) == 8, "a few terms do where nothing turns far"
 
 
 def test_squint_matters_at_mmwave(draw: Callable[..., Any]) -> None:
