@@ -64,6 +64,7 @@ def draw_rays(
         streams: The random streams of the block.
         build: Makes a Sionna ``SystemLevelScenario`` for a carrier in Hz in a precision.
     """
+    import torch
     from sionna.phy import config
 
     draw = _sionna_rays.draw if spec.engine == "sionna" else _own_rays.draw
@@ -73,7 +74,9 @@ def draw_rays(
     state = generator.get_state()
     try:
         scenarios = {name: build(band.carrier_hz, PRECISION) for name, band in spec.bands.items()}
-        los = set_topologies(spec, drops, streams, scenarios, generator)
+        # Nothing is differentiated, and what would be noted for that is a third of the time of small operations.
+        with torch.inference_mode():
+            los = set_topologies(spec, drops, streams, scenarios, generator)
         large_scale, anchor = draw(los, scenarios, streams, generator)
         powers = _band_powers(spec, los, scenarios, large_scale, anchor, streams)
         return {

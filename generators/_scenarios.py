@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from channelbench.generators._drops import Drops, Streams
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
 
-__all__ = ["PRECISION", "links", "remember_parameters", "set_topologies", "single_element", "torch_seed"]
+__all__ = ["PRECISION", "Remembered", "links", "set_topologies", "single_element", "torch_seed"]
 
 PRECISION = "double"
 """In single precision Sionna's own 2πd/λ is off by 1e-2 to 1e-1; drawing in double costs a fifth of the drawing."""
@@ -33,22 +33,23 @@ def torch_seed(stream: np.random.SeedSequence) -> int:
     return int(stream.generate_state(1, np.uint64)[0])
 
 
-def remember_parameters(scenario: Any) -> Any:
-    """Let a scenario give the parameters of its tables again, while all links are in one state, without making them
-    anew for each link of each topology. Returns the scenario."""
-    make, known = scenario.get_param, {}
+class Remembered:
+    """``scenario.get_param`` that gives a parameter of the tables again, as long as all links are in one ``state``,
+    instead of making it anew for each link of each topology."""
 
-    def get_param(name: str) -> Any:
-        with_los = int(scenario.los.sum())
-        if 0 < with_los < scenario.los.numel():
-            return make(name)
-        key = (name, with_los, scenario.los.shape)
-        if key not in known:
-            known[key] = make(name)
-        return known[key]
+    def __init__(self, scenario: Any) -> None:
+        self.make = scenario.get_param
+        self.state: bool | None = None
+        self.known: dict[tuple[str, bool], Any] = {}
+        scenario.get_param = self
 
-    scenario.get_param = get_param
-    return scenario
+    def __call__(self, name: str) -> Any:
+        if self.state is None:
+            return self.make(name)
+        key = (name, self.state)
+        if key not in self.known:
+            self.known[key] = self.make(name)
+        return self.known[key]
 
 
 def set_topologies(
@@ -82,6 +83,8 @@ def set_topologies(
     def settle(scenario: Any, los: NDArray[np.bool_]) -> None:
         # Each band draws the same environment heights (UMa, users above 13 m): they belong to the place.
         generator.manual_seed(torch_seed(streams.environment))
+        if isinstance(scenario.get_param, Remembered):
+            scenario.get_param.state = bool(los[0]) if los.all() or not los.any() else None
         # Copies: a scenario keeps what it is given, and writes the next topology over it.
         scenario.set_topology(
             **{name: value.clone(memory_format=torch.contiguous_format) for name, value in place.items()},

@@ -16,7 +16,7 @@ from channelbench.contracts import Block, Generator, Paths
 from channelbench.errors import RequestError
 from channelbench.generators._drops import Drops, Streams, draw_drops
 from channelbench.generators._loading import load_sionna
-from channelbench.generators._scenarios import remember_parameters
+from channelbench.generators._scenarios import Remembered
 from channelbench.spec import BLOCK_SIZE, SPLITS, BandSpec, ScenarioSpec
 from channelbench.store.schema import variables
 
@@ -145,7 +145,9 @@ def _evaluate(
 def _scenario(kind: type[StochasticGenerator], spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
     """A scenario is tables and one block's topology: the tables are read from disk once, not once per block."""
     scenario = kind().build_scenario(spec, carrier_hz, precision)
-    return scenario if spec.engine == "sionna" else remember_parameters(scenario)
+    if spec.engine != "sionna":
+        Remembered(scenario)
+    return scenario
 
 
 @contextmanager
