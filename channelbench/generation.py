@@ -181,12 +181,11 @@ def _write(
     if (here := layout.versions()) != versions:
         # Workers that join later have not been seen by `cluster.connect`.
         raise cluster.other_versions(socket.gethostname(), here, versions)
-    try:
-        group = Location.of(place, field="--out").open("r+")
-    except FileNotFoundError:
+    location = Location.of(place, field="--out")
+    if not location.has(layout.ROOT):
         got = f"{place}, where {socket.gethostname()} sees nothing"
-        raise RequestError("--out", expected="a place that all workers share", got=got) from None
-    make_unit(ScenarioSpec(**spec_data), seed, unit, files).write(group, unit.index, files)
+        raise RequestError("--out", expected="a place that all workers share", got=got)
+    make_unit(ScenarioSpec(**spec_data), seed, unit, files).write(location.store(), unit.index, files)
 
 
 def _one_by_one(work: Callable[[layout.Unit], None], todo: Iterable[layout.Unit]) -> Iterable[layout.Unit]:

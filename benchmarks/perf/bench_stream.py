@@ -65,7 +65,7 @@ def _fill(path: Path, spec: ScenarioSpec) -> None:
                 column[...] = rng.standard_normal((*column.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
             else:
                 column[...] = 0
-        made.write(group, unit.index, files)
+        made.write(group.store, unit.index, files)
 
 
 def channel_files(path: Path) -> list[Path]:

@@ -134,15 +134,14 @@ class UnitFiles:
             ]
         )
 
-    def write(self, group: zarr.Group, index: int, files: Files) -> None:
+    def write(self, store: Store, index: int, files: Files) -> None:
         """Write everything to the place of unit ``index``, the digests last."""
-        prefix = f"{group.path}/" if group.path else ""
         images = {_key(name, index, column.ndim): self.images[name] for name, column in self.columns.items()}
         digests = self.digests(files.algorithm)
         whole = np.zeros((files.unit_rows // BLOCK_SIZE, *digests.shape[1:]), np.uint8)
         whole[: len(digests)] = digests
-        put(group.store, {prefix + key: image for key, image in images.items()})
-        put(group.store, {prefix + _key(DIGEST, index, whole.ndim): whole.reshape(-1)})
+        put(store, images)
+        put(store, {_key(DIGEST, index, whole.ndim): whole.reshape(-1)})
 
 
 def digest_rows(values: NDArray[Any], algorithm: str) -> NDArray[np.uint8]:

@@ -281,7 +281,7 @@ def test_any_blocks_in_any_order_are_continued_to_the_same_dataset(
     group, units = open_group(folder / "some.zarr", mode="r+"), layout.units(spec, files.unit_rows)
     order.shuffle(units)
     for unit in units[:before]:
-        make_unit(spec, 3, unit, files).write(group, unit.index, files)
+        make_unit(spec, 3, unit, files).write(group.store, unit.index, files)
     assert len(layout.missing_units(group, spec)) == max(0, len(units) - before)
     some = open_dataset(generate(spec, folder / "some.zarr", seed=3, remember=False))
     whole = open_dataset(generate(spec, folder / "whole.zarr", seed=3, remember=False))

@@ -209,7 +209,7 @@ def rewrite(path: Path, name: str, change) -> None:
         made = UnitFiles(dataset.spec, files, unit.stop - unit.start)
         for key, column in made.columns.items():
             column[...] = columns[key][unit.start : unit.stop]
-        made.write(group, unit.index, files)
+        made.write(group.store, unit.index, files)
     layout.finish(path, dataset.spec, dataset.seed)
 
 
