@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from channelbench.spec import ScenarioSpec, split_samples
 from channelbench.store import verify
 
 LARGEST = int(os.environ.get("CHANNELBENCH_BENCH_SAMPLES", "100000"))
-READ_BYTES = 2**24
+
+Forget, Read = Callable[[Path], None], Callable[[Iterable[Path]], int]
 
 
 def peak_bytes() -> int:
@@ -117,28 +118,6 @@ def test_cores(benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     print(benchmark.extra_info)
 
 
-def read(path: Path) -> float:
-    """Seconds to read all files once, one after the other."""
-    begin = time.perf_counter()
-    room = bytearray(READ_BYTES)
-    for file in sorted(path.rglob("c/**/*")):
-        if file.is_file():
-            with open(file, "rb", buffering=0) as stream:
-                while stream.readinto(room):
-                    pass
-    return time.perf_counter() - begin
-
-
-def forget(path: Path) -> None:
-    """Drop the files from the page cache."""
-    os.sync()
-    for file in path.rglob("*"):
-        if file.is_file():
-            descriptor = os.open(file, os.O_RDONLY)
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(descriptor)
-
-
 def test_files(benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Samples per second of two workers that are up, by how many samples stand in a file."""
     spec, cuts = make_spec("uma", sizes=split_samples(LARGEST // 10)), (200, 400, 800, 1600)
@@ -155,13 +134,15 @@ def test_files(benchmark: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     print(benchmark.extra_info)
 
 
-def test_verify(benchmark: Any, tmp_path: Path) -> None:
+def test_verify(benchmark: Any, tmp_path: Path, forget: Forget, read: Read) -> None:
     """``verify`` against one sequential read of the same files, both from the disk."""
     path = Path(generate(make_spec("uma", sizes=split_samples(LARGEST // 5)), tmp_path / "d.zarr", workers=2))
     seconds: dict[str, list[float]] = {"read": [], "verify": []}
     for _ in range(3):
         forget(path)
-        seconds["read"].append(read(path))
+        begin = time.perf_counter()
+        read(path.rglob("c/**/*"))
+        seconds["read"].append(time.perf_counter() - begin)
         forget(path)
         begin = time.perf_counter()
         assert all(finding.ok for finding in verify(path))

@@ -37,7 +37,9 @@ from channelbench.stream import ChannelStream, to_tf_dataset
 from channelbench.testing import small_spec
 
 SAMPLES = int(os.environ.get("CHANNELBENCH_BENCH_SAMPLES", "6000"))
-ROUNDS, BATCH, RANDOM_BATCHES, READ_BYTES = 3, 64, 1, 2**24
+ROUNDS, BATCH, RANDOM_BATCHES = 3, 64, 1
+
+Forget, Read = Callable[[Path], None], Callable[[Iterable[Path]], int]
 
 
 @pytest.fixture(scope="module")
@@ -72,23 +74,6 @@ def channel_files(path: Path) -> list[Path]:
     return sorted(file for folder in path.glob("h_*") for file in folder.rglob("*") if file.is_file())
 
 
-def drop_from_cache(path: Path) -> None:
-    for file in path.rglob("*"):
-        if file.is_file():
-            descriptor = os.open(file, os.O_RDONLY)
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(descriptor)
-
-
-def read_sequentially(path: Path) -> int:
-    buffer, total = bytearray(READ_BYTES), 0
-    for file in channel_files(path):
-        with file.open("rb", buffering=0) as stream:
-            while count := stream.readinto(buffer):
-                total += count
-    return total
-
-
 def take(batches: Iterable[dict[str, Any]]) -> int:
     """Bytes handed out."""
     return sum(array.nbytes for batch in batches for array in batch.values())
@@ -120,13 +105,15 @@ def read_with_tensorflow(path: Path) -> int:
     return total
 
 
-def measure(benchmark: Any, path: Path, sides: dict[str, Callable[[], int]], main: str) -> dict[str, float]:
+def measure(
+    benchmark: Any, path: Path, forget: Forget, sides: dict[str, Callable[[], int]], main: str
+) -> dict[str, float]:
     """Median cold rates of all sides in MB/s, and of ``main`` and the sequential read with everything in memory."""
     rates: dict[str, dict[str, list[float]]] = {"cold": {}, "cached": {}}
 
     def timed(state: str, name: str) -> None:
         if state == "cold":
-            drop_from_cache(path)
+            forget(path)
         begin = time.perf_counter()
         size = sides[name]()
         rates[state].setdefault(name, []).append(size / (time.perf_counter() - begin) / 1e6)
@@ -134,10 +121,10 @@ def measure(benchmark: Any, path: Path, sides: dict[str, Callable[[], int]], mai
     for _ in range(ROUNDS):
         for name in sides:
             timed("cold", name)
-        read_sequentially(path)
+        sides["sequential"]()
         for name in ("sequential", main):
             timed("cached", name)
-    benchmark.pedantic(sides[main], setup=lambda: drop_from_cache(path), rounds=2, iterations=1)
+    benchmark.pedantic(sides[main], setup=lambda: forget(path), rounds=2, iterations=1)
     medians = {state: {name: statistics.median(r) for name, r in found.items()} for state, found in rates.items()}
     cold = medians["cold"]
     benchmark.extra_info["dataset_mb"] = round(sum(file.stat().st_size for file in channel_files(path)) / 1e6)
@@ -148,28 +135,28 @@ def measure(benchmark: Any, path: Path, sides: dict[str, Callable[[], int]], mai
     return cold
 
 
-def test_epoch_rate(benchmark: Any, path: Path) -> None:
+def test_epoch_rate(benchmark: Any, path: Path, forget: Forget, read: Read) -> None:
     from torch.utils.data import DataLoader
 
     stream = ChannelStream(path, batch_size=BATCH)
     sides: dict[str, Callable[[], int]] = {
-        "sequential": lambda: read_sequentially(path),
+        "sequential": lambda: read(channel_files(path)),
         "stream": lambda: take(stream),
         "stream_one_worker": lambda: take(DataLoader(stream, batch_size=None, num_workers=1)),
         "random_access": lambda: read_at_random(path),
     }
-    cold = measure(benchmark, path, sides, "stream")
+    cold = measure(benchmark, path, forget, sides, "stream")
     benchmark.extra_info["times_random_access"] = round(cold["stream"] / cold["random_access"], 1)
     print({**benchmark.extra_info})
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed")
-def test_tensorflow_epoch_rate(benchmark: Any, path: Path) -> None:
+def test_tensorflow_epoch_rate(benchmark: Any, path: Path, forget: Forget, read: Read) -> None:
     sides: dict[str, Callable[[], int]] = {
-        "sequential": lambda: read_sequentially(path),
+        "sequential": lambda: read(channel_files(path)),
         "tensorflow": lambda: read_with_tensorflow(path),
     }
     sides["tensorflow"]()  # TensorFlow's start is not part of an epoch
-    measure(benchmark, path, sides, "tensorflow")
+    measure(benchmark, path, forget, sides, "tensorflow")
     print({**benchmark.extra_info})

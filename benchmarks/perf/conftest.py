@@ -1,16 +1,18 @@
-"""What a user of Sionna writes: its scenario, LSP, ray and coefficient classes in single precision and
-``cir_to_ofdm_channel``, the bands independent, everything kept in memory."""
+"""What benchmarks share: cold reads, and what a user of Sionna writes."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from channelbench.spec import BandSpec, ScenarioSpec
+
+READ_BYTES = 2**24
 
 
 @pytest.fixture(autouse=True)
@@ -20,13 +22,45 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
     shutil.rmtree(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def forget() -> Callable[[Path], None]:
+    """Drop the files under a folder from the page cache."""
+
+    def drop(path: Path) -> None:
+        os.sync()  # what is not written yet stays
+        for file in path.rglob("*"):
+            if file.is_file():
+                descriptor = os.open(file, os.O_RDONLY)
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(descriptor)
+
+    return drop
+
+
+@pytest.fixture(scope="session")
+def read() -> Callable[[Iterable[Path]], int]:
+    """Read files once, in the order of their names; returns their bytes."""
+
+    def all_of(files: Iterable[Path]) -> int:
+        room, total = bytearray(READ_BYTES), 0
+        for file in sorted(files):
+            if file.is_file():
+                with file.open("rb", buffering=0) as stream:
+                    while count := stream.readinto(room):
+                        total += count
+        return total
+
+    return all_of
+
+
 @pytest.fixture
 def stock_sionna() -> Callable[..., Callable[[], None]]:
     return _stock_sionna
 
 
 def _stock_sionna(spec: ScenarioSpec, batch: int, device: str = "cpu") -> Callable[[], None]:
-    """A function that makes ``batch`` samples of every band with Sionna alone."""
+    """A function that makes ``batch`` samples of every band with Sionna alone: its scenario, LSP, ray and coefficient
+    classes in single precision and ``cir_to_ofdm_channel``, the bands independent, everything kept in memory."""
     import torch
 
     with torch.device(device):
