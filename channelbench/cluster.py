@@ -34,6 +34,13 @@ AHEAD = 3
 RESUBMISSIONS = 3
 """How often an item goes back after dask has given it up, which is after four workers that died of it or beside it."""
 
+UNWATCHED = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
+}
+"""dask looks at what workers do a hundred times a second, for a dashboard that ours does not have: a tenth of the time."""
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_BYTES, LARGEST_KEPT_BYTES = 256 * 2**20, 32 * 2**20
 """Of glibc's ``mallopt``: how much free memory stays with a process, and from what size on a piece never does; the
@@ -45,9 +52,11 @@ T = TypeVar("T", bound=Hashable)
 @contextmanager
 def start(workers: int) -> Iterator[Client]:
     """One-thread processes: two-thread torch operations stall under load, and bytes must not depend on threads."""
+    import dask
     from dask.distributed import Client, LocalCluster
 
     with (
+        dask.config.set(UNWATCHED),
         tempfile.TemporaryDirectory(prefix="channelbench-") as scratch,  # dask would leave one in the current folder
         LocalCluster(
             n_workers=workers,

@@ -29,7 +29,10 @@ def generation(found: Found) -> Iterator[str]:
         )
     if start := found.get("start"):
         first = start["first_block_s"]
-        yield f"\nStart: the first block is on the disk after {first['1']} s with one worker, {first['2']} s with two."
+        yield (
+            f"\nStart: the first block is on the disk after {first['1']} s with one worker, {first['2']} s with two; "
+            f"{first['first run']} s on the very first run, which compiles the loops."
+        )
     if roof := found.get("roofline"):
         yield (
             f"\nOne thread multiplies matrices at {roof['gemm_gflops']} GFLOP/s; the disk takes "
