@@ -46,7 +46,7 @@ def scale(found: Found) -> Iterator[str]:
         if case.startswith("memory"):
             peaks = " and ".join(f"{peak} GB for {samples} samples" for samples, peak in info["peak_gb"].items())
             yield f"- Peak memory of a worker, {case.removeprefix('memory ')}: {peaks}, {info['growth']}×."
-    for case, title in (("sizes", "Datasets of"), ("cores", "Workers:"), ("files", "Files of")):
+    for case, title in (("sizes", "One worker, datasets of"), ("cores", "Workers:"), ("files", "Files of")):
         if info := found.get(case):
             rates = ", ".join(f"{key} at {rate} samples/s" for key, rate in info["samples_per_second"].items())
             speedup = f", {info['speedup']}×" if "speedup" in info else ""
