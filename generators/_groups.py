@@ -225,7 +225,7 @@ def _find_groups(power: NDArray[np.float64], delay_s: NDArray[np.float64], bound
         while p < power.size and power[p] > 0 and delay_s[p] == delay_s[first]:
             p += 1
         if p > first:
-            bounds[used] = first, p
+            bounds[used, 0], bounds[used, 1] = first, p
             used += 1
         else:
             p += 1
@@ -317,8 +317,5 @@ def sum_groups(
             waves = all_waves[: 2 * half * rows * width].reshape(2 * half, rows * width)
             np.dot(delays[:used].T, sums, waves)
             _mirror(waves, coefficients, odd, odd_slots[terms], ready[terms].view(np.float32))
-        if slots.size == 1:  # a single slot, which is its own middle
-            out[sample] = ready
-        else:
-            flat = ready.view(np.float32).reshape(num_slot_terms, -1)
-            np.dot(slots, flat, out[sample].view(np.float32).reshape(len(slots), -1))
+        flat = ready.view(np.float32).reshape(num_slot_terms, -1)
+        np.dot(slots, flat, out[sample].view(np.float32).reshape(len(slots), -1))
