@@ -39,7 +39,7 @@ UNWATCHED = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "10s",
 }
-"""dask looks at workers a hundred times a second, for a dashboard that ours do not have: a tenth of the time."""
+"""dask looks at workers a hundred times a second, for a dashboard that ours do not have."""
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_BYTES, LARGEST_KEPT_BYTES = 256 * 2**20, 32 * 2**20

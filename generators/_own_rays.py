@@ -150,7 +150,7 @@ def _angles(
 
 
 def _random_bits(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint32]:
-    """Uniform over all values; twice as fast as ``integers``, which makes them one by one. The size must be even."""
+    """Uniform over all values, two from each word of the generator. The size must be even."""
     raw: NDArray[np.uint64] = rng.bit_generator.random_raw(math.prod(shape) // 2)
     return raw.view(np.uint32).reshape(shape)
 

@@ -74,7 +74,7 @@ def draw_rays(
     state = generator.get_state()
     try:
         scenarios = {name: build(band.carrier_hz, PRECISION) for name, band in spec.bands.items()}
-        # Nothing is differentiated, and what would be noted for that is a third of the time of small operations.
+        # Nothing is differentiated, and to note what would be needed for that slows operations on small tensors.
         with torch.inference_mode():
             los = set_topologies(spec, drops, streams, scenarios, generator)
         large_scale, anchor = draw(los, scenarios, streams, generator)
