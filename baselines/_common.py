@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.contracts import Observation, Target, TaskSplit
+from channelbench.contracts import Target, TaskSplit
 from channelbench.spec import BLOCK_SIZE
+from channelbench.tasks.link.observations import ChannelObservation, LinkObservation
 
 __all__ = ["channel_shape", "in_batches", "signal_power", "target_values"]
 
 
-def in_batches(split: TaskSplit, size: int = BLOCK_SIZE) -> Iterator[tuple[Observation, Target]]:
+def in_batches(split: TaskSplit, size: int = BLOCK_SIZE) -> Iterator[tuple[Any, Target]]:
     """Observations and targets of a whole split, ``size`` samples at a time: some splits do not fit in memory."""
     for start in range(0, len(split), size):
         yield split.observe(np.arange(start, min(start + size, len(split))))
@@ -24,13 +26,13 @@ def target_values(split: TaskSplit) -> NDArray[np.float64]:
     return np.concatenate([np.asarray(target.value, np.float64) for _, target in in_batches(split)])
 
 
-def channel_shape(observation: Observation) -> tuple[int, int, int, int]:
+def channel_shape(observation: ChannelObservation) -> tuple[int, int, int, int]:
     """``(batch, target slots, target subcarriers, antennas)``."""
     grid = observation.grid
     return len(observation), len(grid.target_slot_s), len(grid.target_subcarrier_hz), observation.h.shape[-1]
 
 
-def signal_power(observation: Observation) -> NDArray[np.float64]:
+def signal_power(observation: LinkObservation) -> NDArray[np.float64]:
     """Estimate of each sample's mean ``|h|²``: received power less the noise variance, ``[batch]``.
 
     Where noise leaves less than a hundredth of what was received, that hundredth is kept: the estimate stays positive

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.baselines._common import in_batches, signal_power
-from channelbench.contracts import Observation, Target, TaskSplit
+from channelbench.contracts import Target, TaskSplit
 from channelbench.solvers.lmmse import SeparableFilter, apply_separable, project_psd, separable_filter
+from channelbench.tasks.link.observations import ChannelObservation
 
 __all__ = ["estimate", "fit_filter"]
 
@@ -35,7 +36,7 @@ def fit_filter(train: TaskSplit) -> SeparableFilter:
     return separable_filter([axis.factor() for axis in sums])
 
 
-def estimate(prepared: SeparableFilter, observation: Observation) -> NDArray[np.complex64]:
+def estimate(prepared: SeparableFilter, observation: ChannelObservation) -> NDArray[np.complex64]:
     """LMMSE estimate of the target coefficients; samples are scaled to unit power for it and back."""
     power = signal_power(observation)
     scale = np.where(power > 0, power, 1)
@@ -45,7 +46,7 @@ def estimate(prepared: SeparableFilter, observation: Observation) -> NDArray[np.
     return guess.astype(np.complex64, copy=False)
 
 
-def _coordinates(observation: Observation) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _coordinates(observation: ChannelObservation) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Observed and target coordinates of each axis."""
     grid, antennas = observation.grid, np.arange(observation.h.shape[-1], dtype=np.float64)
     return [
@@ -56,7 +57,7 @@ def _coordinates(observation: Observation) -> list[tuple[NDArray[np.float64], ND
 
 
 def _normalised(
-    observation: Observation, target: Target
+    observation: ChannelObservation, target: Target
 ) -> tuple[NDArray[np.complex64], NDArray[np.complex64], NDArray[np.float64]]:
     """Noisy and clean coefficients and noise variance of the batch's samples at unit power.
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.card import Card
-from channelbench.contracts import Method, Observation
+from channelbench.contracts import Method
 from channelbench.solvers.dft import steering_vectors
+from channelbench.tasks.link.observations import BeamObservation
 
 __all__ = ["Codebook"]
 
@@ -24,15 +25,15 @@ class Codebook(Method):
         reference="Ali, González-Prelcic and Heath 2017, Millimeter wave beam-selection using out-of-band spatial "
         "information; LLM4WM, section V-B",
         family="classical",
-        tasks=("bf",),
         notes=(
             "A beam's score is the power that its direction's sub-6-GHz steering vector receives, summed over "
             "subcarriers. The two arrays must be co-located, parallel linear arrays. Steering vectors follow each "
             "subcarrier's frequency."
         ),
     )
+    observes = (BeamObservation,)
 
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+    def predict(self, task: str, observation: BeamObservation) -> NDArray[Any]:
         grid = observation.grid
         scan = steering_vectors(
             grid.antenna_position, beam_directions(observation), grid.subcarrier_hz / grid.carrier_hz
@@ -42,13 +43,12 @@ class Codebook(Method):
         return (received.real**2 + received.imag**2).sum(axis=(1, 2), dtype=np.float64).astype(np.float32)
 
 
-def beam_directions(observation: Observation) -> NDArray[np.float64]:
+def beam_directions(observation: BeamObservation) -> NDArray[np.float64]:
     """Unit vectors in the horizontal plane that the DFT beams point to at the mmWave carrier, ``[beams, 3]``.
 
     Beam k has the spatial frequency k/K, wrapped to [−1/2, 1/2), which is d·u_y for elements d wavelengths apart on
     the y axis. Beams of denser arrays that point nowhere are clipped to end fire.
     """
-    num_beams, mmwave = observation.grid.num_beams, observation.spec.mmwave
-    spacing = 0.5 if mmwave is None else mmwave.array.spacing_wavelengths
-    sine = np.clip(np.fft.fftfreq(num_beams) / spacing, -1, 1)
+    num_beams = observation.grid.num_beams
+    sine = np.clip(np.fft.fftfreq(num_beams) / observation.grid.beam_spacing_wavelengths, -1, 1)
     return np.stack([np.sqrt(1 - sine**2), sine, np.zeros(num_beams)], axis=-1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,8 @@ from numpy.typing import NDArray
 
 from channelbench.baselines._common import target_values
 from channelbench.card import Card
-from channelbench.contracts import FitContext, Method, Observation, TaskSplit
+from channelbench.contracts import FitContext, FitData, Method
+from channelbench.tasks.link.observations import BeamObservation
 
 __all__ = ["CommonBeam"]
 
@@ -24,22 +24,17 @@ class CommonBeam(Method):
         description="Scores each beam by how often it was the best one in training, whatever is observed.",
         reference="trivial answer",
         family="floor",
-        tasks=("bf",),
     )
+    observes = (BeamObservation,)
 
     def __init__(self) -> None:
         self._frequency = np.empty(0, np.float32)
 
-    def fit(
-        self,
-        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
-        seed: int,
-        context: FitContext = FitContext(),  # noqa: B008 - frozen
-    ) -> None:
+    def fit(self, data: FitData, context: FitContext) -> None:
         for train, _ in data.values():
             best = target_values(train).astype(np.int64)
             num_beams = train.observe([0])[0].grid.num_beams
             self._frequency = (np.bincount(best, minlength=num_beams) / len(best)).astype(np.float32)
 
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+    def predict(self, task: str, observation: BeamObservation) -> NDArray[Any]:
         return np.tile(self._frequency, (len(observation), 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 
 from channelbench.baselines._common import in_batches
 from channelbench.card import Card
-from channelbench.contracts import FitContext, Method, Observation, TaskSplit
+from channelbench.contracts import FitContext, FitData, Method, TaskSplit
+from channelbench.tasks.link.observations import LinkObservation, ScalarObservation
 
 __all__ = ["FIFS", "band_powers_db", "coherence_bandwidth", "kernel_average"]
 
@@ -46,7 +46,6 @@ class FIFS(Method):
         description="Fingerprints of coherence-band-averaged power per antenna; Gaussian-kernel average of values.",
         reference="Xiao, Wu, Yi and Ni 2012, FIFS: Fine-grained indoor fingerprinting system; LLM4WM, section V-B",
         family="classical",
-        tasks=("de", "pe"),
         notes=(
             "Drops are independent here: neighbours in space share no clusters, so a fingerprint carries little beyond "
             "its power, and FIFS is far from what it reaches in one building. Our choices: powers in dB; coherence "
@@ -54,26 +53,22 @@ class FIFS(Method):
             "validation error (absolute for DE, squared for PE)."
         ),
     )
+    observes = (ScalarObservation,)
 
     def __init__(self) -> None:
         self._stored: dict[str, Fingerprints] = {}
 
-    def fit(
-        self,
-        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
-        seed: int,
-        context: FitContext = FitContext(),  # noqa: B008 - frozen
-    ) -> None:
+    def fit(self, data: FitData, context: FitContext) -> None:
         for task, (train, validation) in data.items():
             band = coherence_bandwidth(train)
             features, values = _collect(train, band)
             queries, truth = _collect(validation, band)
             guesses = kernel_average(queries, features, values, BANDWIDTHS_DB)
-            errors = np.abs(guesses - truth) if task == "de" else (guesses - truth) ** 2
+            errors = np.abs(guesses - truth) if train.loss == "absolute" else (guesses - truth) ** 2
             best = float(BANDWIDTHS_DB[errors.mean(axis=1).argmin()])
             self._stored[task] = Fingerprints(features, values, band, best)
 
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+    def predict(self, task: str, observation: ScalarObservation) -> NDArray[Any]:
         stored = self._stored[task]
         queries = band_powers_db(observation, stored.band)
         width = np.array([stored.bandwidth_db])
@@ -94,7 +89,7 @@ def coherence_bandwidth(train: TaskSplit) -> int:
     return int(below[0]) if len(below) else len(magnitude)
 
 
-def band_powers_db(observation: Observation, band: int) -> NDArray[np.float64]:
+def band_powers_db(observation: LinkObservation, band: int) -> NDArray[np.float64]:
     """Mean power over slots and ``band`` neighbouring subcarriers per antenna, dB, ``[batch, features]``.
 
     The last band is narrower where ``band`` does not divide the subcarriers.

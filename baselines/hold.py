@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from channelbench.baselines._common import channel_shape
 from channelbench.card import Card
-from channelbench.contracts import Method, Observation
+from channelbench.contracts import Method
 from channelbench.solvers.interpolation import nearest
+from channelbench.tasks.link.observations import LaterSlotsObservation
 
 __all__ = ["Hold"]
 
@@ -24,11 +25,11 @@ class Hold(Method):
         description="Predicts every coming slot as the last one that was observed, noise included.",
         reference="trivial answer",
         family="floor",
-        tasks=("cp",),
         notes="Where only pilot subcarriers are observed, the nearest one is repeated.",
     )
+    observes = (LaterSlotsObservation,)
 
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+    def predict(self, task: str, observation: LaterSlotsObservation) -> NDArray[Any]:
         grid = observation.grid
         last = observation.h[:, -1:, nearest(grid.subcarrier_hz, grid.target_subcarrier_hz)]
         return np.broadcast_to(last, channel_shape(observation)).copy()

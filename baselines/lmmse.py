@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
 from channelbench.baselines._separable import estimate, fit_filter
 from channelbench.card import Card
-from channelbench.contracts import FitContext, Method, Observation, TaskSplit
+from channelbench.contracts import FitContext, FitData, Method
 from channelbench.solvers.lmmse import SeparableFilter
+from channelbench.tasks.link.observations import SameSlotsObservation
 
 __all__ = ["LMMSE"]
 
@@ -24,25 +24,20 @@ class LMMSE(Method):
         description="LMMSE estimation with the training set's covariance over time, frequency and antennas.",
         reference="Edfors et al. 1998, OFDM channel estimation by singular value decomposition, Eq. 4",
         family="classical",
-        tasks=("ce", "pf"),
         notes=(
             "Our choices: the covariance is a Kronecker product of time, frequency and antenna factors; samples are "
             "scaled to unit power by their received power less the noise variance; each sample's own noise variance "
             "enters the filter. It knows the ensemble, not the drop."
         ),
     )
+    observes = (SameSlotsObservation,)
 
     def __init__(self) -> None:
         self._filters: dict[str, SeparableFilter] = {}
 
-    def fit(
-        self,
-        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
-        seed: int,
-        context: FitContext = FitContext(),  # noqa: B008 - frozen
-    ) -> None:
+    def fit(self, data: FitData, context: FitContext) -> None:
         for task, (train, _) in data.items():
             self._filters[task] = fit_filter(train)
 
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+    def predict(self, task: str, observation: SameSlotsObservation) -> NDArray[Any]:
         return estimate(self._filters[task], observation)

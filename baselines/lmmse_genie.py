@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 from channelbench import registry
 from channelbench.baselines._common import channel_shape
 from channelbench.card import Card
-from channelbench.contracts import Block, Generator, Method, Observation, Paths
+from channelbench.contracts import Block, Generator, Genie, GenieMethod, Paths
 from channelbench.solvers.lmmse import path_lmmse
 from channelbench.spec import BLOCK_SIZE
+from channelbench.tasks.link.observations import ChannelObservation
 
 __all__ = ["GenieLMMSE"]
 
 BAND = "sub6"
 
 
-class GenieLMMSE(Method):
+class GenieLMMSE(GenieMethod):
     """Redraws a drop's rays from the dataset's seed and knows everything about them but their phases."""
 
     card = Card(
@@ -28,34 +29,34 @@ class GenieLMMSE(Method):
         description="LMMSE with the drop's true covariance: delays, directions, Dopplers and powers are known.",
         reference="Kay 1993, Fundamentals of Statistical Signal Processing: Estimation Theory, Eqs. 11.36–11.39",
         family="reference",
-        tasks=("ce", "cp", "pf"),
         notes=(
             "The rays are redrawn from the seed, which no contestant may do. Phases count as independent and uniform; "
             "a linear estimator cannot do better, nor, with 240 and more paths of random phase, can any other by much."
         ),
     )
+    observes = (ChannelObservation,)
 
     def __init__(self) -> None:
         # The block that was redrawn last: small batches walk through one block many times.
         self._block: tuple[tuple[str, int, str, int], Paths] | None = None
 
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+    def predict_knowing(self, task: str, observation: ChannelObservation, genie: Genie) -> NDArray[Any]:
         estimate = np.empty(channel_shape(observation), np.complex64)
-        blocks = observation.indices // BLOCK_SIZE
+        blocks = genie.samples // BLOCK_SIZE
         for index in np.unique(blocks):
             rows = np.flatnonzero(blocks == index)
-            paths = _take(self._paths(observation, int(index)), observation.indices[rows] % BLOCK_SIZE)
+            paths = _take(self._paths(genie, int(index)), genie.samples[rows] % BLOCK_SIZE)
             estimate[rows] = path_lmmse(observation.h[rows], observation.noise_var[rows], paths, observation.grid)
         return estimate
 
-    def _paths(self, observation: Observation, index: int) -> Paths:
-        spec, split = observation.spec, observation.split
-        key = (spec.identity(), observation.seed, split, index)
+    def _paths(self, genie: Genie, index: int) -> Paths:
+        spec, split = genie.spec, genie.split
+        key = (spec.identity(), genie.seed, split, index)
         if self._block is None or self._block[0] != key:
             generator: Generator = registry.create("generators", spec.scenario)
             rows = min(BLOCK_SIZE, spec.sizes.of(split) - index * BLOCK_SIZE)
             block = Block(split=split, index=index, start=0, stop=rows)
-            self._block = (key, generator.paths(spec, block, observation.seed)[BAND])
+            self._block = (key, generator.paths(spec, block, genie.seed)[BAND])
         return self._block[1]
 
 

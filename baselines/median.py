@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,8 @@ from numpy.typing import NDArray
 
 from channelbench.baselines._common import target_values
 from channelbench.card import Card
-from channelbench.contracts import FitContext, Method, Observation, TaskSplit
+from channelbench.contracts import FitContext, FitData, Method
+from channelbench.tasks.link.observations import ScalarObservation
 
 __all__ = ["Median"]
 
@@ -24,20 +24,15 @@ class Median(Method):
         description="Predicts the median of the training targets (metres, decibels) for every sample.",
         reference="trivial answer",
         family="floor",
-        tasks=("de", "pe"),
     )
+    observes = (ScalarObservation,)
 
     def __init__(self) -> None:
         self._constant: dict[str, float] = {}
 
-    def fit(
-        self,
-        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
-        seed: int,
-        context: FitContext = FitContext(),  # noqa: B008 - frozen
-    ) -> None:
+    def fit(self, data: FitData, context: FitContext) -> None:
         for task, (train, _) in data.items():
             self._constant[task] = float(np.median(target_values(train)))
 
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+    def predict(self, task: str, observation: ScalarObservation) -> NDArray[Any]:
         return np.full(len(observation), self._constant[task], np.float32)

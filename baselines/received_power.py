@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 
 from channelbench.baselines._common import in_batches, signal_power
 from channelbench.card import Card
-from channelbench.contracts import FitContext, Method, Observation, TaskSplit
+from channelbench.contracts import FitContext, FitData, Method
+from channelbench.tasks.link.observations import LinkObservation, ScalarObservation
 
 __all__ = ["ReceivedPower", "fit_polynomial"]
 
@@ -43,29 +43,24 @@ class ReceivedPower(Method):
         description="Distance or path loss as a cubic polynomial of the received power in decibels, and nothing else.",
         reference="Koenker and Bassett 1978, Regression quantiles (DE); ordinary least squares (PE)",
         family="reference",
-        tasks=("de", "pe"),
         notes=(
             "The line that a method has to beat before it can claim to read the channel's structure. DE is scored by "
             "absolute error, so its cubic minimises absolute error; PE's minimises squared error. Power is what was "
             "received less the noise variance. Predictions are clipped to the training targets' range."
         ),
     )
+    observes = (ScalarObservation,)
 
     def __init__(self) -> None:
         self._curves: dict[str, Polynomial] = {}
 
-    def fit(
-        self,
-        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
-        seed: int,
-        context: FitContext = FitContext(),  # noqa: B008 - frozen
-    ) -> None:
+    def fit(self, data: FitData, context: FitContext) -> None:
         for task, (train, _) in data.items():
             pairs = [(_power_db(seen), np.asarray(target.value, np.float64)) for seen, target in in_batches(train)]
             power_db, value = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-            self._curves[task] = fit_polynomial(power_db, value, absolute=task == "de")
+            self._curves[task] = fit_polynomial(power_db, value, absolute=train.loss == "absolute")
 
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+    def predict(self, task: str, observation: ScalarObservation) -> NDArray[Any]:
         return self._curves[task](_power_db(observation)).astype(np.float32)
 
 
@@ -99,5 +94,5 @@ def _basis(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.polynomial.polynomial.polyvander(x, DEGREE), np.float64)
 
 
-def _power_db(observation: Observation) -> NDArray[np.float64]:
+def _power_db(observation: LinkObservation) -> NDArray[np.float64]:
     return 10 * np.log10(np.maximum(signal_power(observation), 1e-30))

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.card import Card
-from channelbench.contracts import Method, Observation
+from channelbench.contracts import Method
 from channelbench.solvers.interpolation import nearest
+from channelbench.tasks.link.observations import SameSlotsObservation
 
 __all__ = ["Repeat"]
 
@@ -23,9 +24,9 @@ class Repeat(Method):
         description="Predicts every subcarrier as the nearest one that was observed, noise included.",
         reference="trivial answer",
         family="floor",
-        tasks=("ce", "pf"),
     )
+    observes = (SameSlotsObservation,)
 
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+    def predict(self, task: str, observation: SameSlotsObservation) -> NDArray[Any]:
         grid = observation.grid
         return np.ascontiguousarray(observation.h[:, :, nearest(grid.subcarrier_hz, grid.target_subcarrier_hz)])

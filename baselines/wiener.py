@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
 from channelbench.baselines._separable import estimate, fit_filter
 from channelbench.card import Card
-from channelbench.contracts import FitContext, Method, Observation, TaskSplit
+from channelbench.contracts import FitContext, FitData, Method
 from channelbench.solvers.lmmse import SeparableFilter
+from channelbench.tasks.link.observations import LaterSlotsObservation
 
 __all__ = ["Wiener"]
 
@@ -24,25 +24,20 @@ class Wiener(Method):
         description="Linear prediction of coming slots with the training set's covariance, denoising on the way.",
         reference="Wiener 1949, Extrapolation, Interpolation and Smoothing of Stationary Time Series",
         family="classical",
-        tasks=("cp",),
         notes=(
             "Our choices: the covariance is a Kronecker product of time, frequency and antenna factors, so that the "
             "predictor denoises over subcarriers and antennas as it extrapolates in time; each sample's own noise "
             "variance enters the filter. It knows the ensemble's Doppler spectrum, not the drop's."
         ),
     )
+    observes = (LaterSlotsObservation,)
 
     def __init__(self) -> None:
         self._filters: dict[str, SeparableFilter] = {}
 
-    def fit(
-        self,
-        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
-        seed: int,
-        context: FitContext = FitContext(),  # noqa: B008 - frozen
-    ) -> None:
+    def fit(self, data: FitData, context: FitContext) -> None:
         for task, (train, _) in data.items():
             self._filters[task] = fit_filter(train)
 
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+    def predict(self, task: str, observation: LaterSlotsObservation) -> NDArray[Any]:
         return estimate(self._filters[task], observation)

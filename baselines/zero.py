@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from channelbench.baselines._common import channel_shape
 from channelbench.card import Card
-from channelbench.contracts import Method, Observation
+from channelbench.contracts import Method
+from channelbench.tasks.link.observations import ChannelObservation
 
 __all__ = ["Zero"]
 
@@ -23,8 +24,8 @@ class Zero(Method):
         description="Predicts a channel of zeros, which scores NMSE 1.",
         reference="trivial answer",
         family="floor",
-        tasks=("ce", "cp", "pf"),
     )
+    observes = (ChannelObservation,)
 
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+    def predict(self, task: str, observation: ChannelObservation) -> NDArray[Any]:
         return np.zeros(channel_shape(observation), np.complex64)

@@ -7,16 +7,21 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from channelbench import registry
 from channelbench.benchmarks import scoring
 from channelbench.benchmarks.jobs import Job, Leg, Perform, Reporter, limit_of, one_by_one
-from channelbench.benchmarks.request import Request, at_default_snr
-from channelbench.contracts import Conditions, Method, Task
+from channelbench.benchmarks.request import Request, conditions_of
+from channelbench.conditions import Conditions, condition_label
+from channelbench.contracts import Method, Task
 from channelbench.errors import RequestError
 from channelbench.results import (
     DatasetCard,
     Result,
     RunManifest,
+    TaskEntry,
+    VariedEntry,
     cell_name,
     read_cells,
     write_atomic,
@@ -54,21 +59,22 @@ def fill(request: Request, leg: Leg, reporter: Reporter, perform: Perform = one_
     Raises:
         RequestError: the folder is not ours, or its cells could not stand beside ours; nothing has been written.
     """
-    _claim(leg.folder, _manifest(request, leg))
+    plan = _Plan.of(request, leg)
+    _claim(leg.folder, _manifest(request, leg, plan))
     outcome = Outcome(leg.folder)
     there = {result.name for result in read_cells(leg.folder) if result.status == "ok"}
-    wanted = tuple(at_default_snr(condition, leg.test) for condition in request.conditions)
     ceilings = [
-        (task, condition)
-        for task, condition in itertools.product(request.tasks.values(), wanted)
-        if cell_name("ceiling", task.card.name, condition, 0) not in there
+        (request.tasks[name], condition)
+        for name, conditions in plan.conditions.items()
+        for condition in conditions
+        if request.tasks[name].ceiling_note and cell_name("ceiling", name, condition.label, 0) not in there
     ]
-    jobs = list(_jobs(request, wanted, there))
+    jobs = list(_jobs(request, plan, there))
     outcome.kept = len(there)
     reporter.planned(len(ceilings) + sum(len(job.cells) for job in jobs), len(there))
 
-    def keep(result: Result, terms: scoring.Terms) -> None:
-        write_cell(leg.folder, result, terms)
+    def keep(result: Result, scored: scoring.Scored) -> None:
+        write_cell(leg.folder, result, scored.terms, scored.units)
         outcome.written.append(result)
         reporter.finished(result)
 
@@ -84,23 +90,60 @@ def fill(request: Request, leg: Leg, reporter: Reporter, perform: Perform = one_
             method=None,
         )
         keep(*scoring.ceiling_cell(common, task, leg.test, condition))
-    for result, terms in perform(jobs, request, leg, reporter):
-        keep(result, terms)
+    for result, scored in perform(jobs, request, leg, reporter):
+        keep(result, scored)
     return outcome
 
 
 # --- where results go -------------------------------------------------------------------------------------------------
 
 
-def _manifest(request: Request, leg: Leg) -> RunManifest:
+@dataclass(frozen=True)
+class _Plan:
+    """What is varied in a folder.
+
+    Attributes:
+        conditions: Of each task, each once.
+        tables: What is varied, by label.
+    """
+
+    conditions: Mapping[str, tuple[Conditions, ...]]
+    tables: Mapping[str, VariedEntry]
+
+    @classmethod
+    def of(cls, request: Request, leg: Leg) -> _Plan:
+        found: dict[str, dict[str, Conditions]] = {name: {} for name in request.tasks}
+        tables = {}
+        for varied in request.conditions:
+            each = conditions_of(request.tasks, varied, leg.test.spec)
+            for name, condition in each.items():
+                found[name][condition.label] = condition
+            having = tuple(name for name, task in request.tasks.items() if task.conditions.has(varied))
+            cells = {name: condition.label for name, condition in each.items()}
+            tables[cells[having[0]]] = VariedEntry(cells=cells, tasks=having)
+        return cls({name: tuple(each.values()) for name, each in found.items()}, tables)
+
+
+def _task_entry(task: Task, conditions: tuple[Conditions, ...]) -> TaskEntry:
+    return TaskEntry(
+        title=task.card.label,
+        description=task.card.description,
+        fields={name: info.default for name, info in task.conditions.model_fields.items()},
+        sentences={condition.label: condition.sentence for condition in conditions},
+    )
+
+
+def _manifest(request: Request, leg: Leg, plan: _Plan) -> RunManifest:
     methods = request.methods
     return RunManifest(
         suite=request.suite.card.name,
         preset=request.preset,
         dataset=_dataset_card(leg.test),
         tasks=tuple(request.tasks),
+        task_entries={name: _task_entry(task, plan.conditions[name]) for name, task in request.tasks.items()},
+        conditions=plan.tables,
         methods=tuple(methods),
-        method_tasks={name: method.card.tasks for name, method in methods.items()},
+        method_tasks={name: _understood(method, request.tasks) for name, method in methods.items()},
         seeds={name: request.num_seeds if method.learned else 1 for name, method in methods.items()},
         joint_tasks={
             name: tuple(task.card.name for task in tasks)
@@ -142,8 +185,10 @@ def _claim(folder: Path, manifest: RunManifest) -> None:
         manifest = manifest.model_copy(
             update={
                 "tasks": tuple(dict.fromkeys((*before.tasks, *manifest.tasks))),
+                "task_entries": _joined_entries(before.task_entries, manifest.task_entries),
+                "conditions": _joined_tables(before.conditions, manifest.conditions),
                 "methods": tuple(dict.fromkeys((*before.methods, *manifest.methods))),
-                "method_tasks": {**before.method_tasks, **manifest.method_tasks},
+                "method_tasks": _joined_tasks(before.method_tasks, manifest.method_tasks),
                 "joint_tasks": {**before.joint_tasks, **manifest.joint_tasks},
                 "seeds": {**before.seeds, **manifest.seeds},
                 "backbone": manifest.backbone or before.backbone,
@@ -175,27 +220,55 @@ def _differences(before: RunManifest, now: RunManifest) -> list[str]:
     return [f"{name}: {old} → {new}" for name, (old, new) in pairs.items() if old != new]
 
 
-def _jobs(request: Request, conditions: tuple[Conditions, ...], there: set[str]) -> Iterator[Job]:
-    """Fits that have cells missing: per method, seed and training condition, and per task unless it is joint."""
-    trainings: dict[Conditions, list[Conditions]] = {}
-    for condition in conditions:
-        training = Conditions(pilot_spacing=condition.pilot_spacing, pilots_only=condition.pilots_only)
-        trainings.setdefault(training, []).append(condition)
+def _joined_entries(before: Mapping[str, TaskEntry], now: Mapping[str, TaskEntry]) -> dict[str, TaskEntry]:
+    """Entries of both, ours where both have one, with the sentences of both."""
+    joined = {**before, **now}
+    for name in before.keys() & now.keys():
+        sentences = {**before[name].sentences, **now[name].sentences}
+        joined[name] = now[name].model_copy(update={"sentences": sentences})
+    return joined
+
+
+def _joined_tables(before: Mapping[str, VariedEntry], now: Mapping[str, VariedEntry]) -> dict[str, VariedEntry]:
+    """What is varied in both; tasks of a later call join the tables of earlier ones."""
+    joined = {**before, **now}
+    for label in before.keys() & now.keys():
+        old, new = before[label], now[label]
+        tasks = tuple(dict.fromkeys((*old.tasks, *new.tasks)))
+        joined[label] = VariedEntry(cells={**old.cells, **new.cells}, tasks=tasks)
+    return joined
+
+
+def _joined_tasks(
+    before: Mapping[str, tuple[str, ...]], now: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(dict.fromkeys((*before.get(name, ()), *now.get(name, ())))) for name in [*before, *now]}
+
+
+def _understood(method: type[Method], tasks: Mapping[str, Task]) -> tuple[str, ...]:
+    """Names of the tasks that a method has an answer to: the registered ones and those that are asked for."""
+    asked = (task.card.name for task in _own_tasks(method, tasks))
+    return tuple(dict.fromkeys((*registry.tasks_of(method), *asked)))
+
+
+def _jobs(request: Request, plan: _Plan, there: set[str]) -> Iterator[Job]:
+    """Fits that have cells missing: per method, seed and what a fit sees, and per task unless it is joint."""
     for method in request.methods.values():
         own = _own_tasks(method, request.tasks)
         groups = [own] if method.joint else [(task,) for task in own]
         for group, seed in itertools.product(groups, range(request.num_seeds if method.learned else 1)):
-            for training, members in trainings.items():
-                cells = tuple(
-                    (task, condition)
-                    for task in group
-                    for condition in members
-                    if cell_name(method.card.name, task.card.name, condition, seed) not in there
-                )
-                if cells:
-                    yield Job(method, group, seed, training, cells)
+            trainings: dict[str, tuple[dict[str, Any], list[tuple[Task, Conditions]]]] = {}
+            for task in group:
+                for condition in plan.conditions[task.card.name]:
+                    if cell_name(method.card.name, task.card.name, condition.label, seed) in there:
+                        continue
+                    training = condition.of_fit()
+                    trainings.setdefault(condition_label(training), (training, []))[1].append((task, condition))
+            for training, cells in trainings.values():
+                yield Job(method, group, seed, training, tuple(cells))
 
 
 def _own_tasks(method: type[Method], tasks: Mapping[str, Task]) -> tuple[Task, ...]:
-    """Those tasks that the method has, in the method's order: a joint fit may depend on it, a request must not."""
-    return tuple(tasks[name] for name in method.card.tasks if name in tasks)
+    """Those tasks that the method understands, in the method's order: a joint fit may depend on it, a request must
+    not."""
+    return tuple(sorted(filter(method.covers, tasks.values()), key=method.order))

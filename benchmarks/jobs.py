@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 
 from channelbench.benchmarks import scoring
 from channelbench.benchmarks.request import Request
-from channelbench.contracts import Conditions, FitContext, Method, Observation, Target, Task, TaskSplit
+from channelbench.conditions import Conditions, condition_label
+from channelbench.contracts import FitContext, FitData, Method, Task, TaskSplit
 from channelbench.results import Result, cell_name
 from channelbench.store.dataset import ChannelDataset
 
@@ -28,8 +29,8 @@ __all__ = [
     "work",
 ]
 
-Made = tuple[Result, scoring.Terms]
-"""A cell and the per-drop terms of its scores."""
+Made = tuple[Result, scoring.Scored]
+"""A cell and the terms of its scores."""
 
 
 class Reporter:
@@ -87,19 +88,28 @@ class Leg:
 
 @dataclass(frozen=True)
 class Job:
-    """One fit, and the cells that are scored with it."""
+    """One fit, and the cells that are scored with it.
+
+    Attributes:
+        method: What is fitted.
+        tasks: To which tasks, in the method's own order.
+        seed: With which seed.
+        training: Under which conditions, where they differ from a task's own in what a fit sees; a task that lacks
+            one of the fields is fitted under its own.
+        cells: What is scored.
+    """
 
     method: type[Method]
     tasks: tuple[Task, ...]
     seed: int
-    training: Conditions
+    training: Mapping[str, Any]
     cells: tuple[tuple[Task, Conditions], ...]
 
     @property
     def stem(self) -> str:
         """Name of the fit's folder."""
         what = "joint" if self.method.joint else self.tasks[0].card.name
-        return cell_name(self.method.card.name, what, self.training, self.seed)
+        return cell_name(self.method.card.name, what, condition_label(self.training), self.seed)
 
 
 Perform = Callable[[Sequence[Job], Request, Leg, Reporter], Iterator[Made]]
@@ -131,7 +141,7 @@ def work(job: Job, leg: Leg, shared: FitContext, *, alone: bool = True) -> Itera
         is_whole = not _has_begun(context)
         began = time.perf_counter()
         with memory.watch(), scoring.threads_for(job.method):
-            method.fit(_splits(job, leg), job.seed, context)
+            method.fit(_splits(job, leg), context)
         fit_s = time.perf_counter() - began
         weights = method.weights
     except Exception as error:  # a method's failure is a result, not ours
@@ -140,7 +150,8 @@ def work(job: Job, leg: Leg, shared: FitContext, *, alone: bool = True) -> Itera
     for task, condition in job.cells:
         try:
             with memory.watch(), scoring.threads_for(job.method):
-                terms, predict_s = scoring.score(task, leg.test, condition, partial(_predict, method, task))
+                answer = scoring.answer_of(method, task.card.name)
+                scored, predict_s = scoring.score(task, leg.test, condition, answer)
             costs = {**method.costs(task.card.name), "predict_s": predict_s}
             if is_whole and leg.train is leg.test:  # else it was timed in another folder, or only its last part was
                 costs["fit_s"] = fit_s
@@ -149,7 +160,7 @@ def work(job: Job, leg: Leg, shared: FitContext, *, alone: bool = True) -> Itera
             if alone and job.method.card.family not in ("floor", "reference"):
                 costs |= scoring.latencies(method, task, leg.test, condition)
             common = _common(job, leg, shared, task, condition, weights)
-            yield scoring.scored_cell(common, task, terms, costs), terms
+            yield scoring.scored_cell(common, task.metrics_for(leg.test.spec, condition), scored, costs), scored
         except Exception as error:
             yield from failures(job, leg, shared, error, [(task, condition)], weights)
 
@@ -164,7 +175,7 @@ def failures(
 ) -> Iterator[Made]:
     """Those ``cells`` of a job that an error has cost."""
     for task, condition in cells:
-        yield scoring.failed_cell(_common(job, leg, shared, task, condition, weights), error), {}
+        yield scoring.failed_cell(_common(job, leg, shared, task, condition, weights), error), scoring.Scored({})
 
 
 def _common(job: Job, leg: Leg, shared: FitContext, task: Task, condition: Conditions, weights: str) -> dict[str, Any]:
@@ -186,21 +197,23 @@ def _has_begun(context: FitContext) -> bool:
     return context.workdir is not None and context.workdir.is_dir() and any(context.workdir.iterdir())
 
 
-def _predict(method: Method, task: Task, observation: Observation, _: Target) -> Any:
-    """Test targets stop here."""
-    return method.predict(task.card.name, observation)
-
-
-def _splits(job: Job, leg: Leg) -> dict[str, tuple[TaskSplit, TaskSplit]]:
+def _splits(job: Job, leg: Leg) -> FitData:
     def part(task: Task, split: str) -> TaskSplit:
-        return TaskSplit(task, leg.train, split, job.training, limit=limit_of(leg, split))
+        conditions = training_conditions(task, job.training)
+        limit = limit_of(leg, task.size(leg.train.spec, split, conditions))
+        return TaskSplit(task, leg.train.view(split), conditions, limit=limit)
 
     return {task.card.name: (part(task, "train"), part(task, "val")) for task in job.tasks}
 
 
-def limit_of(leg: Leg, split: str) -> int | None:
-    """How many samples of a split a fit sees, ``None`` for all."""
-    return None if leg.share == 1 else max(1, round(leg.share * leg.train.spec.sizes.of(split)))
+def training_conditions(task: Task, training: Mapping[str, Any]) -> Conditions:
+    """The conditions of a task in a fit, its own where it lacks one of the fields."""
+    return task.conditions.of(training if task.conditions.has(training) else {})
+
+
+def limit_of(leg: Leg, size: int) -> int | None:
+    """How many of the cases of a split a fit sees, ``None`` for all."""
+    return None if leg.share == 1 else max(1, round(leg.share * size))
 
 
 def shared_context(request: Request) -> FitContext:
@@ -212,7 +225,9 @@ def _context(job: Job, leg: Leg, shared: FitContext) -> FitContext:
     learned = job.method.learned
     return replace(
         shared,
+        seed=job.seed,
         device=_device(job, shared),
+        data=leg.train.key,
         workdir=leg.checkpoints / job.stem if learned else None,
         start=leg.start / job.stem if learned and leg.start is not None else None,
     )

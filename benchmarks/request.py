@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import ValidationError
+from typing import Any
 
 from channelbench import registry
-from channelbench.contracts import Conditions, FitContext, Method, Suite, Task
+from channelbench.conditions import Conditions
+from channelbench.contracts import FitContext, Method, Suite, Task
 from channelbench.cuda import require_cuda
 from channelbench.errors import RequestError
 from channelbench.spec import PRESETS, ScenarioSpec
@@ -19,9 +19,10 @@ from channelbench.store.dataset import ChannelDataset
 
 __all__ = [
     "Request",
-    "at_default_snr",
     "check_tasks",
+    "check_varied",
     "chosen_methods",
+    "conditions_of",
     "open_verified",
     "parse_conditions",
     "prepare",
@@ -29,8 +30,6 @@ __all__ = [
     "supported_tasks",
     "with_controls",
 ]
-
-MULTIUSER_SNR_DB = 20.0
 
 CONTROLS = ("random", "none", "scratch")
 """What a language model has to be compared with: random weights, no trunk, a small trunk that is all trained."""
@@ -43,7 +42,7 @@ class Request:
     suite: Suite
     tasks: Mapping[str, Task]
     methods: Mapping[str, type[Method]]
-    conditions: tuple[Conditions, ...]
+    conditions: tuple[Mapping[str, Any], ...]
     preset: str
     num_seeds: int
     device: str
@@ -55,7 +54,7 @@ def prepare(
     *,
     methods: Sequence[str] = (),
     tasks: Sequence[str] = (),
-    conditions: Sequence[Conditions] = (),
+    conditions: Sequence[Mapping[str, Any]] = (),
     preset: str = "quick",
     seeds: int | None = None,
     device: str = "auto",
@@ -73,16 +72,20 @@ def prepare(
     if seeds is not None and seeds < 1:
         raise RequestError("--seeds", expected="an integer of at least 1", got=seeds)
     device = resolve_device(device)
-    chosen_tasks = {name: registry.create("tasks", name) for name in (tasks or plan.tasks)}
+    chosen_tasks = _chosen_tasks(tasks or plan.tasks)
+    for varied in conditions:
+        check_varied(chosen_tasks, varied)
+    # What a suite varies applies to those of its tasks that are chosen.
+    varied_here = [v for v in plan.conditions if any(task.conditions.has(v) for task in chosen_tasks.values())]
     wanted = tuple(methods or plan.methods)
     chosen = chosen_methods(tuple(with_controls(wanted)) if controls else wanted, chosen_tasks, explicit=bool(methods))
-    for method in (m for m in chosen.values() if set(m.card.tasks) & set(chosen_tasks)):
+    for method in (m for m in chosen.values() if any(map(m.covers, chosen_tasks.values()))):
         method.check(FitContext(preset=preset, device=device if method.learned else "cpu", backbone=backbone))
     return Request(
         suite=plan,
         tasks=chosen_tasks,
         methods=chosen,
-        conditions=tuple(conditions or plan.conditions),
+        conditions=tuple(conditions or varied_here or ({},)),
         preset=preset,
         num_seeds=seeds or plan.seeds[preset],
         device=device,
@@ -90,31 +93,52 @@ def prepare(
     )
 
 
-def parse_conditions(items: Iterable[str]) -> tuple[Conditions, ...]:
+def parse_conditions(items: Iterable[str]) -> tuple[dict[str, str], ...]:
     """``["snr_db=0,10", "paper_compat=true"]`` to the product of the named values."""
     axes: dict[str, list[str]] = {}
     for item in items:
         name, sign, values = item.partition("=")
         if not sign or not values:
             raise RequestError("--condition", expected="name=value[,value…]", got=item)
-        if name.strip() not in Conditions.model_fields:
-            raise RequestError(
-                "--condition", expected="a known condition", got=name.strip(), choices=sorted(Conditions.model_fields)
-            )
         axes[name.strip()] = [value.strip() for value in values.split(",")]
     if not axes:
         return ()
-    try:
-        return tuple(Conditions(**dict(zip(axes, point, strict=True))) for point in itertools.product(*axes.values()))
-    except ValidationError as error:
-        raise RequestError.from_pydantic(error, Conditions) from None
+    return tuple(dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values()))
 
 
-def at_default_snr(conditions: Conditions, dataset: ChannelDataset) -> Conditions:
-    """The conditions with the system's own SNR where none was asked for: 20 dB for multi-user prediction."""
-    if dataset.spec.system != "multiuser" or "snr_db" in conditions.model_fields_set:
-        return conditions
-    return conditions.model_copy(update={"snr_db": MULTIUSER_SNR_DB})
+def check_varied(tasks: Mapping[str, Task], varied: Mapping[str, Any]) -> None:
+    """What can be said of ``varied`` without a dataset.
+
+    Raises:
+        RequestError: a field that no task has, or a value that one of them refuses.
+    """
+    known = sorted({name for task in tasks.values() for name in task.conditions.model_fields})
+    for name in varied:
+        if name not in known:
+            raise RequestError("--condition", expected="a condition of these tasks", got=name, choices=known)
+    applicable = [task for task in tasks.values() if task.conditions.has(varied)]
+    if not applicable:
+        raise RequestError("--condition", expected="conditions that one task has together", got=", ".join(varied))
+    for task in applicable:
+        task.conditions.of(varied)
+
+
+def conditions_of(tasks: Mapping[str, Task], varied: Mapping[str, Any], spec: ScenarioSpec) -> dict[str, Conditions]:
+    """The conditions of each task on a dataset of ``spec``, where ``varied`` is asked for: a task that lacks one of the
+    fields keeps its own.
+
+    Raises:
+        RequestError: a field that no task has, or a value that one of them refuses.
+    """
+    check_varied(tasks, varied)
+    found = {}
+    for name, task in tasks.items():
+        own = task.default_conditions(spec)
+        if task.conditions.has(varied):
+            own = task.conditions.of({**own.changes(), **varied})
+        task.check_conditions(spec, own)
+        found[name] = own
+    return found
 
 
 def resolve_device(device: str) -> str:
@@ -132,6 +156,20 @@ def resolve_device(device: str) -> str:
     return "cpu"
 
 
+def _chosen_tasks(wanted: Sequence[str]) -> dict[str, Task]:
+    """Tasks by the names of their cards."""
+    found: dict[str, Task] = {}
+    for path in wanted:
+        task: Task = registry.create("tasks", path)
+        name = task.card.name
+        if name in found and type(found[name]) is not type(task):
+            raise RequestError("--tasks", expected="tasks of different names", got=name)
+        if ":" in path:
+            _check_not_taken("tasks", path)
+        found[name] = task
+    return found
+
+
 def chosen_methods(wanted: Sequence[str], tasks: Mapping[str, Task], *, explicit: bool) -> dict[str, type[Method]]:
     """Methods by name: the wanted ones, and the floors of the tasks, without which there is no skill."""
     found: dict[str, type[Method]] = {}
@@ -140,30 +178,33 @@ def chosen_methods(wanted: Sequence[str], tasks: Mapping[str, Task], *, explicit
         if method.card.name in found and found[method.card.name] is not method:
             raise RequestError("--methods", expected="methods of different names", got=method.card.name)
         if ":" in name:
-            _check_not_taken(name)
+            _check_not_taken("methods", name)
         if explicit:
             check_tasks(name, method, tasks)
         found[method.card.name] = method
     for name in registry.names("methods"):
         method = registry.find("methods", name)
-        if method.card.family == "floor" and set(method.card.tasks) & set(tasks):
+        if method.card.family == "floor" and any(map(method.covers, tasks.values())):
             found.setdefault(name, method)
     return found
 
 
-def _check_not_taken(path: str) -> None:
+def _check_not_taken(kind: registry.Kind, path: str) -> None:
     """Refuse a class from elsewhere that calls itself as a registered one; options do not make it another."""
-    method = registry.find("methods", path.partition("+")[0])
-    name = method.card.name
-    if name in registry.names("methods") and registry.find("methods", name) is not method:
-        raise RequestError("--methods", expected="a name that is not taken", got=f"{path} ({name})")
+    found = registry.find(kind, path.partition("+")[0])
+    name = found.card.name
+    if name in registry.names(kind) and registry.find(kind, name) is not found:
+        raise RequestError(f"--{kind}", expected="a name that is not taken", got=f"{path} ({name})")
 
 
-def check_tasks(name: str, method: type[Method], tasks: Iterable[str]) -> None:
-    """Refuse a method that was asked for by ``name`` and has none of the tasks."""
-    if not set(method.card.tasks) & set(tasks):
+def check_tasks(name: str, method: type[Method], tasks: Mapping[str, Task]) -> None:
+    """Refuse a method that was asked for by ``name`` and understands none of the tasks."""
+    if not any(map(method.covers, tasks.values())):
         raise RequestError(
-            "--methods", expected=f"a method of the tasks {', '.join(tasks)}", got=name, choices=method.card.tasks
+            "--methods",
+            expected=f"a method of the tasks {', '.join(tasks)}",
+            got=name,
+            choices=registry.tasks_of(method),
         )
 
 

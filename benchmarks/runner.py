@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from channelbench import registry
 from channelbench.benchmarks.folder import Outcome, fill
@@ -20,7 +21,6 @@ from channelbench.benchmarks.request import (
     with_controls,
 )
 from channelbench.benchmarks.transfer import fill_transfers, plan_transfers
-from channelbench.contracts import Conditions
 from channelbench.errors import RequestError
 from channelbench.results import sweep
 from channelbench.store.location import Location, is_url
@@ -35,7 +35,7 @@ def run(
     out: str | Path = "results",
     methods: Sequence[str] = (),
     tasks: Sequence[str] = (),
-    conditions: Sequence[Conditions] = (),
+    conditions: Sequence[Mapping[str, Any]] = (),
     preset: str = "quick",
     seeds: int | None = None,
     device: str = "auto",
@@ -58,7 +58,8 @@ def run(
         methods: These instead of the suite's; floors and ceilings are always added. ``package.module:Class`` works,
             and options after a ``+``.
         tasks: These instead of the suite's.
-        conditions: These instead of the suite's.
+        conditions: These instead of the suite's, each as the fields that differ: ``{"snr_db": 0}``. A task that
+            lacks one of the fields runs once under its own conditions.
         preset: How large and how long to train: ``quick``, ``standard`` or ``paper``.
         seeds: Seeds of learned methods; the suite's number for the preset by default.
         device: ``auto``, ``cpu`` or ``cuda``. ``auto`` is CUDA where there is one, with one worker.

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -16,12 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.bootstrap import interval
-from channelbench.contracts import Conditions, Method, Observation, Target, Task
-from channelbench.prediction import check_prediction
+from channelbench.conditions import Conditions
+from channelbench.contracts import Genie, GenieMethod, Method, Metric, Observation, Target, Task
 from channelbench.results import MetricScore, Result
 from channelbench.store.dataset import ChannelDataset
 
-__all__ = ["PeakMemory", "ceiling_cell", "common_fields", "failed_cell", "latencies", "score", "scored_cell"]
+__all__ = [
+    "PeakMemory",
+    "Scored",
+    "answer_of",
+    "ceiling_cell",
+    "common_fields",
+    "failed_cell",
+    "latencies",
+    "score",
+    "scored_cell",
+]
 
 CHUNK = 256
 """Samples observed and scored at a time, which bounds memory whatever the test split's size."""
@@ -29,36 +40,87 @@ CHUNK = 256
 Terms = dict[str, NDArray[np.float64]]
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Terms of all metrics on the test split.
+
+    Attributes:
+        terms: ``{metric: [cases, terms]}``.
+        units: The independent unit of each case, ``[cases]``; ``None`` where each is one.
+    """
+
+    terms: Terms
+    units: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, terms: Mapping[str, list[NDArray[np.float64]]], units: list[NDArray[np.int64]]) -> Scored:
+        """The parts of all batches, joined."""
+        unit = np.concatenate(units)
+        return cls(
+            {name: np.concatenate(parts) for name, parts in terms.items()},
+            None if len(np.unique(unit)) == len(unit) else unit,
+        )
+
+
+Answer = Callable[[Observation, Target, Genie], Any]
+
+
+def answer_of(method: Method, task: str) -> Answer:
+    """What the method answers; test targets stop here, and identities too unless it is a reference that needs them."""
+    if isinstance(method, GenieMethod) and method.card.family == "reference":
+        return lambda observation, target, genie: method.predict_knowing(task, observation, genie)
+    return lambda observation, target, genie: method.predict(task, observation)
+
+
 def score(
     task: Task,
     dataset: ChannelDataset,
     conditions: Conditions,
-    predict: Callable[[Observation, Target], Any],
+    answer: Answer,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Terms, float]:
-    """Per-drop terms of all metrics on the test split, and the seconds spent in ``predict``."""
-    total = dataset.spec.sizes.of("test")
-    collected: dict[str, list[NDArray[np.float64]]] = {metric.card.name: [] for metric in task.metrics}
+) -> tuple[Scored, float]:
+    """Terms of all metrics on the test split, and the seconds spent in ``answer``."""
+    view, metrics = dataset.view("test"), task.metrics_for(dataset.spec, conditions)
+    total = task.size(dataset.spec, "test", conditions)
+    collected: dict[str, list[NDArray[np.float64]]] = {metric.card.name: [] for metric in metrics}
+    units: list[NDArray[np.int64]] = []
     seconds = 0.0
-    for start in range(0, total, CHUNK):
-        observation, target = task.observe(dataset, "test", np.arange(start, min(start + CHUNK, total)), conditions)
+    for cases in _chunks(task, dataset, conditions):
+        observation, target = task.observe(view, cases, conditions)
         began = time.perf_counter()
-        raw = predict(observation, target)
+        raw = answer(observation, target, task.genie(view, cases, conditions))
         seconds += time.perf_counter() - began
-        prediction = check_prediction(task, raw, observation, target)
-        for metric in task.metrics:
+        prediction = task.check(raw, observation, target)
+        for metric in metrics:
             collected[metric.card.name].append(metric.accumulate(prediction, target))
-        progress(min(start + CHUNK, total), total)
-    return {name: np.concatenate(parts) for name, parts in collected.items()}, seconds
+        units.append(task.drops(view, cases, conditions))
+        progress(int(cases[-1]) + 1, total)
+    return Scored.of(collected, units), seconds
 
 
-def scored_cell(common: Mapping[str, Any], task: Task, terms: Terms, costs: Mapping[str, float]) -> Result:
+def _chunks(task: Task, dataset: ChannelDataset, conditions: Conditions) -> Iterator[NDArray[np.int64]]:
+    """Cases of the test split, a few at a time."""
+    total = task.size(dataset.spec, "test", conditions)
+    for start in range(0, total, CHUNK):
+        yield np.arange(start, min(start + CHUNK, total))
+
+
+def scored_cell(
+    common: Mapping[str, Any], metrics: tuple[Metric, ...], scored: Scored, costs: Mapping[str, float]
+) -> Result:
     """A finished cell from its terms."""
     scores = {}
-    for metric in task.metrics:
-        value, low, high = interval(metric, terms[metric.card.name])
+    for metric in metrics:
+        value, low, high = interval(metric, scored.terms[metric.card.name], scored.units)
         scores[metric.card.name] = MetricScore(
-            value=value, low=low, high=high, unit=metric.unit, higher_is_better=metric.higher_is_better
+            value=value,
+            low=low,
+            high=high,
+            unit=metric.unit,
+            higher_is_better=metric.higher_is_better,
+            metric=metric.path,
+            parameters=metric.parameters,
+            title=metric.card.label,
         )
     return Result(**common, status="ok", scores=scores, costs=dict(costs))
 
@@ -70,10 +132,20 @@ def failed_cell(common: Mapping[str, Any], error: BaseException) -> Result:
 
 def ceiling_cell(
     common: Mapping[str, Any], task: Task, dataset: ChannelDataset, conditions: Conditions
-) -> tuple[Result, Terms]:
-    """The cell of what no method can beat."""
-    terms, _ = score(task, dataset, conditions, lambda observation, target: task.ceiling(target))
-    return scored_cell(common, task, terms, {}), terms
+) -> tuple[Result, Scored]:
+    """The cell of what no method can beat: of the metrics for which that is known."""
+    view, units = dataset.view("test"), []
+    collected: dict[str, list[NDArray[np.float64]]] = {}
+    metrics = task.metrics_for(dataset.spec, conditions)
+    for cases in _chunks(task, dataset, conditions):
+        _, target = task.observe(view, cases, conditions)
+        for metric in metrics:
+            if (terms := task.ceiling_terms(metric, target)) is not None:
+                collected.setdefault(metric.card.name, []).append(terms)
+        units.append(task.drops(view, cases, conditions))
+    scored = Scored.of(collected, units)
+    known = tuple(metric for metric in metrics if metric.card.name in collected)
+    return scored_cell(common, known, scored, {}), scored
 
 
 def common_fields(
@@ -110,10 +182,10 @@ def common_fields(
     return identity | {
         "task": task.card.name,
         "primary_metric": task.primary.card.name,
-        "conditions": conditions,
+        "conditions": conditions.changes(),
         "seed": seed,
         "preset": preset,
-        "num_test": test.spec.sizes.of("test"),
+        "num_test": task.size(test.spec, "test", conditions),
         "train_digest": train.split_digest("train"),
         "test_digest": test.split_digest("test"),
         "device": device,
@@ -127,9 +199,9 @@ def latencies(method: Method, task: Task, dataset: ChannelDataset, conditions: C
     """Median milliseconds of ``predict`` at batch 1 and (where the test split has as many) 512."""
     found = {}
     for batch, repeats in ((1, 5), (512, 3)):
-        if batch > dataset.spec.sizes.of("test"):
+        if batch > task.size(dataset.spec, "test", conditions):
             continue
-        observation, _ = task.observe(dataset, "test", np.arange(batch), conditions)
+        observation, _ = task.observe(dataset.view("test"), np.arange(batch), conditions)
         times = []
         for _ in range(repeats):
             began = time.perf_counter()

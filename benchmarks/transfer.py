@@ -14,13 +14,13 @@ from typing import Any
 from channelbench import registry
 from channelbench.benchmarks.folder import Outcome, fill
 from channelbench.benchmarks.jobs import Leg, Perform, Reporter, one_by_one
-from channelbench.benchmarks.request import Request, open_verified, supported_tasks
+from channelbench.benchmarks.request import Request, conditions_of, open_verified, supported_tasks
 from channelbench.errors import RequestError
 from channelbench.generation import generate, make_spec
 from channelbench.spec import ScenarioSpec, parse_assignments
 from channelbench.store import open_dataset
 from channelbench.store.dataset import ChannelDataset
-from channelbench.tasks.scalar import share_reference_power
+from channelbench.tasks.link.scalar import share_reference_power
 
 __all__ = ["Transfer", "fill_transfers", "plan_transfers", "target_spec"]
 
@@ -81,6 +81,8 @@ def plan_transfers(request: Request, source: ChannelDataset) -> list[Transfer]:
             raise RequestError("suite", expected="targets that can have a folder beside cells/", got=name)
         spec = target_spec(source.spec, overrides)
         supported_tasks(request.tasks, spec, explicit=True)
+        for varied in request.conditions:
+            conditions_of(request.tasks, varied, spec)
         path = here.parent / f"{here.stem}-to-{name}.zarr"
         if path.exists() and (differences := _differences(path, spec, source.seed)):
             raise RequestError(

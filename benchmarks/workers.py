@@ -28,10 +28,11 @@ from typing import Any
 from channelbench import registry
 from channelbench.benchmarks.jobs import Job, Leg, Made, Reporter, failures, shared_context, work
 from channelbench.benchmarks.request import Request
-from channelbench.contracts import Conditions, FitContext
+from channelbench.conditions import Conditions
+from channelbench.contracts import FitContext
 from channelbench.store import open_dataset
 from channelbench.store.dataset import ChannelDataset
-from channelbench.tasks.scalar import share_reference_power
+from channelbench.tasks.link.scalar import share_reference_power
 
 __all__ = ["Crew"]
 
@@ -48,7 +49,7 @@ class Errand:
     method: str
     tasks: tuple[str, ...]
     seed: int
-    training: Conditions
+    training: Mapping[str, Any]
     cells: tuple[tuple[str, Conditions], ...]
     train: str
     test: str
@@ -106,7 +107,7 @@ class Crew:
 
     def _errand(self, job: Job, request: Request, leg: Leg) -> Errand:
         name = job.method.card.name
-        asked = {task.card.name: key for key, task in request.tasks.items()}
+        asked = {name: registry.address("tasks", type(task)) for name, task in request.tasks.items()}
         return Errand(
             method=self.names.get(name, name),
             tasks=tuple(asked[task.card.name] for task in job.tasks),
@@ -181,7 +182,7 @@ class Crew:
 def _brevity(job: Job) -> tuple[bool, ...]:
     """Sorts jobs by how long they take, the longest first: what is left at the end should be short."""
     method = job.method
-    is_channel = any(task.kind == "channel" for task in job.tasks)
+    is_channel = any(task.loss == "nmse" for task in job.tasks)
     return (not method.learned, not method.joint, method.card.family != "llm", not is_channel)
 
 

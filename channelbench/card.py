@@ -25,7 +25,6 @@ class Card(BaseModel):
     description: str = Field(min_length=10)
     reference: str = Field(min_length=3)
     family: Family
-    tasks: tuple[str, ...] = ()
     extra: str = ""
     notes: str = ""
 

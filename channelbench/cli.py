@@ -211,7 +211,7 @@ def list_(kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))]) -> None:
         found = registry.find(KINDS[kind], name)  # type: ignore[arg-type]
         card, extra, description = found.card, [], found.card.description
         if kind == "methods":
-            extra = [card.family, " ".join(card.tasks)]
+            extra = [card.family, " ".join(registry.tasks_of(found))]
             description += f"\nwith {' '.join(f'+{option}' for option in found.variants)}" if found.variants else ""
         table.add_row(name, *extra, description)
     Console(highlight=False).print(table)
@@ -336,7 +336,7 @@ def _rich_reporter(bars: Progress) -> Any:
             else:
                 score = result.scores[result.primary_metric]
                 outcome = f"{score.value:.4g} {score.unit} [{score.low:.4g}, {score.high:.4g}]"
-            where = f"{result.method:<15} {result.task:<3} {result.conditions.label:<18}"
+            where = f"{result.method:<15} {result.task:<3} {result.condition:<18}"
             bars.console.print(f"{where} {outcome}", highlight=False, markup=False, soft_wrap=True)
 
     return RichReporter()

@@ -1,4 +1,4 @@
-"""The contracts that scenarios, tasks, metrics and methods fulfil, and the values that pass between them."""
+"""The contracts that tasks, metrics, methods and suites fulfil, and the values that pass between them."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from channelbench.card import Card
+from channelbench.conditions import Conditions
 from channelbench.errors import RequestError
 from channelbench.generator import Block, Generator, Paths
 from channelbench.spec import ScenarioSpec
-
-if TYPE_CHECKING:
-    from channelbench.store.dataset import ChannelDataset
+from channelbench.store.dataset import SplitView
 
 __all__ = [
     "Block",
     "Conditions",
     "FitContext",
+    "FitData",
     "Generator",
-    "Grid",
+    "Genie",
+    "GenieMethod",
     "Method",
     "Metric",
     "Observation",
@@ -37,97 +38,33 @@ __all__ = [
 ]
 
 
-# --- tasks ---
+# --- what passes between tasks, methods and metrics ---
 
 
-class Conditions(BaseModel):
-    """What may be varied about an observation. See docs/protocol.md. They change the test only; a fit is reused."""
+class Observation(ABC):
+    """What a contestant may know of a batch of cases, and nothing that tells which cases they are.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Each kind of problem has its own subclass, by which methods know what they understand.
+    """
 
-    snr_db: float = Field(10.0, ge=-50, le=100)
-    snr_reference: Literal["sample", "set"] = "sample"
-    paper_compat: bool = False
-    pilot_spacing: int = Field(8, ge=1)
-    pilots_only: bool = False
-
-    TRAIN_SNR_DB: ClassVar[tuple[float, float]] = (5.0, 20.0)
-
-    @property
-    def effective_snr_reference(self) -> str:
-        """``paper_compat`` implies the set's mean power as reference."""
-        return "set" if self.paper_compat else self.snr_reference
-
-    @property
-    def label(self) -> str:
-        """The fields that differ from the defaults, e.g. ``snr_db=0,paper_compat=true``; else ``default``."""
-        changed = {k: v for k, v in self.model_dump().items() if v != type(self).model_fields[k].default}
-        return ",".join(f"{k}={str(v).lower() if isinstance(v, bool) else _plain(v)}" for k, v in changed.items()) or (
-            "default"
-        )
-
-    @property
-    def changes_training(self) -> bool:
-        """Whether the shape of the observation changes, so that a fit under other conditions cannot be reused."""
-        return self.pilot_spacing != 8 or self.pilots_only
-
-
-def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    @abstractmethod
+    def __len__(self) -> int:
+        """Cases in the batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
-    """Where the observed and the wanted channel coefficients lie.
+class Genie:
+    """Which samples a batch of cases is made of: what references may know that redraw the rays, and no contestant.
 
     Attributes:
-        carrier_hz: Carrier of the observed band, Hz.
-        subcarrier_hz: Observed subcarriers, absolute Hz, ``[observed subcarriers]``.
-        slot_s: Observed slots, s, ``[observed slots]``.
-        antenna_position: Element positions in carrier wavelengths, ``[antennas, 3]``.
-        target_subcarrier_hz, target_slot_s: The same for the target of a channel task; empty otherwise.
-        num_beams: Size of the mmWave DFT codebook (BF), else 0.
-        num_beam_antennas: Elements of the mmWave array (BF), else 0.
+        spec, seed, split: Of the dataset.
+        samples: Positions within the split, ``[cases]``, or ``[cases, samples of a case]``.
     """
 
-    carrier_hz: float
-    subcarrier_hz: NDArray[np.float64]
-    slot_s: NDArray[np.float64]
-    antenna_position: NDArray[np.float64]
-    target_subcarrier_hz: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    target_slot_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    num_beams: int = 0
-    num_beam_antennas: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observation:
-    """What a method sees of a batch.
-
-    Attributes:
-        h: Noisy channel coefficients, ``[batch, slots, subcarriers, antennas]``, complex64.
-        noise_var: Variance of the complex noise on each coefficient of ``h``, ``[batch]``, float32.
-        power_db: 10·log10 of the mean of ``|h|²`` per sample, ``[batch]``, float32.
-        grid: Where the coefficients lie.
-        spec, seed, split, indices: Which samples these are (positions within the split), for reference lines that
-            redraw a sample's rays; a contestant that uses them is no contestant.
-    """
-
-    h: NDArray[np.complex64]
-    noise_var: NDArray[np.float32]
-    grid: Grid
     spec: ScenarioSpec
     seed: int
     split: str
-    indices: NDArray[np.int64]
-
-    @property
-    def power_db(self) -> NDArray[np.float32]:
-        power = np.mean(np.abs(self.h) ** 2, axis=(1, 2, 3), dtype=np.float64)
-        return (10 * np.log10(np.maximum(power, 1e-30))).astype(np.float32)
-
-    def __len__(self) -> int:
-        return len(self.h)
+    samples: NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +72,8 @@ class Target:
     """What a prediction is compared with.
 
     Attributes:
-        value: ``[batch, slots, subcarriers, antennas]`` complex64 for a channel task, ``[batch]`` int64 (beam) or
-            float32 (scalar) otherwise.
-        context: Per-sample arrays that metrics need besides the value (clean channels, beam rates, path gains).
+        value: The right answer, ``[cases, …]``, in the form that the task states; empty where there is no single one.
+        context: Arrays ``[cases, …]`` that metrics need besides (clean channels, beam rates, path gains).
         constants: Numbers of the training split that metrics need (means, spans).
     """
 
@@ -146,93 +82,199 @@ class Target:
     constants: Mapping[str, float] = field(default_factory=dict)
 
 
-class Metric(ABC):
-    """A score as a mean of per-sample terms and a function of that mean, so that bootstraps are exact and cheap."""
+# --- metrics ---
 
-    card: ClassVar[Card]
+
+class Metric(ABC):
+    """A score as a mean of per-case terms and a function of that mean, so that bootstraps are exact and cheap.
+
+    An instance may have parameters, which are then arguments of its class: they are what ``parameters`` gives, and
+    ``card`` follows from them. ``listed`` has the arguments of those that lists show.
+    """
+
     unit: ClassVar[str] = ""
     higher_is_better: ClassVar[bool] = False
+    listed: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
+
+    @property
+    @abstractmethod
+    def card(self) -> Card:
+        """Who it is; a class attribute where there are no parameters."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The arguments that make it anew: JSON values."""
+        return {}
+
+    @property
+    def path(self) -> str:
+        """Where its class is found, ``package.module:Class``."""
+        return f"{type(self).__module__}:{type(self).__qualname__}"
 
     @abstractmethod
     def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
-        """Per-sample terms ``[batch, terms]``; their mean over samples is all that ``finalize`` needs."""
+        """Per-case terms ``[cases, terms]``; their mean over cases is all that ``finalize`` needs."""
 
     @abstractmethod
     def finalize(self, mean_terms: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scores ``[...]`` of mean terms ``[..., terms]``."""
+        """Scores ``[…]`` of mean terms ``[…, terms]``."""
+
+
+# --- tasks ---
 
 
 class Task(ABC):
-    """Cuts observations and targets from a dataset: the same draws for every method and batch size."""
+    """A problem: which cases a dataset has for it, what is seen of them, what is wanted, and how answers are scored.
+
+    It owns its shapes: the type of its observations, its conditions, what it accepts as an answer.
+    """
 
     card: ClassVar[Card]
-    kind: ClassVar[Literal["channel", "beam", "scalar"]]
-    """What a prediction is: channel coefficients like ``target.value``, a score per beam ``[batch, beams]``, or one
-    number per sample ``[batch]``."""
+    observation: ClassVar[type[Observation]]
+    """The type of its observations: methods that understand it can answer."""
+    conditions: ClassVar[type[Conditions]] = Conditions
     metrics: ClassVar[tuple[Metric, ...]]
-    """All its metrics; the first is the primary one."""
-    ceiling_note: ClassVar[str] = "the target itself"
+    """The first is the primary one."""
+    loss: ClassVar[str] = ""
+    """What a fit should minimise: ``nmse``, ``cross_entropy``, ``absolute``, ``squared``, or a word of the task's own
+    that methods which understand its observations know."""
+    ceiling_note: ClassVar[str] = ""
+    """What its ceiling is, in words; empty where it has none, and then no skill."""
 
     @abstractmethod
     def observe(
-        self,
-        dataset: ChannelDataset,
-        split: str,
-        indices: NDArray[np.int64],
-        conditions: Conditions,
-        *,
-        training: bool = False,
-        epoch: int = 0,
+        self, view: SplitView, cases: NDArray[np.int64], conditions: Any, *, epoch: int | None = None
     ) -> tuple[Observation, Target]:
-        """Observation and target of ``indices`` (positions within ``split``).
+        """Observation and target of ``cases``: the same draws for every method and batch size.
 
-        ``training`` draws each sample's SNR uniformly from 5–20 dB and new noise each ``epoch``, and leaves targets
-        clean whatever the conditions say.
+        Args:
+            view: The split.
+            cases: Positions below ``size``, ``[batch]``.
+            conditions: Of this task's model.
+            epoch: Of training, in which draws are new each epoch; ``None`` for a test.
         """
 
     @abstractmethod
-    def ceiling(self, target: Target) -> NDArray[Any]:
-        """The prediction that no method can beat."""
+    def check(self, prediction: Any, observation: Observation, target: Target) -> NDArray[Any]:
+        """The prediction as an array; see ``prediction.as_numbers``.
+
+        Raises:
+            InvalidPrediction: saying what is wrong with it.
+        """
+
+    def ceiling(self, target: Target) -> NDArray[Any] | None:
+        """The prediction that no method can beat; ``None`` where no prediction reaches the ceiling."""
+        return None
+
+    def ceiling_terms(self, metric: Metric, target: Target) -> NDArray[np.float64] | None:
+        """Terms of what no method can beat, as ``metric.accumulate`` has them: those of ``ceiling``, or a bound that is
+        no prediction; ``None`` where none is known for this metric."""
+        best = self.ceiling(target)
+        return None if best is None else metric.accumulate(best, target)
 
     def supports(self, spec: ScenarioSpec) -> bool:
         """Whether the task can be cut from datasets of ``spec``."""
         return True
 
+    def default_conditions(self, spec: ScenarioSpec) -> Conditions:
+        """The conditions on datasets of ``spec`` where nobody asks for others."""
+        return self.conditions()
+
+    def check_conditions(self, spec: ScenarioSpec, conditions: Any) -> None:
+        """Whether these conditions can be had on datasets of ``spec``.
+
+        Raises:
+            RequestError: why they cannot.
+        """
+        return
+
+    def size(self, spec: ScenarioSpec, split: str, conditions: Any) -> int:
+        """Cases of a split: its samples, unless a task makes its cases of several."""
+        return spec.sizes.of(split)
+
+    def samples(self, view: SplitView, cases: NDArray[np.int64], conditions: Any) -> NDArray[np.int64]:
+        """Positions within the split of the samples that make up the cases, ``[cases]`` or ``[cases, members]``."""
+        return cases
+
+    def drops(self, view: SplitView, cases: NDArray[np.int64], conditions: Any) -> NDArray[np.int64]:
+        """The independent unit that each case belongs to, ``[cases]``: intervals resample units. By default the drop
+        of the case's first sample."""
+        samples = self.samples(view, cases, conditions).reshape(len(cases), -1)
+        return view.array("drop")[samples[:, 0]]
+
+    def metrics_for(self, spec: ScenarioSpec, conditions: Any) -> tuple[Metric, ...]:
+        """Its metrics under these conditions, on which their number may depend."""
+        return self.metrics
+
     @property
     def primary(self) -> Metric:
         return self.metrics[0]
 
+    def genie(self, view: SplitView, cases: NDArray[np.int64], conditions: Any) -> Genie:
+        """Which samples these cases are made of."""
+        return Genie(spec=view.spec, seed=view.seed, split=view.split, samples=self.samples(view, cases, conditions))
 
-@dataclass(frozen=True)
+
 class TaskSplit:
-    """One task on one split of a dataset, as methods receive it for fitting.
+    """One task on one split of a dataset, as methods receive it for fitting: a window without a handle.
 
-    ``limit`` leaves the first so many samples of the split; one that the split does not have is a ``RequestError``.
+    No attribute leads to other splits, the dataset, its seed or its spec. Who takes functions apart, or opens the
+    dataset's folder by its path, finds them: Python keeps no secrets.
+
+    Args:
+        task: The task.
+        view: The split.
+        conditions: The task's default ones if left out.
+        limit: Leaves the first so many cases.
+
+    Attributes:
+        task: The task, for its ``loss``, ``check`` and metrics.
+        conditions: What is observed.
+
+    Raises:
+        RequestError: ``limit`` is not between 1 and the cases of the split.
     """
 
-    task: Task
-    dataset: ChannelDataset
-    split: str
-    conditions: Conditions
-    limit: int | None = None
+    __slots__ = ("_draw", "_size", "conditions", "task")
 
-    def __post_init__(self) -> None:
-        size = self.dataset.spec.sizes.of(self.split)
-        if self.limit is not None and not 1 <= self.limit <= size:
-            raise RequestError("limit", expected=f"from 1 to the {size} samples of {self.split}", got=self.limit)
+    def __init__(
+        self, task: Task, view: SplitView, conditions: Conditions | None = None, *, limit: int | None = None
+    ) -> None:
+        self.task = task
+        self.conditions = task.default_conditions(view.spec) if conditions is None else conditions
+        size = task.size(view.spec, view.split, self.conditions)
+        if limit is not None and not 1 <= limit <= size:
+            raise RequestError("limit", expected=f"from 1 to the {size} samples of {view.split}", got=limit)
+        self._size = size if limit is None else limit
+        chosen = self.conditions
+
+        def draw(cases: NDArray[np.int64], epoch: int) -> tuple[Observation, Target]:
+            return task.observe(view, cases, chosen, epoch=epoch)
+
+        self._draw = draw
 
     def __len__(self) -> int:
-        return self.dataset.spec.sizes.of(self.split) if self.limit is None else self.limit
+        return self._size
 
-    def observe(
-        self, indices: NDArray[np.int64] | Sequence[int] | None = None, *, epoch: int = 0
-    ) -> tuple[Observation, Target]:
-        """Training-condition observation and clean target of ``indices`` (all by default) in ``epoch``; an index that
-        is negative or not below ``len(self)`` is an ``IndexError``."""
-        chosen = np.arange(len(self)) if indices is None else np.asarray(indices, dtype=np.int64)
+    @property
+    def loss(self) -> str:
+        """The task's."""
+        return self.task.loss
+
+    def observe(self, cases: NDArray[np.int64] | Sequence[int] | None = None, *, epoch: int = 0) -> tuple[Any, Target]:
+        """Observation, as training has it in ``epoch``, and clean target of ``cases`` (all by default).
+
+        Raises:
+            IndexError: a case that is negative or not below ``len(self)``.
+        """
+        chosen = np.arange(len(self)) if cases is None else np.asarray(cases, dtype=np.int64)
         if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(self):
-            raise IndexError(f"indices {chosen.min()} to {chosen.max()} are not within {len(self)} samples")
-        return self.task.observe(self.dataset, self.split, chosen, self.conditions, training=True, epoch=epoch)
+            raise IndexError(f"cases {chosen.min()} to {chosen.max()} are not within {len(self)}")
+        return self._draw(chosen, epoch)
+
+
+FitData: TypeAlias = Mapping[str, tuple[TaskSplit, TaskSplit]]
+"""``{task name: (training split, validation split)}``."""
 
 
 # --- methods ---
@@ -243,18 +285,22 @@ class FitContext:
     """What a fit may use besides data.
 
     Attributes:
+        seed: Of whatever the method draws.
         preset: ``quick``, ``standard`` or ``paper``: how large and how long to train.
         device: A torch device name.
         workdir: A folder for checkpoints, empty or holding those of the same interrupted fit; ``None`` keeps nothing.
+        data: Digest of the dataset and its seed, which tells fits apart and gives away neither.
         progress: Called with (done steps, all steps, message) now and then.
         backbone: The language model that methods of family ``llm`` are built on: ``minilm``, ``gpt2``, a hub name, a
             local folder, or ``random:NAME`` for the same shape with random weights.
         start: The ``workdir`` of a finished fit whose weights to start from, instead of random ones.
     """
 
+    seed: int = 0
     preset: str = "quick"
     device: str = "cpu"
     workdir: Path | None = None
+    data: str = ""
     backbone: str = "minilm"
     start: Path | None = None
     progress: Callable[[int, int, str], None] = lambda done, total, message: None
@@ -268,11 +314,25 @@ class Method(ABC):
     """
 
     card: ClassVar[Card]
+    observes: ClassVar[tuple[type[Observation], ...]]
+    """The types of observations that it understands: it answers every task that has one of them."""
     joint: ClassVar[bool] = False
     learned: ClassVar[bool] = False
     """Whether the seed changes the result, so that several seeds are run."""
     variants: ClassVar[tuple[str, ...]] = ()
     """The options that ``variant`` takes, for lists and error messages; ``rankN`` stands for a number after a word."""
+
+    @classmethod
+    def covers(cls, task: Task | type[Task]) -> bool:
+        """Whether it understands what the task shows."""
+        return issubclass(task.observation, cls.observes)
+
+    @classmethod
+    def order(cls, task: Task | type[Task]) -> tuple[int, str]:
+        """Sorts the tasks of a joint fit, which may depend on their order: as ``observes`` has their types, then by
+        name, whatever the order that they were asked for."""
+        place = next(i for i, kind in enumerate(cls.observes) if issubclass(task.observation, kind))
+        return place, task.card.name
 
     @classmethod
     def variant(cls, options: tuple[str, ...]) -> type[Method]:
@@ -292,18 +352,13 @@ class Method(ABC):
         """
         return
 
-    def fit(
-        self,
-        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
-        seed: int,
-        context: FitContext = FitContext(),
-    ) -> None:
+    def fit(self, data: FitData, context: FitContext) -> None:
         """Learn from ``{task name: (training split, validation split)}``. Nothing to do by default."""
         return
 
     @abstractmethod
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
-        """The prediction that the task's ``kind`` asks for, one row per observed sample."""
+    def predict(self, task: str, observation: Any) -> NDArray[Any]:
+        """What the task asks for, one row per observed case."""
 
     @property
     def weights(self) -> str:
@@ -314,6 +369,17 @@ class Method(ABC):
     def costs(self, task: str) -> dict[str, float]:
         """Cost figures: ``trainable_parameters``, ``total_parameters``, ``flops_per_sample`` where they exist."""
         return {"trainable_parameters": 0, "total_parameters": 0}
+
+
+class GenieMethod(Method):
+    """A reference that is told which samples it sees. Its family is ``reference``, so it is shown without a rank."""
+
+    @abstractmethod
+    def predict_knowing(self, task: str, observation: Any, genie: Genie) -> NDArray[Any]:
+        """As ``predict``, with what no contestant may know."""
+
+    def predict(self, task: str, observation: Any) -> NDArray[Any]:
+        raise TypeError(f"{self.card.name} predicts with a genie alone")
 
 
 # --- suites ---
@@ -327,7 +393,8 @@ class Suite(BaseModel):
     card: Card
     tasks: tuple[str, ...]
     methods: tuple[str, ...]
-    conditions: tuple[Conditions, ...] = (Conditions(),)
+    conditions: tuple[Mapping[str, bool | int | float | str], ...] = ({},)
+    """What is varied, each as the fields that differ; a task takes those that it has all fields of."""
     scenario: str = "uma"
     bundles: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Named sets of methods that together cover the tasks, as the papers' tables combine them."""

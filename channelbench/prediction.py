@@ -1,4 +1,4 @@
-"""What counts as a prediction: the shape that the task's kind asks for, and no NaN."""
+"""What counts as a prediction: numbers of the shape that the task asks for, none of them NaN or infinite."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.contracts import Observation, Target, Task
-
-__all__ = ["InvalidPrediction", "check_prediction"]
+__all__ = ["InvalidPrediction", "as_numbers"]
 
 
 class InvalidPrediction(ValueError):
     """What a method returned is no prediction: of the wrong shape, or not finite."""
 
 
-def check_prediction(task: Task, prediction: Any, observation: Observation, target: Target) -> NDArray[Any]:
-    """The prediction as an array.
+def as_numbers(prediction: Any, shape: tuple[int, ...], *, allow_complex: bool = False) -> NDArray[Any]:
+    """The prediction as an array of ``shape``.
 
     Raises:
-        InvalidPrediction: saying what is wrong with it.
+        InvalidPrediction: it has another shape, is masked, holds no numbers, or some that are NaN or infinite.
     """
+    if np.ma.isMaskedArray(prediction):
+        raise InvalidPrediction("prediction is a masked array, expected numbers for every case")
     array = np.asarray(prediction)
-    expected = (len(target.value), observation.grid.num_beams) if task.kind == "beam" else target.value.shape
-    if array.shape != expected:
-        raise InvalidPrediction(f"prediction has shape {array.shape}, expected {expected}")
-    if array.dtype.kind not in ("fciu" if task.kind == "channel" else "fiu"):
+    if array.shape != shape:
+        raise InvalidPrediction(f"prediction has shape {array.shape}, expected {shape}")
+    if array.dtype.kind not in ("fciu" if allow_complex else "fiu"):
         raise InvalidPrediction(f"prediction has dtype {array.dtype}, expected numbers")
     bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
     if bad.any():

@@ -8,15 +8,16 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
-from channelbench.contracts import Generator, Method, Metric, Suite, Task
+from channelbench.contracts import Method, Metric, Suite, Task
 from channelbench.errors import RequestError
+from channelbench.generator import Generator
 
-__all__ = ["Kind", "create", "find", "names"]
+__all__ = ["Kind", "address", "create", "find", "names", "tasks_of"]
 
 Kind = Literal["generators", "methods", "metrics", "suites", "tasks"]
 
@@ -32,7 +33,7 @@ _PACKAGES: dict[str, tuple[str, ...]] = {
     "methods": ("channelbench.baselines", "channelbench.models"),
     "metrics": ("channelbench.metrics",),
     "suites": ("channelbench.benchmarks",),
-    "tasks": ("channelbench.tasks",),
+    "tasks": ("channelbench.tasks.link",),
 }
 _SINGULAR = {"generators": "scenario", "methods": "method", "metrics": "metric", "suites": "suite", "tasks": "task"}
 
@@ -71,6 +72,19 @@ def create(kind: Kind, name: str) -> Any:
     return found() if inspect.isclass(found) else found
 
 
+def address(kind: Kind, found: type) -> str:
+    """The name under which another process finds a class: that of its card, or ``package.module:Class`` where it is
+    not registered."""
+    name = str(found.card.name)  # type: ignore[attr-defined]
+    return name if _entries(kind).get(name) is found else f"{found.__module__}:{found.__qualname__}"
+
+
+def tasks_of(method: type[Method]) -> tuple[str, ...]:
+    """Names of the registered tasks that a method understands, in the order of its joint fits."""
+    covered = [task for task in _entries("tasks").values() if method.covers(task)]
+    return tuple(task.card.name for task in sorted(covered, key=method.order))
+
+
 @cache
 def _variant(base: type[Method], options: tuple[str, ...]) -> type[Method]:
     if base.variants and (not all(options) or len(set(options)) < len(options)):
@@ -86,12 +100,21 @@ def _variant(base: type[Method], options: tuple[str, ...]) -> type[Method]:
 @cache
 def _entries(kind: Kind) -> dict[str, Any]:
     entries: dict[str, Any] = {}
-    for item in [*_scan(kind), *_from_entry_points(kind)]:
+    for item in _listed([*_scan(kind), *_from_entry_points(kind)]):
         name = item.card.name
         if name in entries and entries[name] is not item:
             raise RuntimeError(f"two {kind} are called {name!r}: {entries[name]!r} and {item!r}")
         entries[name] = item
     return entries
+
+
+def _listed(found: Iterable[Any]) -> Iterator[Any]:
+    """Of a class of metrics, the instances that lists show."""
+    for item in found:
+        if inspect.isclass(item) and issubclass(item, Metric):
+            yield from (item(**each) for each in item.listed)
+        else:
+            yield item
 
 
 def _scan(kind: Kind) -> Iterator[Any]:

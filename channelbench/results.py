@@ -11,24 +11,39 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from channelbench.contracts import Conditions
+from channelbench.conditions import condition_label
 
 __all__ = [
     "DatasetCard",
     "MetricScore",
     "Result",
     "RunManifest",
+    "TaskEntry",
+    "VariedEntry",
     "cell_name",
     "read_cells",
     "read_terms",
+    "read_units",
     "sweep",
     "write_atomic",
     "write_cell",
 ]
 
 RESULT_SCHEMA = "1"
+
+UNITS = "independent unit"
+"""Name, among a cell's terms, of the unit that each case belongs to; no metric can have it."""
+
+_WRITTEN_IN_FULL = {
+    "snr_db": 10.0,
+    "snr_reference": "sample",
+    "paper_compat": False,
+    "pilot_spacing": 8,
+    "pilots_only": False,
+}
+"""Conditions that earlier cells list at their defaults too."""
 
 
 class _Frozen(BaseModel):
@@ -44,6 +59,12 @@ class MetricScore(_Frozen):
     high: float
     unit: str = ""
     higher_is_better: bool = False
+    metric: str = ""
+    """Where the metric's class is found, ``package.module:Class``."""
+    parameters: Mapping[str, Any] = Field(default_factory=dict)
+    """The arguments of that class."""
+    title: str = ""
+    """What the metric is called."""
 
 
 class DatasetCard(_Frozen):
@@ -55,6 +76,33 @@ class DatasetCard(_Frozen):
     versions: Mapping[str, str] = Field(default_factory=dict)
 
 
+class TaskEntry(_Frozen):
+    """What the leaderboard says of a task, wherever its class is.
+
+    Attributes:
+        title, description: Of its card.
+        fields: Its conditions and their defaults.
+        sentences: What is observed and compared, by label of conditions.
+    """
+
+    title: str
+    description: str
+    fields: Mapping[str, bool | int | float | str | None] = Field(default_factory=dict)
+    sentences: Mapping[str, str] = Field(default_factory=dict)
+
+
+class VariedEntry(_Frozen):
+    """A table of the leaderboard: what is varied there.
+
+    Attributes:
+        cells: Label of the conditions of each task's cells.
+        tasks: The tasks that have the conditions that are varied; the others' cells are at their own.
+    """
+
+    cells: Mapping[str, str]
+    tasks: tuple[str, ...]
+
+
 class RunManifest(_Frozen):
     """``run.json`` of a results folder: what all its cells share. Another value of any field is another folder."""
 
@@ -63,11 +111,15 @@ class RunManifest(_Frozen):
     preset: str
     dataset: DatasetCard
     tasks: tuple[str, ...]
+    task_entries: Mapping[str, TaskEntry] = Field(default_factory=dict)
+    """What is known of each task; earlier runs did not say."""
+    conditions: Mapping[str, VariedEntry] = Field(default_factory=dict)
+    """What was varied, by label. Earlier runs did not say: there every task's cells have the label itself."""
     methods: tuple[str, ...]
     seeds: Mapping[str, int] = Field(default_factory=dict)
     """How many seeds each method is run with; 1 where it is not named."""
     method_tasks: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
-    """The tasks that each method declares: a cell that is missing there has not been run, elsewhere it never will."""
+    """The tasks that each method understands: a cell missing there has not been run, elsewhere it never will be."""
     joint_tasks: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """The tasks that each method which is fitted to all at once was given: on others it would be another fit."""
     bundles: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -94,7 +146,8 @@ class Result(_Frozen):
     notes: str = ""
     task: str
     primary_metric: str
-    conditions: Conditions
+    conditions: Mapping[str, bool | int | float | str | None] = Field(default_factory=dict)
+    """What differs from the task's own conditions."""
     seed: int
     preset: str
     status: Literal["ok", "failed"]
@@ -113,14 +166,26 @@ class Result(_Frozen):
     versions: Mapping[str, str] = Field(default_factory=dict)
     created: str = ""
 
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _only_changes(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not value.keys() >= _WRITTEN_IN_FULL.keys():
+            return value
+        return {name: v for name, v in value.items() if v != _WRITTEN_IN_FULL.get(name)}
+
+    @property
+    def condition(self) -> str:
+        """The conditions' label."""
+        return condition_label(self.conditions)
+
     @property
     def name(self) -> str:
-        return cell_name(self.method, self.task, self.conditions, self.seed)
+        return cell_name(self.method, self.task, self.condition, self.seed)
 
 
-def cell_name(method: str, task: str, conditions: Conditions, seed: int) -> str:
-    """File stem of a cell."""
-    safe = "".join(c if c.isalnum() or c in "._-=,+" else "-" for c in f"{method}__{task}__{conditions.label}")
+def cell_name(method: str, task: str, condition: str, seed: int) -> str:
+    """File stem of the cell under the conditions of this label."""
+    safe = "".join(c if c.isalnum() or c in "._-=,+" else "-" for c in f"{method}__{task}__{condition}")
     return f"{safe}__seed{seed}"
 
 
@@ -147,12 +212,27 @@ def sweep(folder: Path, *, before: float) -> None:
                 half.unlink()
 
 
-def write_cell(folder: Path, result: Result, terms: Mapping[str, NDArray[np.float64]]) -> None:
-    """Write a cell; the per-drop terms of its metrics go beside it first, so that a cell never lacks them."""
+def write_cell(
+    folder: Path,
+    result: Result,
+    terms: Mapping[str, NDArray[np.float64]],
+    units: NDArray[np.int64] | None = None,
+) -> None:
+    """Write a cell; the per-case terms of its metrics go beside it first, so that a cell never lacks them.
+
+    Args:
+        folder: The results folder.
+        result: The cell.
+        terms: ``{metric: [cases, terms]}``; float32 on the disk.
+        units: The independent unit of each case, ``[cases]``; ``None`` where each is one.
+    """
     import io
 
     if terms:
-        buffer, compact = io.BytesIO(), {name: values.astype(np.float32) for name, values in terms.items()}
+        buffer = io.BytesIO()
+        compact: dict[str, NDArray[Any]] = {name: values.astype(np.float32) for name, values in terms.items()}
+        if units is not None:
+            compact[UNITS] = units
         np.savez_compressed(buffer, **compact)  # type: ignore[arg-type]
         write_atomic(folder / "cells" / f"{result.name}.npz", buffer.getvalue())
     write_atomic(folder / "cells" / f"{result.name}.json", (result.model_dump_json(indent=1) + "\n").encode())
@@ -165,9 +245,18 @@ def read_cells(folder: Path) -> Iterator[Result]:
 
 
 def read_terms(folder: Path, result: Result) -> dict[str, NDArray[np.float64]]:
-    """Per-drop terms ``{metric: [drops, terms]}`` of a cell; empty where it failed."""
+    """Per-case terms ``{metric: [cases, terms]}`` of a cell; empty where it failed."""
     path = folder / "cells" / f"{result.name}.npz"
     if not path.exists():
         return {}
     with np.load(path) as archive:
-        return {name: archive[name].astype(np.float64) for name in archive.files}
+        return {name: archive[name].astype(np.float64) for name in archive.files if name != UNITS}
+
+
+def read_units(folder: Path, result: Result) -> NDArray[np.int64] | None:
+    """The independent unit of each case of a cell, ``[cases]``; ``None`` where each case is one."""
+    path = folder / "cells" / f"{result.name}.npz"
+    if not path.exists():
+        return None
+    with np.load(path) as archive:
+        return archive[UNITS] if UNITS in archive.files else None

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from channelbench import registry
+from channelbench.contracts import Metric, Task
+from channelbench.generation import make_spec
 
 HEADER = "<!-- Generated from the cards by `make docs`; do not edit. -->\n\n"
 
@@ -31,7 +33,8 @@ def methods() -> str:
             description = f"**{card.label}**. {card.description}" + (f" *{card.notes}*" if card.notes else "")
             if method.variants:
                 description += f" Options after `{card.name}`: {', '.join(f'`+{name}`' for name in method.variants)}."
-            text += f"| `{card.name}` | {_cell(description)} | {' '.join(card.tasks)} | {_cell(card.reference)} |\n"
+            tasks = " ".join(registry.tasks_of(method))
+            text += f"| `{card.name}` | {_cell(description)} | {tasks} | {_cell(card.reference)} |\n"
     return text
 
 
@@ -41,7 +44,7 @@ def tasks_and_metrics() -> str:
     text += "\n## Tasks\n\n| name | | metrics, the first is primary | ceiling | source |\n|---|---|---|---|---|\n"
     for name in registry.names("tasks"):
         task = registry.create("tasks", name)
-        metrics = ", ".join(f"`{metric.card.name}`" for metric in task.metrics)
+        metrics = ", ".join(f"`{metric.card.name}`" for metric in _metrics(task))
         card = task.card
         text += f"| `{name}` | {_cell(card.description)} | {metrics} | {task.ceiling_note} | {card.reference} |\n"
     text += "\n## Metrics\n\n| name | | unit | better | source |\n|---|---|---|---|---|\n"
@@ -58,6 +61,12 @@ def tasks_and_metrics() -> str:
             card = registry.find(kind, name).card
             text += f"| `{name}` | {_cell(card.description)} | {_cell(card.reference)} |\n"
     return text
+
+
+def _metrics(task: Task) -> tuple[Metric, ...]:
+    """Its metrics on the default system under its own conditions."""
+    spec = make_spec()
+    return task.metrics_for(spec, task.default_conditions(spec))
 
 
 def _cell(text: str) -> str:

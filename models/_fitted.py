@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from channelbench.contracts import Method, Observation
+from channelbench.contracts import Method
+from channelbench.tasks.link.observations import LinkObservation
 
 if TYPE_CHECKING:
     from channelbench.models.networks.fitting import Fitted
@@ -22,7 +23,7 @@ class NetworkMethod(Method):
     def __init__(self) -> None:
         self._fitted: dict[str, Fitted] = {}
 
-    def predict(self, task: str, observation: Observation) -> NDArray[Any]:
+    def predict(self, task: str, observation: LinkObservation) -> NDArray[Any]:
         return self._of(task).predict(observation)
 
     def costs(self, task: str) -> dict[str, float]:

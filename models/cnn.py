@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from channelbench.card import Card
-from channelbench.contracts import Observation
 from channelbench.models._small import SmallNetwork
+from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, LinkObservation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,6 @@ class CNN(SmallNetwork):
         description="Ten 3×3 convolutions over the time–frequency image of all antennas.",
         reference="LLM4WM, section V-A2 after Safari et al.; 2.14 M parameters (Table VII)",
         family="small",
-        tasks=("ce", "cp", "pf", "bf"),
         notes=(
             "The papers fix ten convolutions of 3×3 and the parameter count. Ours: samples are divided by their RMS, "
             "mean angle and phase are taken out and put back, and the part that is constant up to the mean Doppler is "
@@ -34,17 +33,21 @@ class CNN(SmallNetwork):
             "from the strongest path's beam. Narrower in the quick preset."
         ),
     )
-    sizes: ClassVar[dict[str, dict[str, int]]] = {
-        "quick": {"ce": 32, "cp": 32, "pf": 32, "bf": 32},
-        "full": {"ce": 156, "cp": 156, "pf": 156, "bf": 150},
+    observes = (
+        ChannelObservation,
+        BeamObservation,
+    )
+    sizes: ClassVar[dict[str, dict[type[LinkObservation], int]]] = {
+        "quick": {ChannelObservation: 32, BeamObservation: 32},
+        "full": {ChannelObservation: 156, BeamObservation: 150},
     }
 
-    def build(self, task: str, example: Observation, preset: str) -> nn.Module:
+    def build(self, example: ChannelObservation | BeamObservation, preset: str) -> nn.Module:
         from channelbench.models.networks.cnn import BeamCNN, ReconstructionCNN
         from channelbench.models.networks.reconstruction import ReconstructionShape
 
-        width = self.width(task, preset)
-        if task == "bf":
+        width = self.width(example, preset)
+        if isinstance(example, BeamObservation):
             return BeamCNN(example.h.shape[-1], example.grid.num_beams, width=width, fold=4)
         # A finer image where it is cheap: a narrow network makes more of it than a wide one needs.
         patch = (2, 4) if preset in ("standard", "paper") else (1, 4)

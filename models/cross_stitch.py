@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from channelbench.card import Card
-from channelbench.contracts import FitContext, TaskSplit
+from channelbench.contracts import FitContext, FitData
 from channelbench.models._fitted import NetworkMethod
+from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, ScalarObservation
 
 if TYPE_CHECKING:
     from channelbench.models.networks.fitting import Fitted
 
 __all__ = ["CrossStitch", "CrossStitchSingle"]
 
-TASKS = ("ce", "cp", "pf", "bf", "de", "pe")
 QUICK, FULL = {"width": 16, "fold": 4}, {"width": 32, "fold": 8}
 """Channels of a tower, and subcarriers that make up a pixel of BF, DE and PE."""
 
@@ -28,7 +27,6 @@ class CrossStitch(NetworkMethod):
         description="A residual tower per task; after each stage every tower goes on with a learned mix of them all.",
         reference="Misra et al., Cross-stitch networks for multi-task learning, CVPR 2016; LLM4WM, section V-A2",
         family="multi-task",
-        tasks=TASKS,
         notes=(
             "The papers fix residual towers, the mixture after each stage and its start near the identity (.9 of a "
             "tower's own activations). Ours, for want of a published size: four stages of one residual block of two "
@@ -39,19 +37,13 @@ class CrossStitch(NetworkMethod):
             "subcarriers × antennas in patches of 8 × 1 (4 × 1 in the quick preset). Task losses are weighted by DWA."
         ),
     )
+    observes = (ChannelObservation, BeamObservation, ScalarObservation)
     joint = True
 
-    def fit(
-        self,
-        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
-        seed: int,
-        context: FitContext = FitContext(),  # noqa: B008 - frozen
-    ) -> None:
-        self._fitted |= self._fit_together(data, seed, context)
+    def fit(self, data: FitData, context: FitContext) -> None:
+        self._fitted |= self._fit_together(data, context)
 
-    def _fit_together(
-        self, data: Mapping[str, tuple[TaskSplit, TaskSplit]], seed: int, context: FitContext
-    ) -> dict[str, Fitted]:
+    def _fit_together(self, data: FitData, context: FitContext) -> dict[str, Fitted]:
         from channelbench.models.networks.cross_stitch import CrossStitchNetwork
         from channelbench.models.networks.joint import fit_jointly
 
@@ -59,7 +51,6 @@ class CrossStitch(NetworkMethod):
         return fit_jointly(
             lambda examples: CrossStitchNetwork(examples, **size),
             data,
-            seed=seed,
             context=context,
             identity={"method": self.card.name},
         )
@@ -74,18 +65,12 @@ class CrossStitchSingle(CrossStitch):
         description="The residual tower of the cross-stitch network, fitted to each task alone.",
         reference=CrossStitch.card.reference,
         family="multi-task",
-        tasks=TASKS,
         notes="One tower, its way in and its head, as in the cross-stitch network: nothing is mixed.",
     )
     joint = False
 
-    def fit(
-        self,
-        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
-        seed: int,
-        context: FitContext = FitContext(),  # noqa: B008 - frozen
-    ) -> None:
+    def fit(self, data: FitData, context: FitContext) -> None:
         from channelbench.models.networks.fitting import at_task
 
         for task, splits in data.items():
-            self._fitted |= self._fit_together({task: splits}, seed, at_task(context, task))
+            self._fitted |= self._fit_together({task: splits}, at_task(context, task))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from channelbench.card import Card
-from channelbench.contracts import FitContext, Observation, TaskSplit
+from channelbench.contracts import FitContext, FitData
 from channelbench.models._language import LanguageMethod, trunk_of
+from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, LinkObservation, ScalarObservation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +26,6 @@ class LLM4CP(LanguageMethod):
         description="A language model over one antenna's patches of slots, trained in its layer norms and positions.",
         reference="Liu et al. 2024 (LLM4CP); LLM4WM, section V-A2 and Table IV, which fits it to each task",
         family="llm",
-        tasks=("ce", "cp", "pf", "bf", "de", "pe"),
         extra="llm",
         notes=(
             "As published: delay and frequency branches with squeeze-excitation blocks, patches of four slots, the "
@@ -39,48 +38,43 @@ class LLM4CP(LanguageMethod):
             "the quick preset."
         ),
     )
+    observes = (ChannelObservation, BeamObservation, ScalarObservation)
 
-    def fit(
-        self,
-        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
-        seed: int,
-        context: FitContext = FitContext(),  # noqa: B008 - frozen
-    ) -> None:
+    def fit(self, data: FitData, context: FitContext) -> None:
         from channelbench.models.networks.fitting import at_task, fit_network
 
         for task, splits in data.items():
             identity = {**self.identity(context), "task": task}
 
-            def build(example: Observation, task: str = task, identity: dict[str, Any] = identity) -> nn.Module:
-                module = self.build(task, example, seed, context)
+            def build(example: LinkObservation, identity: dict[str, Any] = identity) -> nn.Module:
+                module = self.build(example, context)
                 # A folder may hold other weights the next time: what was loaded is known only now.
                 identity["weights"] = trunk_of(module).description
                 return module
 
-            fitted = fit_network(build, splits, seed=seed, context=at_task(context, task), identity=identity)
+            fitted = fit_network(build, splits, context=at_task(context, task), identity=identity)
             self._fitted[task], self._weights = fitted, identity["weights"]
 
-    def build(self, task: str, example: Observation, seed: int, context: FitContext) -> nn.Module:
-        """The untrained network for a task, its shapes taken from an observation of one sample."""
+    def build(self, example: LinkObservation, context: FitContext) -> nn.Module:
+        """The untrained network for a task, its shapes and loss taken from an observation of one sample."""
         from channelbench.models.networks.trunks import build_on_trunk
 
         channels = 64 if context.preset in ("standard", "paper") else 16
         return build_on_trunk(
             self.trunk,
-            lambda trunk: _network(task, example, trunk, channels),
+            lambda trunk: _network(example, trunk, channels),
             context=context,
-            seed=seed,
             trainable="layernorm",
         )
 
 
-def _network(task: str, example: Observation, trunk: Backbone, channels: int) -> nn.Module:
+def _network(example: LinkObservation, trunk: Backbone, channels: int) -> nn.Module:
     from channelbench.models.networks.llm4cp import BeamLLM4CP, ReconstructionLLM4CP, ScalarLLM4CP
     from channelbench.models.networks.reconstruction import ReconstructionShape
 
-    if task in ("ce", "cp", "pf"):
+    if isinstance(example, ChannelObservation):
         return ReconstructionLLM4CP(ReconstructionShape.of(example.grid), trunk, channels=channels)
     _, _, subcarriers, antennas = example.h.shape
-    if task == "bf":
+    if isinstance(example, BeamObservation):
         return BeamLLM4CP(subcarriers, antennas, example.grid.num_beams, trunk, channels=channels)
-    return ScalarLLM4CP(subcarriers, antennas, "absolute" if task == "de" else "squared", trunk, channels=channels)
+    return ScalarLLM4CP(subcarriers, antennas, example.loss, trunk, channels=channels)

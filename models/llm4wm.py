@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.card import Card
-from channelbench.contracts import FitContext, Observation, TaskSplit
+from channelbench.contracts import FitContext, FitData
 from channelbench.models._language import TRUNK_OPTIONS, LanguageMethod, Option, trunk_of
 from channelbench.results import write_atomic
+from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, LinkObservation, ScalarObservation
 
 if TYPE_CHECKING:
     from channelbench.models.networks.llm4wm import LLM4WMNetwork, Tuning
@@ -83,10 +84,10 @@ class LLM4WM(LanguageMethod):
         description="Six tasks on one frozen language model, with adapters per task and a mixture of LoRA experts.",
         reference="Liu et al. 2025 (LLM4WM), sections IV and V, Tables III and IV",
         family="llm",
-        tasks=("ce", "cp", "pf", "bf", "de", "pe"),
         extra="llm",
         notes=NOTES,
     )
+    observes = (ChannelObservation, BeamObservation, ScalarObservation)
     joint = True
     variants: ClassVar[tuple[str, ...]] = (*TRUNK_OPTIONS, *ABLATIONS, "rankN", "expertsN")
     adapter_in: ClassVar[bool] = True
@@ -108,29 +109,24 @@ class LLM4WM(LanguageMethod):
             return replace(control, attributes={**EXPERTS, **control.attributes})
         return TRUNK_OPTIONS.get(name) or ABLATIONS.get(name)
 
-    def fit(
-        self,
-        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
-        seed: int,
-        context: FitContext = FitContext(),  # noqa: B008 - frozen
-    ) -> None:
+    def fit(self, data: FitData, context: FitContext) -> None:
         from channelbench.models.networks.joint import fit_jointly
         from channelbench.models.networks.llm4wm import stages
 
         identity = self.identity(context)
         initial: dict[str, NDArray[np.float32]] = {}
 
-        def build(examples: Mapping[str, Observation]) -> LLM4WMNetwork:
-            network = self.build(examples, seed, context)
+        def build(examples: Mapping[str, LinkObservation]) -> LLM4WMNetwork:
+            network = self.build(examples, context)
             identity["weights"] = trunk_of(network).description
             initial.update(network.expert_weights())
             return network
 
-        self._fitted |= fit_jointly(build, data, seed=seed, context=context, identity=identity, stages=stages())
+        self._fitted |= fit_jointly(build, data, context=context, identity=identity, stages=stages())
         self._weights = identity["weights"]
         self._keep_experts(context, tuple(data), initial)
 
-    def build(self, examples: Mapping[str, Observation], seed: int, context: FitContext) -> LLM4WMNetwork:
+    def build(self, examples: Mapping[str, LinkObservation], context: FitContext) -> LLM4WMNetwork:
         """The untrained network for tasks whose observations look like ``examples``."""
         from channelbench.models.networks.llm4wm import LLM4WMNetwork, LLM4WMSizes
         from channelbench.models.networks.trunks import build_on_trunk
@@ -149,9 +145,8 @@ class LLM4WM(LanguageMethod):
         )
         network = build_on_trunk(
             self.trunk,
-            lambda trunk: LLM4WMNetwork(examples, trunk, sizes, tune=self.tune, seed=seed),
+            lambda trunk: LLM4WMNetwork(examples, trunk, sizes, tune=self.tune, seed=context.seed),
             context=context,
-            seed=seed,
         )
         assert isinstance(network, LLM4WMNetwork)
         return network
@@ -183,19 +178,13 @@ class LLM4WMSingle(LLM4WM):
         description="LLM4WM fitted to each task alone.",
         reference="Liu et al. 2025 (LLM4WM), Table IV and Fig. 5",
         family="llm",
-        tasks=("ce", "cp", "pf", "bf", "de", "pe"),
         extra="llm",
         notes=NOTES,
     )
     joint = False
 
-    def fit(
-        self,
-        data: Mapping[str, tuple[TaskSplit, TaskSplit]],
-        seed: int,
-        context: FitContext = FitContext(),  # noqa: B008 - frozen
-    ) -> None:
+    def fit(self, data: FitData, context: FitContext) -> None:
         from channelbench.models.networks.fitting import at_task
 
         for task, splits in data.items():
-            super().fit({task: splits}, seed, at_task(context, task))
+            super().fit({task: splits}, at_task(context, task))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from channelbench.card import Card
-from channelbench.contracts import Observation
 from channelbench.models._small import SmallNetwork
+from channelbench.tasks.link.observations import ChannelObservation, LinkObservation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,6 @@ class LSTM(SmallNetwork):
         description="Four LSTM layers over slots reconstruct channels (estimation, time and frequency prediction).",
         reference="LLM4WM, section V-A2; 1.17 M parameters (Table VII)",
         family="small",
-        tasks=("ce", "cp", "pf"),
         notes=(
             "The papers fix four layers and the parameter count. Ours: samples are divided by their RMS, mean "
             "angle and phase are taken out and put back, and the part that is constant up to the mean Doppler is "
@@ -32,13 +31,14 @@ class LSTM(SmallNetwork):
             "work. Groups of eight antennas are samples of their own. Narrower in the quick preset."
         ),
     )
-    sizes: ClassVar[dict[str, dict[str, int]]] = {
-        "quick": {"ce": 64, "cp": 64, "pf": 64},
-        "full": {"ce": 131, "cp": 131, "pf": 131},
+    observes = (ChannelObservation,)
+    sizes: ClassVar[dict[str, dict[type[LinkObservation], int]]] = {
+        "quick": {ChannelObservation: 64},
+        "full": {ChannelObservation: 131},
     }
 
-    def build(self, task: str, example: Observation, preset: str) -> nn.Module:
+    def build(self, example: ChannelObservation, preset: str) -> nn.Module:
         from channelbench.models.networks.lstm import ReconstructionLSTM
         from channelbench.models.networks.reconstruction import ReconstructionShape
 
-        return ReconstructionLSTM(ReconstructionShape.of(example.grid), width=self.width(task, preset))
+        return ReconstructionLSTM(ReconstructionShape.of(example.grid), width=self.width(example, preset))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from channelbench.card import Card
-from channelbench.contracts import Observation
 from channelbench.models._small import SmallNetwork
+from channelbench.tasks.link.observations import BeamObservation, LinkObservation, ScalarObservation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,6 @@ class MLP(SmallNetwork):
         description="Three hidden layers on what the channel looks like from its strongest path.",
         reference="LLM4WM, section V-A2; 1.29 M parameters (Table VII)",
         family="small",
-        tasks=("bf", "de", "pe"),
         notes=(
             "The papers fix the parameter count alone. Ours: three hidden layers; features are shares of power by "
             "delay and by angle, counted from the strongest path, for BF also the complex delay–antenna map; BF scores "
@@ -31,17 +30,20 @@ class MLP(SmallNetwork):
             "(noise subtracted) and the strongest path's share. Narrower in the quick preset."
         ),
     )
-    sizes: ClassVar[dict[str, dict[str, int]]] = {
-        "quick": {"bf": 128, "de": 128, "pe": 128},
-        "full": {"bf": 533, "de": 784, "pe": 784},
+    observes = (
+        BeamObservation,
+        ScalarObservation,
+    )
+    sizes: ClassVar[dict[str, dict[type[LinkObservation], int]]] = {
+        "quick": {BeamObservation: 128, ScalarObservation: 128},
+        "full": {BeamObservation: 533, ScalarObservation: 784},
     }
 
-    def build(self, task: str, example: Observation, preset: str) -> nn.Module:
+    def build(self, example: BeamObservation | ScalarObservation, preset: str) -> nn.Module:
         from channelbench.models.networks.mlp import BeamMLP, ScalarMLP
 
         _, _, subcarriers, antennas = example.h.shape
-        width, dropout = self.width(task, preset), 0.1 if preset in ("standard", "paper") else 0.0
-        if task == "bf":
+        width, dropout = self.width(example, preset), 0.1 if preset in ("standard", "paper") else 0.0
+        if isinstance(example, BeamObservation):
             return BeamMLP(subcarriers, antennas, example.grid.num_beams, width=width, dropout=dropout)
-        objective = "absolute" if task == "de" else "squared"
-        return ScalarMLP(subcarriers, antennas, objective, width=width, dropout=dropout)  # type: ignore[arg-type]
+        return ScalarMLP(subcarriers, antennas, example.loss, width=width, dropout=dropout)

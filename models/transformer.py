@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from channelbench.card import Card
-from channelbench.contracts import Observation
 from channelbench.models._small import SmallNetwork
+from channelbench.tasks.link.observations import ChannelObservation, LinkObservation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,6 @@ class Transformer(SmallNetwork):
         description="Three encoder and two decoder layers over slots answer for all wanted slots at once.",
         reference="Jiang, Cui, Ng, Dai, IEEE JSAC 2022, as compared in LLM4WM, section V-A2",
         family="small",
-        tasks=("ce", "cp", "pf"),
         notes=(
             "The papers fix three encoders, two decoders and parallel prediction: the decoder is given the last twelve "
             "observed slots and four zeros, and all wanted slots come out in one pass. Ours: the widths (128 in the "
@@ -36,13 +35,14 @@ class Transformer(SmallNetwork):
             "Groups of eight antennas are samples of their own."
         ),
     )
-    sizes: ClassVar[dict[str, dict[str, int]]] = {
-        "quick": {"ce": 128, "cp": 128, "pf": 128},
-        "full": {"ce": 256, "cp": 256, "pf": 256},
+    observes = (ChannelObservation,)
+    sizes: ClassVar[dict[str, dict[type[LinkObservation], int]]] = {
+        "quick": {ChannelObservation: 128},
+        "full": {ChannelObservation: 256},
     }
 
-    def build(self, task: str, example: Observation, preset: str) -> nn.Module:
+    def build(self, example: ChannelObservation, preset: str) -> nn.Module:
         from channelbench.models.networks.reconstruction import ReconstructionShape
         from channelbench.models.networks.transformer import ReconstructionTransformer
 
-        return ReconstructionTransformer(ReconstructionShape.of(example.grid), width=self.width(task, preset))
+        return ReconstructionTransformer(ReconstructionShape.of(example.grid), width=self.width(example, preset))

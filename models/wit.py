@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from channelbench.card import Card
-from channelbench.contracts import Observation
 from channelbench.models._small import SmallNetwork
+from channelbench.tasks.link.observations import LinkObservation, ScalarObservation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,6 @@ class WiT(SmallNetwork):
         description="Six transformer layers over the subcarriers of one slot read distance and path loss.",
         reference="Salihu et al., 2022, as compared in LLM4WM, section V-A2; 19.19 M parameters (Table VII)",
         family="small",
-        tasks=("de", "pe"),
         notes=(
             "The papers fix subcarriers as tokens and the parameter count, which six layers of width 512 with eight "
             "heads and a feed-forward width of 2048 meet, with a head 512 → 512 → 1 on the mean token. That is the "
@@ -34,19 +33,19 @@ class WiT(SmallNetwork):
             "curve in the received power (noise subtracted) and the strongest path's share."
         ),
     )
-    sizes: ClassVar[dict[str, dict[str, int]]] = {
-        "quick": {"de": 64, "pe": 64},
-        "standard": {"de": 192, "pe": 192},
-        "paper": {"de": 512, "pe": 512},
+    observes = (ScalarObservation,)
+    sizes: ClassVar[dict[str, dict[type[LinkObservation], int]]] = {
+        "quick": {ScalarObservation: 64},
+        "standard": {ScalarObservation: 192},
+        "paper": {ScalarObservation: 512},
     }
 
-    def build(self, task: str, example: Observation, preset: str) -> nn.Module:
+    def build(self, example: ScalarObservation, preset: str) -> nn.Module:
         from channelbench.models.networks.wit import WiT as Network
 
         _, _, subcarriers, antennas = example.h.shape
-        objective = "absolute" if task == "de" else "squared"
         dropout = 0.1 if preset in ("standard", "paper") else 0.0
-        return Network(objective, subcarriers, antennas, width=self.width(task, preset), dropout=dropout)  # type: ignore[arg-type]
+        return Network(example.loss, subcarriers, antennas, width=self.width(example, preset), dropout=dropout)
 
-    def width(self, task: str, preset: str) -> int:
-        return self.sizes.get(preset, self.sizes["quick"])[task]
+    def width(self, example: LinkObservation, preset: str) -> int:
+        return self.sizes.get(preset, self.sizes["quick"])[ScalarObservation]

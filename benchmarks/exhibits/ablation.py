@@ -94,7 +94,7 @@ def _records(view: View, losses: dict[str, tuple[Estimate | None, Estimate | Non
         for metric, ours, theirs in zip(
             ("avg_llm4wm", "increase_percent"), losses[title], _published(name), strict=True
         ):
-            keys = {"conditions": view.conditions.label, "method": row.methods[0], "metric": metric}
+            keys = {"conditions": view.condition, "method": row.methods[0], "metric": metric}
             found.append(record(ours, theirs, **keys))
     for item in found:
         if item["metric"] == "increase_percent":

@@ -49,7 +49,7 @@ def section(run: Run) -> Section | None:
             [
                 record(
                     points[axis, step],
-                    conditions=view.conditions.label,
+                    conditions=view.condition,
                     axis=axis,
                     step=step,
                     method=_line(axis, step).methods[0],

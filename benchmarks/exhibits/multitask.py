@@ -126,7 +126,7 @@ def _records(
     found = []
     for pair, gain, size in zip(_PAIRS, gains, _SIZES, strict=True):
         for part in _PARTS:
-            keys = {"conditions": view.conditions.label, "network": size, "task": part}
+            keys = {"conditions": view.condition, "network": size, "task": part}
             for row in pair:
                 score, theirs = losses[row.title][part], _published_loss(row, part)
                 found.append(record(score, theirs, **keys, what="loss", method=row.methods[0]))

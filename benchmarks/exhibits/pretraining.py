@@ -129,7 +129,7 @@ def _record(view: View, method: str, control: str, task: str) -> dict[str, objec
     gain = found.gain if found else Estimate(value=math.nan, low=math.nan, high=math.nan)
     column = next((c for c in view.table.columns if c.task == task), None)
     return {
-        "conditions": view.conditions.label,
+        "conditions": view.condition,
         "method": method,
         "control": f"{method}+{control}",
         "task": task,

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from channelbench import registry
 from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.request import CONTROLS
-from channelbench.contracts import Conditions
-from channelbench.errors import RequestError
+from channelbench.conditions import DEFAULT
 from channelbench.leaderboard.board import Board, Entry, Row, Table, build
+from channelbench.leaderboard.catalogue import find_metric
 from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate, average, estimate
-from channelbench.results import Result, read_terms
+from channelbench.results import Result, read_terms, read_units
 
 __all__ = ["CONTROLS", "LLM_METHODS", "LOSSES", "PAPER_ROWS", "TABLE_ROWS", "TASKS", "Line", "Run", "View", "line"]
 
@@ -114,13 +113,14 @@ class View:
     table: Table
 
     @property
-    def conditions(self) -> Conditions:
-        return self.table.conditions
+    def condition(self) -> str:
+        """Label of the condition."""
+        return self.table.condition
 
     @property
     def noisy(self) -> bool:
         """Whether targets carry noise."""
-        return self.conditions.paper_compat
+        return self.table.noisy
 
     @property
     def title(self) -> str:
@@ -161,14 +161,11 @@ class View:
         if entry is None or entry.state != "ok" or not all(metric in r.scores for r in entry.results):
             return None
         terms = {result.seed: read_terms(self.folder, result) for result in entry.results}
-        try:
-            known = registry.create("metrics", metric)
-        except RequestError:
-            known = None
         return estimate(
             {result.seed: result.scores[metric] for result in entry.results},
             {seed: arrays[metric] for seed, arrays in terms.items() if metric in arrays},
-            known,
+            find_metric(metric, entry.results[0].scores[metric]),
+            read_units(self.folder, entry.results[0]),
         )
 
     def missing(self, method: str, task: str) -> str:
@@ -226,5 +223,5 @@ class Run:
     @cached_property
     def views(self) -> tuple[View, ...]:
         """The run under the default condition and under plain ``paper_compat``; without either, under its first."""
-        shown = [t for t in self.board.tables if t.conditions in (Conditions(), Conditions(paper_compat=True))]
+        shown = [t for t in self.board.tables if t.condition in (DEFAULT, "paper_compat=true")]
         return tuple(View(self.folder, table) for table in shown or self.board.tables[:1])

@@ -152,7 +152,7 @@ def _cell(view: View, row: Line, column: _Column, digits: int) -> SectionCell:
 
 
 def _records(view: View, row: Line, average: Estimate | None) -> list[dict[str, object]]:
-    shared = {"conditions": view.conditions.label, "row": row.title}
+    shared = {"conditions": view.condition, "row": row.title}
     found = [
         record(
             _score(view, row, column),

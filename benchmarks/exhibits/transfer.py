@@ -148,7 +148,7 @@ def _records(part: _Part, row: Line) -> list[dict[str, object]]:
             _published(part, row, task),
             target=part.target,
             setting=part.words,
-            conditions=part.view.conditions.label if part.view else "",
+            conditions=part.view.condition if part.view else "",
             row=row.title,
             method="+".join(row.methods) if task == "all" else row.members[task],
             task=task,

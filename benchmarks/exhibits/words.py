@@ -15,6 +15,9 @@ from channelbench.leaderboard.sections import SectionCell
 
 __all__ = ["AVERAGE", "amount", "blank", "cell", "csv_text", "noise_floor", "noise_note", "places", "record"]
 
+SNR_DB = 10.0
+"""Of the tasks' own conditions."""
+
 AVERAGE = (
     "Avg. is Eq. 28: the mean of the three NMSEs, 1 − accuracy, the distance error over the training span and the "
     "centred NMSE of the path loss. It adds unlike units and is shown because the paper does."
@@ -75,10 +78,11 @@ def noise_floor(view: View) -> str:
     """What noise in the targets does to NMSE: the score of the exact channel."""
     scores = {task: view.score("ceiling", task, "nmse") for task in ("ce", "cp", "pf")}
     known = [f"{task.upper()} {fixed(score.value, 4)}" for task, score in scores.items() if score is not None]
-    floor = 1 / (1 + 10 ** (view.conditions.snr_db / 10))
+    snr_db = float(view.table.changes.get("snr_db") or SNR_DB)
+    floor = 1 / (1 + 10 ** (snr_db / 10))
     measured = f" (measured here: {', '.join(known)})" if known else ""
     return (
-        f"Targets carry the pilots’ noise, as in the paper’s public evaluation: at {view.conditions.snr_db:g} dB even "
+        f"Targets carry the pilots’ noise, as in the paper’s public evaluation: at {snr_db:g} dB even "
         f"the exact channel scores an NMSE near 1/(1+SNR) = {floor:.4f}{measured}."
     )
 

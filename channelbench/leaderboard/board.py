@@ -10,12 +10,12 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from channelbench import registry
-from channelbench.contracts import Conditions, Metric
+from channelbench.conditions import DEFAULT
 from channelbench.errors import RequestError
+from channelbench.leaderboard.catalogue import find_metric
 from channelbench.leaderboard.estimate import Estimate, average, estimate
 from channelbench.leaderboard.ranking import Rank, anchors_usable, best, overall_order, share_ranks, skill
-from channelbench.results import Result, RunManifest, read_cells, read_terms
+from channelbench.results import Result, RunManifest, VariedEntry, read_cells, read_terms, read_units
 
 __all__ = ["UNRANKED", "Board", "Column", "Entry", "Row", "Table", "build"]
 
@@ -64,6 +64,12 @@ class Column:
     higher_is_better: bool
     metrics: Mapping[str, tuple[str, bool]]
     """``{metric: (unit, higher is better)}``, the primary one first."""
+    titles: Mapping[str, str] = field(default_factory=dict)
+    """What the metrics are called, where the cells say so."""
+    condition: str = DEFAULT
+    """Label of its cells."""
+    varied: bool = True
+    """Whether these are the table's conditions; else the task has no such condition, and its own are shown."""
     floor: tuple[str, Estimate] | None = None
     ceiling: tuple[str, Estimate] | None = None
 
@@ -96,11 +102,22 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """All rows under one condition: contestants, references, floors, ceiling; best first within each group."""
+    """All rows under one condition: contestants, references, floors, ceiling; best first within each group.
 
-    conditions: Conditions
+    Attributes:
+        condition: Its label.
+        changes: What differs from the tasks' own conditions.
+    """
+
+    condition: str
+    changes: Mapping[str, bool | int | float | str | None]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+
+    @property
+    def noisy(self) -> bool:
+        """Whether targets carry noise."""
+        return bool(self.changes.get("paper_compat", False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +136,28 @@ def build(folder: Path) -> Board:
         RequestError: the folder has no readable ``run.json``, or a cell that is none.
     """
     manifest, results = _read(folder)
-    conditions = {result.conditions.label: result.conditions for result in results}
-    ordered = sorted(conditions.values(), key=lambda c: (c.paper_compat, c.label != "default", c.snr_db, c.label))
-    tables = tuple(_table(folder, manifest, results, c) for c in ordered)
-    return Board(manifest=manifest, results=results, tables=tables)
+    tables = [_table(folder, manifest, results, label, varied) for label, varied in _varied(manifest, results)]
+    tables.sort(key=_place)
+    return Board(manifest=manifest, results=results, tables=tuple(tables))
+
+
+def _varied(manifest: RunManifest, results: Sequence[Result]) -> list[tuple[str, VariedEntry]]:
+    """Each condition that has cells of its own, and what the run has left word of it."""
+    written = {(result.task, result.condition) for result in results}
+    known = {
+        label: entry
+        for label, entry in manifest.conditions.items()
+        if any((task, entry.cells[task]) in written for task in entry.tasks)
+    }
+    shown = {cell for entry in known.values() for cell in entry.cells.items()}
+    others = dict.fromkeys(result.condition for result in results if (result.task, result.condition) not in shown)
+    whole = {label: VariedEntry(cells={}, tasks=manifest.tasks) for label in others if label not in known}
+    return [*known.items(), *whole.items()]
+
+
+def _place(table: Table) -> tuple[bool, bool, float, str]:
+    snr_db = table.changes.get("snr_db")
+    return table.noisy, table.condition != DEFAULT, snr_db if isinstance(snr_db, float) else 0.0, table.condition
 
 
 def _read(folder: Path) -> tuple[RunManifest, tuple[Result, ...]]:
@@ -138,19 +173,16 @@ def _read(folder: Path) -> tuple[RunManifest, tuple[Result, ...]]:
         raise RequestError("results", expected="readable cells", got=f"{folder / 'cells'} ({reason})") from None
 
 
-def _metric(name: str) -> Metric | None:
-    """The metric, if it is installed here: a results folder may come from elsewhere."""
-    try:
-        return registry.create("metrics", name)
-    except RequestError:
-        return None
-
-
-def _table(folder: Path, manifest: RunManifest, results: Sequence[Result], conditions: Conditions) -> Table:
+def _table(
+    folder: Path, manifest: RunManifest, results: Sequence[Result], label: str, varied: VariedEntry
+) -> Table:
+    wanted = {task: varied.cells.get(task, label) for task in manifest.tasks}
     cells: dict[tuple[str, str], dict[int, Result]] = {}
+    changes: Mapping[str, bool | int | float | str | None] = {}
     for result in results:
-        if result.conditions == conditions:
+        if result.condition == wanted.get(result.task, label):
             cells.setdefault((result.method, result.task), {})[result.seed] = result
+            changes = result.conditions if result.task in varied.tasks else changes
     rows = []
     for method in dict.fromkeys([*manifest.methods, *(result.method for result in results)]):
         of_method = [result for result in results if result.method == method]
@@ -168,10 +200,11 @@ def _table(folder: Path, manifest: RunManifest, results: Sequence[Result], condi
                 seeds=len(seeds),
             )
         )
-    columns = tuple(_column(task, rows, results) for task in manifest.tasks)
+    of_table = [result for each in cells.values() for result in each.values()]
+    columns = tuple(_column(task, rows, of_table, wanted[task], task in varied.tasks) for task in manifest.tasks)
     rows = _with_ranks(rows, columns)
     rows += _bundles(manifest, rows)
-    return Table(conditions=conditions, columns=columns, rows=_with_overall(rows, columns))
+    return Table(condition=label, changes=changes, columns=columns, rows=_with_overall(rows, columns))
 
 
 def _expected_seeds(manifest: RunManifest, method: str, of_method: Sequence[Result]) -> tuple[int, ...]:
@@ -205,23 +238,28 @@ def _entry(folder: Path, cells: Mapping[int, Result], seeds: Sequence[int], decl
         detail = f"{len(results)} of {len(seeds)} seeds" if results else ""
         return Entry(state="not run", detail=detail, results=results, missing_seeds=missing)
     terms = {result.seed: read_terms(folder, result) for result in results}
+    units = read_units(folder, results[0])
     names = [name for name in results[0].scores if all(name in result.scores for result in results)]
     # One seed's interval stands in its cell; replicates are for several seeds, and for what is ranked.
     scores = {
         name: estimate(
             {result.seed: result.scores[name] for result in results},
             {seed: arrays[name] for seed, arrays in terms.items() if name in arrays},
-            _metric(name) if len(results) > 1 or name == results[0].primary_metric else None,
+            find_metric(name, results[0].scores[name])
+            if len(results) > 1 or name == results[0].primary_metric
+            else None,
+            units,
         )
         for name in names
     }
     return Entry(state="ok", scores=scores, results=results)
 
 
-def _column(task: str, rows: Sequence[Row], results: Sequence[Result]) -> Column:
+def _column(task: str, rows: Sequence[Row], results: Sequence[Result], condition: str, varied: bool) -> Column:
     of_task = [result for result in results if result.task == task]
     primary = of_task[0].primary_metric if of_task else ""
     metrics: dict[str, tuple[str, bool]] = {primary: ("", False)}
+    titles = {name: score.title for result in of_task for name, score in result.scores.items() if score.title}
     for result in of_task:
         metrics |= {name: (score.unit, score.higher_is_better) for name, score in result.scores.items()}
     unit, higher = metrics[primary]
@@ -241,6 +279,9 @@ def _column(task: str, rows: Sequence[Row], results: Sequence[Result]) -> Column
         unit=unit,
         higher_is_better=higher,
         metrics=metrics,
+        titles=titles,
+        condition=condition,
+        varied=varied,
         floor=anchor("floor"),
         ceiling=anchor("ceiling"),
     )
@@ -286,10 +327,11 @@ def _bundles(manifest: RunManifest, rows: Sequence[Row]) -> list[Row]:
 
 
 def _with_overall(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
-    """Mean skill of the rows that have one on every task, ranks among contestants, and the order of the table."""
+    """Mean skill of the rows that have one on every task that has the table's conditions, ranks among contestants,
+    and the order of the table."""
     complete: dict[str, Estimate] = {}
     for row in rows:
-        skills = [row.entries[column.task].skill for column in columns]
+        skills = [row.entries[column.task].skill for column in columns if column.varied]
         if skills and all(s is not None for s in skills):
             complete[row.method] = average([s for s in skills if s is not None])
     ranks = share_ranks(

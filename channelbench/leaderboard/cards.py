@@ -8,11 +8,23 @@ from typing import Any
 from channelbench.bootstrap import RESAMPLES
 from channelbench.leaderboard import labels
 from channelbench.leaderboard.board import Board, Column, Row, Table
+from channelbench.leaderboard.catalogue import observed, sentence, task_entry
 from channelbench.leaderboard.estimate import MIN_SEEDS
 from channelbench.leaderboard.numbers import decimals, fixed, frequency
 from channelbench.results import DatasetCard
 
-__all__ = ["anchors", "dataset", "header", "is_noisy", "methods", "noise_floor", "protocol", "weights"]
+__all__ = [
+    "anchors",
+    "conditions",
+    "dataset",
+    "header",
+    "is_noisy",
+    "methods",
+    "noise_floor",
+    "protocol",
+    "task",
+    "weights",
+]
 
 _STATES = {"los": "line of sight", "nlos": "no line of sight", "random": "line of sight at random"}
 
@@ -22,7 +34,11 @@ def header(board: Board) -> dict[str, Any]:
     manifest = board.manifest
     failed = sum(result.status == "failed" for result in board.results)
     missing = sum(
-        len(entry.missing_seeds) for table in board.tables for row in table.rows for entry in row.entries.values()
+        len(row.entries[column.task].missing_seeds)
+        for table in board.tables
+        for row in table.rows
+        for column in table.columns
+        if column.varied
     )
     done = len(board.results) - failed
     dates = sorted({result.created[:10] for result in board.results if result.created})
@@ -82,6 +98,27 @@ def _band(band: Mapping[str, Any]) -> tuple[str, ...]:
         str(band.get("num_subcarriers", "?")),
         f"{columns} (ULA)" if rows == 1 else f"{columns} × {rows} (UPA)",
         f"{slots} × {1e3 * slot_s:g} ms" if slots > 1 else "1",
+    )
+
+
+def task(board: Board, column: Column) -> str:
+    """A task's title, or its description where that says no more than the name; of one that has not the table's
+    conditions also which it has."""
+    known = task_entry(board.manifest, column.task)
+    text = known.description.rstrip(".") if known.title.lower() == column.task.lower() else known.title
+    if column.varied:
+        return text
+    return f"{text} (shown at its own conditions: {labels.condition_title(column.condition).lower()})"
+
+
+def conditions(board: Board, table: Table) -> str:
+    """What was observed and what it was compared with, of the tasks that have the table's conditions."""
+    return observed(
+        {
+            labels.task_code(column.task): sentence(board.manifest, column.task, column.condition, table.changes)
+            for column in table.columns
+            if column.varied
+        }
     )
 
 

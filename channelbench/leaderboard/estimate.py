@@ -60,6 +60,7 @@ def estimate(
     scores: Mapping[int, MetricScore],
     terms: Mapping[int, Floats],
     metric: Metric | None,
+    units: NDArray[np.int64] | None = None,
 ) -> Estimate:
     """The estimate of one metric of one method on one task.
 
@@ -69,14 +70,15 @@ def estimate(
 
     Args:
         scores: The cells' scores by seed.
-        terms: Their per-drop terms ``[drops, terms]`` by seed; may lack seeds.
+        terms: Their per-case terms ``[cases, terms]`` by seed; may lack seeds.
         metric: ``None`` where it is not installed; then the intervals of several seeds are averaged.
+        units: The independent unit of each case, ``[cases]``; ``None`` where each is one.
     """
     by_seed = {seed: score.value for seed, score in sorted(scores.items())}
     value = _mean(by_seed.values())
     replicates = None
     if metric is not None and set(terms) == set(scores) and len({len(array) for array in terms.values()}) == 1:
-        replicates = np.mean([_replicates(metric, terms[seed]) for seed in by_seed], axis=0)
+        replicates = np.mean([_replicates(metric, terms[seed], units) for seed in by_seed], axis=0)
     if len(scores) == 1 or replicates is None:
         low, high = _mean(s.low for s in scores.values()), _mean(s.high for s in scores.values())
     else:
@@ -115,9 +117,9 @@ def difference_interval(a: Estimate, b: Estimate) -> tuple[float, float]:
     return _interval(a.value - b.value, replicates, _seed_half_width(a.by_seed, b.by_seed))
 
 
-def _replicates(metric: Metric, terms: Floats) -> Floats:
+def _replicates(metric: Metric, terms: Floats, units: NDArray[np.int64] | None) -> Floats:
     with np.errstate(all="ignore"):  # the ceiling's NMSE of 0 is −∞ dB, and stays so when resampled
-        return np.asarray(resampled_scores(metric, terms), dtype=np.float64)
+        return np.asarray(resampled_scores(metric, terms, units), dtype=np.float64)
 
 
 def _interval(value: float, replicates: Floats, seed_half_width: float) -> tuple[float, float]:

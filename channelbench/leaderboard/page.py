@@ -79,7 +79,7 @@ def render(board: Board, sections: Sequence[Section] = ()) -> str:
         protocol=cards.protocol(board),
         about=cards.methods(board),
         families=[(family, labels.family_label(family)) for family in known],
-        panels=[_panel(index, table) for index, table in enumerate(board.tables)],
+        panels=[_panel(index, board, table) for index, table in enumerate(board.tables)],
         sections=sections,
         plot={"row": ROW_PX, "top": TOP_PX},
     )
@@ -99,7 +99,7 @@ def _template() -> Template:
     return environment.get_template("page.html.jinja")
 
 
-def _panel(index: int, table: Table) -> dict[str, Any]:
+def _panel(index: int, board: Board, table: Table) -> dict[str, Any]:
     places = {
         column.task: decimals([e for row in table.rows if (e := row.entries[column.task].scores.get(column.metric))])
         for column in table.columns
@@ -110,21 +110,22 @@ def _panel(index: int, table: Table) -> dict[str, Any]:
     ]
     return {
         "id": f"condition-{index}",
-        "title": labels.condition_title(table.conditions),
-        "sentence": labels.condition_sentence(table.conditions),
-        "note": cards.noise_floor(table) if table.conditions.paper_compat else "",
-        "columns": [_head(column) for column in table.columns],
+        "title": labels.condition_title(table.condition),
+        "sentence": cards.conditions(board, table),
+        "note": cards.noise_floor(table) if table.noisy else "",
+        "columns": [_head(board, column) for column in table.columns],
         "groups": [group for group in groups if group["rows"]],
-        "tasks": [_task(index, table, column) for column in table.columns],
+        "tasks": [_task(index, board, table, column) for column in table.columns],
         "costs": _costs(table),
     }
 
 
-def _head(column: Column) -> dict[str, str]:
+def _head(board: Board, column: Column) -> dict[str, str]:
     return {
         "code": labels.task_code(column.task),
-        "title": labels.task_title(column.task),
-        "metric": labels.metric_label(column.metric),
+        "title": cards.task(board, column),
+        "note": "" if column.varied else "at its own conditions",
+        "metric": column.titles.get(column.metric) or labels.metric_label(column.metric),
         "unit": labels.unit(column.unit),
         "better": "high" if column.higher_is_better else "low",
         "arrow": "↑" if column.higher_is_better else "↓",
@@ -206,21 +207,21 @@ def _bar(skill: Estimate) -> str:
     return f"{100 * min(max(share, 0.0), 1.0):.1f}%"
 
 
-def _task(index: int, table: Table, column: Column) -> dict[str, Any]:
-    ceiling = "noise floor" if table.conditions.paper_compat and cards.is_noisy(column) else "ceiling"
+def _task(index: int, board: Board, table: Table, column: Column) -> dict[str, Any]:
+    ceiling = "noise floor" if table.noisy and cards.is_noisy(column) else "ceiling"
     metrics = list(column.metrics)
     rows = [row for row in table.rows if row.family != "bundle" and row.entries[column.task].state != "not supported"]
     sign = -1 if column.higher_is_better else 1
     rows.sort(key=lambda row: (_group(row), sign * _primary_value(row, column)))
     places = {m: decimals([e for row in rows if (e := row.entries[column.task].scores.get(m))]) for m in metrics}
     return {
-        **_head(column),
+        **_head(board, column),
         "id": f"condition-{index}-{column.task}",
         "anchors": cards.anchors(table, column),
         "figure": draw(column, table.rows, ceiling),
         "metrics": [
             {
-                "label": labels.metric_label(metric),
+                "label": column.titles.get(metric) or labels.metric_label(metric),
                 "unit": labels.unit(unit),
                 "better": "high" if higher else "low",
                 "arrow": "↑" if higher else "↓",

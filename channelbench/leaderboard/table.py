@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
+from channelbench.leaderboard.catalogue import task_entry
 from channelbench.results import Result
 
 if TYPE_CHECKING:
@@ -63,15 +64,18 @@ def _of_row(board: Board, table: Table, row: Row) -> Iterator[dict[str, Any]]:
     if row.family == "bundle":
         return
     for column in table.columns:
+        if not column.varied and (table.condition, column.condition) not in _first_shown(board, column.task):
+            continue
         entry = row.entries[column.task]
+        varied = {**task_entry(board.manifest, column.task).fields, **(table.changes if column.varied else {})}
         shared = {
             "method": row.method,
             "title": row.title,
             "family": row.family,
             "task": column.task,
-            "conditions": table.conditions.label,
-            "snr_db": table.conditions.snr_db,
-            "paper_compat": table.conditions.paper_compat,
+            "conditions": column.condition,
+            "snr_db": varied.get("snr_db"),
+            "paper_compat": varied.get("paper_compat"),
             "suite": board.manifest.suite,
             "preset": board.manifest.preset,
             "dataset": board.manifest.dataset.digest,
@@ -83,6 +87,18 @@ def _of_row(board: Board, table: Table, row: Row) -> Iterator[dict[str, Any]]:
             yield from ({**shared, **record} for record in _of_cell(column, entry, result))
         for seed in entry.missing_seeds:
             yield {**shared, **_primary(column), "seed": seed, "status": "not run", "error": entry.detail}
+
+
+def _first_shown(board: Board, task: str) -> set[tuple[str, str]]:
+    """``(table, condition of the task's cells)`` of the table that shows these cells first: they stand here once."""
+    first: dict[str, str] = {}
+    for table in sorted(board.tables, key=lambda table: not _column_of(table, task).varied):
+        first.setdefault(_column_of(table, task).condition, table.condition)
+    return {(table, condition) for condition, table in first.items()}
+
+
+def _column_of(table: Table, task: str) -> Column:
+    return next(column for column in table.columns if column.task == task)
 
 
 def _of_cell(column: Column, entry: Entry, result: Result) -> Iterator[dict[str, Any]]:

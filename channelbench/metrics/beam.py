@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +12,31 @@ from channelbench.card import Card
 from channelbench.contracts import Metric, Target
 from channelbench.metrics.channel import link_snr_scale
 
-__all__ = ["BeamSE", "BeamSELink", "BeamSELoss", "Top1Accuracy", "Top3Accuracy", "Top5Accuracy", "TopKAccuracy"]
+__all__ = ["BeamSE", "BeamSELink", "BeamSELoss", "TopKAccuracy"]
 
 
+@dataclass(frozen=True)
 class TopKAccuracy(Metric):
     """Share of samples whose best beam is among the ``k`` highest scores; equal scores rank by beam number."""
 
-    k: ClassVar[int]
+    k: int
+
     higher_is_better = True
+    listed = ({"k": 1}, {"k": 3}, {"k": 5})
+
+    @property
+    def card(self) -> Card:
+        return Card(
+            name=f"top{self.k}_accuracy",
+            title=f"Top-{self.k} accuracy",
+            description=f"Share of samples whose best beam is among the {self.k} highest scores.",
+            reference="LLM4WM, section V-A4",
+            family="metric",
+        )
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"k": self.k}
 
     def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
         rows = np.arange(len(prediction))
@@ -29,31 +47,6 @@ class TopKAccuracy(Metric):
 
     def finalize(self, mean_terms: NDArray[np.float64]) -> NDArray[np.float64]:
         return mean_terms[..., 0]
-
-
-def _accuracy_card(k: int) -> Card:
-    return Card(
-        name=f"top{k}_accuracy",
-        title=f"Top-{k} accuracy",
-        description=f"Share of samples whose best beam is among the {k} highest scores.",
-        reference="LLM4WM, section V-A4",
-        family="metric",
-    )
-
-
-class Top1Accuracy(TopKAccuracy):
-    card = _accuracy_card(1)
-    k = 1
-
-
-class Top3Accuracy(TopKAccuracy):
-    card = _accuracy_card(3)
-    k = 3
-
-
-class Top5Accuracy(TopKAccuracy):
-    card = _accuracy_card(5)
-    k = 5
 
 
 class BeamSE(Metric):

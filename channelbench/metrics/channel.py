@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from channelbench.card import Card
 from channelbench.contracts import Metric, Target
 
-__all__ = ["NMSE", "SE", "NMSEPooled", "NMSEdB", "NMSEinSlot", "SELink", "matched_filter_gain"]
+__all__ = ["NMSE", "SE", "NMSEInSlot", "NMSEPooled", "NMSEdB", "SELink", "matched_filter_gain"]
 
 _SE_SNR = 10.0
 """The SNR that ``se`` is defined at: 10 dB, always (LLM4WM, section V-A4)."""
@@ -86,47 +87,34 @@ class NMSEPooled(Metric):
         return mean_terms[..., 0] / mean_terms[..., 1]
 
 
-class NMSEinSlot(Metric):
-    """NMSE of one predicted slot alone: how the error grows with the horizon."""
+@dataclass(frozen=True)
+class NMSEInSlot(Metric):
+    """NMSE of predicted slot ``number`` (from 1) alone: how the error grows with the horizon."""
 
-    slot: ClassVar[int]
+    number: int
+
+    listed = tuple({"number": number} for number in range(1, 5))
+
+    @property
+    def card(self) -> Card:
+        return Card(
+            name=f"nmse_slot_{self.number}",
+            title=f"NMSE, slot +{self.number}",
+            description=f"NMSE of predicted slot number {self.number} alone.",
+            reference="LLM4CP, section IV",
+            family="metric",
+        )
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"number": self.number}
 
     def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
-        wanted = target.value[:, self.slot - 1]
-        return (_energies(prediction[:, self.slot - 1] - wanted) / _target_energies(wanted))[:, None]
+        wanted = target.value[:, self.number - 1]
+        return (_energies(prediction[:, self.number - 1] - wanted) / _target_energies(wanted))[:, None]
 
     def finalize(self, mean_terms: NDArray[np.float64]) -> NDArray[np.float64]:
         return mean_terms[..., 0]
-
-
-def _slot_card(slot: int) -> Card:
-    return Card(
-        name=f"nmse_slot_{slot}",
-        title=f"NMSE, slot +{slot}",
-        description=f"NMSE of predicted slot number {slot} alone.",
-        reference="LLM4CP, section IV",
-        family="metric",
-    )
-
-
-class NMSESlot1(NMSEinSlot):
-    card = _slot_card(1)
-    slot = 1
-
-
-class NMSESlot2(NMSEinSlot):
-    card = _slot_card(2)
-    slot = 2
-
-
-class NMSESlot3(NMSEinSlot):
-    card = _slot_card(3)
-    slot = 3
-
-
-class NMSESlot4(NMSEinSlot):
-    card = _slot_card(4)
-    slot = 4
 
 
 def matched_filter_gain(prediction: NDArray[Any], channel: NDArray[Any]) -> NDArray[np.float64]:

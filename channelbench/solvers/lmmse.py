@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.contracts import Grid, Paths
+from channelbench.generator import Paths
+from channelbench.grid import ChannelGrid
 from channelbench.solvers.dft import steering_vectors
 from channelbench.solvers.interpolation import apply_along
 
@@ -88,7 +89,7 @@ def apply_separable(
 
 
 def path_lmmse(
-    h: NDArray[np.complex64], noise_var: NDArray[np.float32], paths: Paths, grid: Grid
+    h: NDArray[np.complex64], noise_var: NDArray[np.float32], paths: Paths, grid: ChannelGrid
 ) -> NDArray[np.complex64]:
     """LMMSE with the true covariance of drops whose paths are known up to independent uniform phases.
 
@@ -131,7 +132,7 @@ def path_lmmse(
     return estimate
 
 
-def _space_response(paths: Paths, frequencies: NDArray[np.float64], grid: Grid) -> NDArray[np.complex128]:
+def _space_response(paths: Paths, frequencies: NDArray[np.float64], grid: ChannelGrid) -> NDArray[np.complex128]:
     """``√P_p e^{−j2π(f−f_c)τ_p} e^{j2π(f/f_c) x_n·u_p}``, ``[subcarriers, antennas, paths]``."""
     steering = steering_vectors(grid.antenna_position, paths.direction, frequencies / grid.carrier_hz)
     delay = np.exp(-2j * np.pi * np.outer(frequencies - grid.carrier_hz, paths.delay_s))

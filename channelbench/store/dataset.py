@@ -14,6 +14,7 @@ import zarr.errors
 from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
+from channelbench.noise import noise_key, unit_noise
 from channelbench.spec import ScenarioSpec
 from channelbench.store import layout
 from channelbench.store.files import DIGEST
@@ -23,7 +24,7 @@ from channelbench.store.schema import SCHEMA_VERSION, coordinates, variables
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["ChannelDataset", "open_dataset", "open_group"]
+__all__ = ["ChannelDataset", "SplitView", "data_key", "open_dataset", "open_group"]
 
 T = TypeVar("T")
 
@@ -106,7 +107,7 @@ def _array(group: zarr.Group, name: str) -> Any:
 
 
 class ChannelDataset:
-    """A dataset as tasks read it: whole variables of a split, kept in memory once read.
+    """A dataset: whole variables of a split, kept in memory once read.
 
     Attributes:
         spec: What it was made of.
@@ -128,10 +129,19 @@ class ChannelDataset:
 
         return xr.open_zarr(self.path)
 
+    def view(self, split: str) -> SplitView:
+        """One split, as tasks read it."""
+        return SplitView(self, split)
+
     def array(self, name: str, split: str) -> NDArray[Any]:
-        """All rows of one variable in one split."""
-        rows = layout.split_rows(self.spec)[split]
-        return self.memo((name, split), lambda: np.asarray(self.group[name][rows]))
+        """All rows of one variable in one split, read-only: everybody is given the same array."""
+
+        def read() -> NDArray[Any]:
+            values = np.asarray(self.group[name][layout.split_rows(self.spec)[split]])
+            values.setflags(write=False)
+            return values
+
+        return self.memo((name, split), read)
 
     def sample_power(self, band: str, split: str) -> NDArray[np.float64]:
         """Mean ``|h|²`` of every sample over slots, subcarriers and antennas, ``[samples]``."""
@@ -149,6 +159,74 @@ class ChannelDataset:
             self._memo[key] = compute()
         return self._memo[key]
 
+    @property
+    def key(self) -> str:
+        """See ``data_key``."""
+        return data_key(self.spec.identity(), self.seed)
+
     def split_digest(self, split: str) -> str:
         """Digest of one split of this dataset."""
         return hashlib.sha256(f"{self.digest}\n{split}".encode()).hexdigest()
+
+
+def data_key(identity: str, seed: int) -> str:
+    """What tells the samples of a dataset from others', whatever its sizes, and gives away neither spec nor seed."""
+    return hashlib.sha256(f"{identity}\n{seed}".encode()).hexdigest()
+
+
+class SplitView:
+    """The rows of one split, and the training split's, which everybody may know.
+
+    A view is for tasks. What contestants get instead, a ``TaskSplit``, lets nobody at it.
+
+    Attributes:
+        split: ``train``, ``val`` or ``test``.
+        spec: What the dataset was made of.
+        size: Rows of the split.
+    """
+
+    def __init__(self, dataset: ChannelDataset, split: str) -> None:
+        self._dataset, self.split, self.spec = dataset, split, dataset.spec
+        self.size = dataset.spec.sizes.of(split)
+
+    @property
+    def seed(self) -> int:
+        """The dataset's."""
+        return self._dataset.seed
+
+    @property
+    def train(self) -> SplitView:
+        """The training split of the same dataset, whose means and spans are no secret."""
+        return self._dataset.view("train")
+
+    def array(self, name: str) -> NDArray[Any]:
+        """All rows of one variable, read-only, ``[samples, …]`` as ``store.schema`` has it."""
+        return self._dataset.array(name, self.split)
+
+    def sample_power(self, band: str) -> NDArray[np.float64]:
+        """Mean ``|h|²`` of every sample over slots, subcarriers and antennas, ``[samples]``."""
+        return self._dataset.sample_power(band, self.split)
+
+    def memo(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """``compute()``, once per split."""
+        return self._dataset.memo((key, self.split), compute)
+
+    def noise(
+        self, task: str, cases: NDArray[np.int64], shape: tuple[int, ...], epoch: int | None
+    ) -> tuple[NDArray[np.complex64], NDArray[np.float64]]:
+        """Circular complex noise of variance 1, and one uniform number, for every case of a task.
+
+        They depend on the dataset's seed and spec (not its sizes), the split, the task, the case and the epoch alone:
+        the same for every method, batch and machine.
+
+        Args:
+            task: Its name.
+            cases: ``[batch]``.
+            shape: Of one case's noise.
+            epoch: Of training; ``None`` for what a test sees.
+
+        Returns:
+            ``[batch, *shape]`` complex64, and ``[batch]`` float64 in [0, 1).
+        """
+        when = "test" if epoch is None else f"epoch {epoch}"
+        return unit_noise(noise_key(self.seed, self.spec.identity(), self.split, task, when), cases, shape)

@@ -24,8 +24,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from channelbench.contracts import Block
 from channelbench.errors import RequestError
+from channelbench.generator import Block
 from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
 from channelbench.store.files import DIGEST, DIGEST_BYTES, Files, put
 from channelbench.store.location import Location

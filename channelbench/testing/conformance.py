@@ -1,4 +1,4 @@
-"""Conformance tests for methods and scenarios: subclass, name yours, and pytest does the rest.
+"""Conformance tests for methods, tasks and scenarios: subclass, name yours, and pytest does the rest.
 
 from channelbench.testing import MethodTests
 from mypackage import MyMethod
@@ -12,19 +12,21 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterator
-from functools import cache, cached_property
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 
 from channelbench import registry
 from channelbench.contracts import (
     Block,
-    Conditions,
     FitContext,
     Generator,
+    Genie,
+    GenieMethod,
     Method,
     Observation,
     Target,
@@ -32,13 +34,13 @@ from channelbench.contracts import (
     TaskSplit,
 )
 from channelbench.generation import make_spec
-from channelbench.prediction import check_prediction
+from channelbench.prediction import InvalidPrediction
 from channelbench.spec import ScenarioSpec, SizesSpec
-from channelbench.store.dataset import ChannelDataset
+from channelbench.store.dataset import ChannelDataset, SplitView
 from channelbench.store.schema import variables
 from channelbench.testing.factories import make_dataset
 
-__all__ = ["GeneratorTests", "MethodTests", "conformance_dataset"]
+__all__ = ["GeneratorTests", "MethodTests", "TaskTests", "conformance_dataset"]
 
 
 @cache
@@ -50,78 +52,221 @@ def conformance_dataset() -> ChannelDataset:
 
 
 class MethodTests:
-    """What every method owes the runner. Set ``method``; learned ones are fitted once, at ``preset``."""
+    """What every method owes the runner. Set ``method``; learned ones are fitted once, at ``preset``, on all registered
+    tasks that they understand, or on ``tasks`` (names, or ``package.module:Class``)."""
 
     method: ClassVar[type[Method]]
     preset: ClassVar[str] = "quick"
-
-    @cached_property
-    def tasks(self) -> dict[str, Task]:
-        return {name: registry.create("tasks", name) for name in self.method.card.tasks}
+    tasks: ClassVar[tuple[str, ...]] = ()
 
     @property
     def fitted(self) -> Method:
-        return _fitted(self.method, self.preset)
+        return _fitted(self.method, self.preset, self.tasks)
 
-    def observations(self) -> Iterator[tuple[Task, Observation, Target]]:
-        """Ten test samples of every task."""
-        for task in self.tasks.values():
-            yield task, *task.observe(conformance_dataset(), "test", np.arange(10), Conditions())
+    def observations(self) -> Iterator[tuple[Task, Observation, Target, Genie]]:
+        """Ten test cases of every task."""
+        for task in _tasks(self.method, self.tasks):
+            yield task, *_observed(task, _first(task, 10))
 
     def test_card(self) -> None:
-        """It has a card, and every task on it exists."""
-        assert self.method.card.tasks, "a method has to name its tasks"
-        assert set(self.method.card.tasks) <= set(registry.names("tasks"))
+        """It has a card, and understands a task at least."""
+        assert self.method.card.name
+        assert _tasks(self.method, self.tasks), "a method has to understand the observations of one task"
 
     def test_predictions_are_predictions(self) -> None:
         """Right shape, numbers, no NaN."""
-        for task, observation, target in self.observations():
-            check_prediction(task, self.fitted.predict(task.card.name, observation), observation, target)
+        for task, observation, target, genie in self.observations():
+            task.check(_answer(self.fitted, task, observation, genie), observation, target)
 
     def test_batch_size_does_not_matter(self) -> None:
-        """A sample's prediction does not depend on who is predicted beside it."""
-        for task, observation, _ in self.observations():
-            together = self.fitted.predict(task.card.name, observation)
-            for rows in (np.array([3]), np.array([7, 2])):
-                part, _ = task.observe(conformance_dataset(), "test", rows, Conditions())
-                alone = self.fitted.predict(task.card.name, part)
+        """A case's prediction does not depend on who is predicted beside it."""
+        for task, observation, _, genie in self.observations():
+            together = _answer(self.fitted, task, observation, genie)
+            for rows in (np.array([3]), np.array([6, 2])):
+                part, _, of_part = _observed(task, rows)
+                alone = _answer(self.fitted, task, part, of_part)
                 scale = np.abs(together).max() + 1e-12
                 np.testing.assert_allclose(alone, together[rows], rtol=1e-3, atol=1e-4 * scale)
 
     def test_prediction_repeats(self) -> None:
         """The same observation gives the same bits twice."""
-        for task, observation, _ in self.observations():
-            first, second = (self.fitted.predict(task.card.name, observation) for _ in range(2))
+        for task, observation, _, genie in self.observations():
+            first, second = (_answer(self.fitted, task, observation, genie) for _ in range(2))
             np.testing.assert_array_equal(first, second)
 
     def test_observation_is_left_alone(self) -> None:
         """Predicting does not write into the observation, which other methods are given too."""
-        for task, observation, _ in self.observations():
-            before = observation.h.copy()
-            self.fitted.predict(task.card.name, observation)
-            np.testing.assert_array_equal(observation.h, before)
+        for task, observation, _, genie in self.observations():
+            before = [array.copy() for array in _arrays(observation)]
+            _answer(self.fitted, task, observation, genie)
+            for array, was in zip(_arrays(observation), before, strict=True):
+                np.testing.assert_array_equal(array, was)
 
     def test_costs_are_numbers(self) -> None:
         """Parameters are counted."""
-        for name in self.method.card.tasks:
-            costs = self.fitted.costs(name)
+        for task in _tasks(self.method, self.tasks):
+            costs = self.fitted.costs(task.card.name)
             assert costs["trainable_parameters"] <= costs["total_parameters"]
+
+    def test_only_references_are_told_identities(self) -> None:
+        """A genie goes to family ``reference`` alone."""
+        assert not issubclass(self.method, GenieMethod) or self.method.card.family == "reference"
+
+
+def _tasks(method: type[Method], wanted: tuple[str, ...]) -> list[Task]:
+    found = [registry.create("tasks", name) for name in wanted or registry.tasks_of(method)]
+    return [task for task in found if task.supports(conformance_dataset().spec)]
+
+
+def _first(task: Task, count: int) -> Any:
+    """The first cases of the test split, seven at least."""
+    spec = conformance_dataset().spec
+    return np.arange(min(count, task.size(spec, "test", task.default_conditions(spec))))
+
+
+def _observed(task: Task, cases: Any) -> tuple[Observation, Target, Genie]:
+    view = conformance_dataset().view("test")
+    conditions = task.default_conditions(view.spec)
+    return *task.observe(view, cases, conditions), task.genie(view, cases, conditions)
+
+
+def _answer(method: Method, task: Task, observation: Observation, genie: Genie) -> Any:
+    if isinstance(method, GenieMethod):
+        return method.predict_knowing(task.card.name, observation, genie)
+    return method.predict(task.card.name, observation)
 
 
 @cache
-def _fitted(method: type[Method], preset: str) -> Method:
+def _fitted(method: type[Method], preset: str, tasks: tuple[str, ...]) -> Method:
     """An instance that has seen the small dataset's training split, made once for all tests of a class."""
     dataset, instance = conformance_dataset(), method()
     splits = {
-        name: tuple(
-            TaskSplit(registry.create("tasks", name), dataset, split, Conditions()) for split in ("train", "val")
-        )
-        for name in method.card.tasks
+        task.card.name: (TaskSplit(task, dataset.view("train")), TaskSplit(task, dataset.view("val")))
+        for task in _tasks(method, tasks)
     }
-    groups = [splits] if method.joint else [{name: pair} for name, pair in splits.items()]
-    for group in groups:
-        instance.fit(group, 0, FitContext(preset=preset))  # type: ignore[arg-type]
+    for group in [splits] if method.joint else [{name: pair} for name, pair in splits.items()]:
+        instance.fit(group, FitContext(preset=preset))
     return instance
+
+
+class TaskTests:
+    """What every task owes the runner, and contestants. Set ``task``."""
+
+    task: ClassVar[type[Task]]
+
+    def answer(self, observation: Observation, target: Target) -> Any:
+        """A valid prediction: the ceiling, unless a subclass knows another."""
+        return np.array(self.task().ceiling(target))
+
+    def test_cases_do_not_depend_on_their_neighbours(self) -> None:
+        """A case looks the same alone, in another order and in another batch."""
+        task = self.task()
+        whole, _, _ = _observed(task, np.arange(7))
+        for rows in ([3], [6, 1, 4]):
+            part, _, _ = _observed(task, np.array(rows))
+            for array, of_whole in zip(_arrays(part), _arrays(whole), strict=True):
+                wanted = of_whole[rows] if len(of_whole) == 7 and len(array) == len(rows) else of_whole
+                np.testing.assert_array_equal(array, wanted)
+
+    def test_training_draws_are_new_each_epoch_and_repeat(self) -> None:
+        """Noise of an epoch is its own, and the same each time."""
+        split = TaskSplit(self.task(), conformance_dataset().view("train"))
+        first, again, other = (
+            np.concatenate([np.ravel(array) for array in _arrays(split.observe([0, 1], epoch=epoch)[0])])
+            for epoch in (0, 0, 1)
+        )
+        np.testing.assert_array_equal(first, again)
+        assert self.task.observation is not None
+        if not np.array_equal(first, other):
+            return
+        clean, _, _ = _observed(self.task(), np.arange(2))
+        repeat, _, _ = _observed(self.task(), np.arange(2))
+        for one, two in zip(_arrays(clean), _arrays(repeat), strict=True):
+            np.testing.assert_array_equal(one, two)  # a task without noise
+
+    def test_observation_is_of_the_type_it_states(self) -> None:
+        observation, _, _ = _observed(self.task(), np.arange(3))
+        assert isinstance(observation, self.task.observation)
+        assert len(observation) == 3
+
+    def test_ceiling_is_a_prediction_and_scores_finite_terms(self) -> None:
+        task = self.task()
+        observation, target, _ = _observed(task, np.arange(6))
+        if (best := task.ceiling(target)) is not None:
+            task.check(best, observation, target)
+        spec = conformance_dataset().spec
+        for metric in task.metrics_for(spec, task.default_conditions(spec)):
+            terms = task.ceiling_terms(metric, target)
+            if terms is None:
+                continue
+            assert task.ceiling_note, "say what the ceiling is"
+            assert terms.shape[0] == 6
+            assert np.isfinite(terms).all(), metric.card.name
+
+    def test_check_refuses_what_is_no_prediction(self) -> None:
+        """Wrong shapes, words, NaN."""
+        task = self.task()
+        observation, target, _ = _observed(task, np.arange(6))
+        right = self.answer(observation, target)
+        broken = right.astype(np.result_type(right, np.float32), copy=True)
+        broken[2] = np.nan
+        for wrong in (right[:-1], right[..., None], np.full(right.shape, "a"), np.ma.masked_array(right), broken):
+            with pytest.raises(InvalidPrediction):
+                task.check(wrong, observation, target)
+
+    def test_every_case_has_a_unit(self) -> None:
+        task, view = self.task(), conformance_dataset().view("test")
+        units = task.drops(view, np.arange(5), task.default_conditions(view.spec))
+        assert units.shape == (5,)
+
+    def test_a_split_reaches_no_other(self) -> None:
+        """Nothing that can be reached from a ``TaskSplit`` is the dataset, a view of it, or its spec."""
+        split = TaskSplit(self.task(), conformance_dataset().view("train"))
+        split.observe([0])
+        for thing in _reachable(split):
+            assert not isinstance(thing, (ChannelDataset, SplitView, ScenarioSpec)), f"a {type(thing).__name__}"
+
+    def test_an_observation_identifies_nothing(self) -> None:
+        """Neither spec nor seed nor position: with them, anybody can redraw the channel."""
+        observation, _, genie = _observed(self.task(), _first(self.task(), 50)[-5:])
+        names = {name for thing in _reachable(observation) for name in _names(thing)}
+        assert not names & {"spec", "seed", "split", "indices", "cases", "samples", "dataset", "scenario", "source"}
+        for thing in _reachable(observation):
+            assert not isinstance(thing, (ChannelDataset, SplitView, ScenarioSpec, Genie))
+            assert not (isinstance(thing, np.ndarray) and np.array_equal(thing, genie.samples))
+
+
+def _reachable(thing: Any, depth: int = 6) -> Iterator[Any]:
+    """Whatever attributes and containers lead to, code excepted."""
+    seen: set[int] = set()
+    stack = [(thing, depth)]
+    while stack:
+        item, left = stack.pop()
+        if id(item) in seen or isinstance(item, (type, str, bytes)) or callable(item):
+            continue
+        seen.add(id(item))
+        yield item
+        if left == 0 or isinstance(item, np.ndarray):
+            continue
+        slots = (getattr(item, name, None) for kind in type(item).__mro__ for name in getattr(kind, "__slots__", ()))
+        members = [*getattr(item, "__dict__", {}).values(), *slots]
+        if isinstance(item, Mapping):
+            members += item.values()
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            members += item
+        stack += [(member, left - 1) for member in members]
+
+
+def _names(thing: Any) -> set[str]:
+    """What its attributes and keys are called."""
+    slots = {name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())}
+    keys = {key for key in thing if isinstance(key, str)} if isinstance(thing, Mapping) else set()
+    return {*getattr(thing, "__dict__", {}), *slots, *keys}
+
+
+def _arrays(observation: Observation) -> list[Any]:
+    """All arrays of an observation, in a fixed order."""
+    return [thing for thing in _reachable(observation) if isinstance(thing, np.ndarray)]
 
 
 class GeneratorTests:

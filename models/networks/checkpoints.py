@@ -13,6 +13,7 @@ import torch
 
 from channelbench.errors import RequestError
 from channelbench.results import write_atomic
+from channelbench.store.dataset import data_key
 
 __all__ = ["read_checkpoint", "read_tensors", "write_checkpoint"]
 
@@ -41,7 +42,7 @@ def read_checkpoint(
         with safetensors.safe_open(path, framework="pt", device=device) as file:
             header = file.metadata() or {}
             theirs, numbers = json.loads(header["identity"]), json.loads(header["numbers"])
-            _compare(path, json.loads(json.dumps(dict(identity))), theirs)
+            _compare(path, json.loads(json.dumps(dict(identity))), _as_now(theirs))
             return {name: file.get_tensor(name) for name in file.keys()}, numbers  # noqa: SIM118 - no mapping
     except (OSError, safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise RequestError("checkpoint", expected="a checkpoint of this program", got=f"{path} ({error})") from None
@@ -57,6 +58,14 @@ def read_tensors(path: Path, device: str = "cpu") -> dict[str, torch.Tensor]:
         return safetensors.torch.load_file(path, device=device)
     except (OSError, safetensors.SafetensorError) as error:
         raise RequestError("checkpoint", expected="a checkpoint of this program", got=f"{path} ({error})") from None
+
+
+def _as_now(theirs: dict[str, Any]) -> dict[str, Any]:
+    """Earlier fits named the dataset by its spec and seed."""
+    if "dataset_seed" not in theirs:
+        return theirs
+    key = data_key(theirs.pop("spec"), theirs.pop("dataset_seed"))
+    return {**theirs, "data": key}
 
 
 def _compare(path: Path, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from channelbench.contracts import Observation
 from channelbench.models.networks.alignment import antenna_groups
 from channelbench.models.networks.frames import Frame
 from channelbench.models.networks.joint import JointNetwork, task_frame
 from channelbench.models.networks.layers import zeroed
 from channelbench.models.networks.reconstruction import ReconstructionFrame, ReconstructionStart
 from channelbench.models.networks.sensing import BeamFrame, ScalarFrame, SensingStart
+from channelbench.tasks.link.observations import LinkObservation
 
 __all__ = ["CrossStitchNetwork", "Towers", "fold", "near_identity", "unfold"]
 
@@ -230,8 +230,10 @@ class CrossStitchNetwork(JointNetwork):
         stages: Residual blocks of a tower, each followed by a mixture.
     """
 
-    def __init__(self, examples: Mapping[str, Observation], *, width: int, fold: int, stages: int = NUM_STAGES) -> None:
-        super().__init__({task: task_frame(task, example) for task, example in examples.items()})
+    def __init__(
+        self, examples: Mapping[str, LinkObservation], *, width: int, fold: int, stages: int = NUM_STAGES
+    ) -> None:
+        super().__init__({task: task_frame(example) for task, example in examples.items()})
         self.ports = nn.ModuleDict(
             {task: _port(self.frame(task), example, width, fold) for task, example in examples.items()}
         )
@@ -252,7 +254,7 @@ class CrossStitchNetwork(JointNetwork):
         return {task: cast("Port[Any]", self.ports[task]).read(found[task], start) for task, start in starts.items()}
 
 
-def _port(frame: Frame[Any], example: Observation, width: int, fold: int) -> Port[Any]:
+def _port(frame: Frame[Any], example: LinkObservation, width: int, fold: int) -> Port[Any]:
     antennas = example.h.shape[3]
     if isinstance(frame, ReconstructionFrame):
         return ReconstructionPort(frame, width)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from channelbench.contracts import Observation, Target, TaskSplit
+from channelbench.contracts import Target, TaskSplit
 from channelbench.models.networks.training import seeded
+from channelbench.tasks.link.observations import LinkObservation
 
 __all__ = ["Batch", "as_batch", "training_batches", "validation_batches"]
 
@@ -32,7 +33,7 @@ class Batch:
         return len(self.h)
 
 
-def as_batch(observation: Observation, target: Target | None, device: str) -> Batch:
+def as_batch(observation: LinkObservation, target: Target | None, device: str) -> Batch:
     """An observation, and its target where it is known, as tensors."""
     value = np.empty(0, np.float32) if target is None else target.value
     return Batch(

@@ -15,11 +15,12 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from channelbench.contracts import FitContext, Observation, TaskSplit
+from channelbench.contracts import FitContext, FitData, TaskSplit
 from channelbench.errors import RequestError
 from channelbench.models.networks.checkpoints import read_tensors
 from channelbench.models.networks.data import Batch, as_batch, training_batches, validation_batches
 from channelbench.models.networks.training import FINAL, Budget, Outcome, Plan, budget_of, seeded, train
+from channelbench.tasks.link.observations import LinkObservation
 
 __all__ = ["Fitted", "TaskNetwork", "at_task", "count_flops", "fit_identity", "fit_network", "fit_steps", "start_from"]
 
@@ -56,7 +57,7 @@ class Fitted:
         self.module, self.shape, self.device, self.outcome = module, shape, device, outcome
         self.known_costs = dict(known_costs or {})
 
-    def predict(self, observation: Observation) -> NDArray[Any]:
+    def predict(self, observation: LinkObservation) -> NDArray[Any]:
         """Predictions for all samples, computed in pieces of bounded size.
 
         Raises:
@@ -64,8 +65,7 @@ class Fitted:
         """
         if observation.h.shape[1:] != self.shape:
             raise RequestError("observation", expected=f"samples of shape {self.shape}", got=observation.h.shape[1:])
-        grid = observation.grid
-        wanted = len(grid.target_slot_s) * len(grid.target_subcarrier_hz) * self.shape[-1]
+        wanted = int(np.prod(observation.answer_shape))
         size = max(1, MAX_COEFFICIENTS // max(int(np.prod(self.shape)), wanted))
         batch = as_batch(observation, None, "cpu")
         with torch.inference_mode():
@@ -104,10 +104,9 @@ def count_flops(module: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 def fit_network(
-    build: Callable[[Observation], nn.Module],
+    build: Callable[[LinkObservation], nn.Module],
     splits: tuple[TaskSplit, TaskSplit],
     *,
-    seed: int,
     context: FitContext,
     identity: dict[str, Any],
 ) -> Fitted:
@@ -116,8 +115,8 @@ def fit_network(
     Args:
         build: Makes the untrained network (a ``TaskNetwork``) from an example observation of one sample.
         splits: Training and validation split.
-        seed: Of initial weights, batch order and whatever the network draws.
-        context: Preset, device, folder, progress.
+        context: Seed of initial weights, batch order and whatever the network draws; preset, device, folder,
+            progress.
         identity: What tells the fit from others, beside the dataset, the seed and the preset.
 
     Raises:
@@ -128,7 +127,7 @@ def fit_network(
     budget = budget_of(context.preset)
     example, _ = training.observe([0])
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeded(seed, 0))
+        torch.manual_seed(seeded(context.seed, 0))
         module = build(example)
     module.to(context.device)
     start_from(module, context)
@@ -140,7 +139,7 @@ def fit_network(
     steps = fit_steps(budget, len(training), context)
     plan = Plan(
         steps=steps,
-        batches=training_batches(training, budget.batch_size, seed, context.device),
+        batches=training_batches(training, budget.batch_size, context.seed, context.device),
         loss=_loss,
         validate=lambda network: _validate(network, validation, budget.batch_size, context.device),
         learning_rate=lambda step: budget.learning_rate(step, steps),
@@ -148,7 +147,7 @@ def fit_network(
         weight_decay=budget.weight_decay,
     )
     whole_identity = {**identity, **fit_identity({"": splits}, context)}
-    outcome = train(module, plan, seed=seed, identity=whole_identity, context=context)
+    outcome = train(module, plan, seed=context.seed, identity=whole_identity, context=context)
     return Fitted(module, example.h.shape[1:], context.device, outcome)
 
 
@@ -158,15 +157,13 @@ def fit_steps(budget: Budget, samples: int, context: FitContext) -> int:
     return steps if context.start is None else max(1, steps // 4)
 
 
-def fit_identity(data: Mapping[str, tuple[TaskSplit, TaskSplit]], context: FitContext) -> dict[str, Any]:
+def fit_identity(data: FitData, context: FitContext) -> dict[str, Any]:
     """What tells a fit from others: dataset, number of samples, budget, and what it starts from."""
     training, _ = next(iter(data.values()))
-    dataset = training.dataset
     return {
         "preset": context.preset,
         "training_budget": asdict(budget_of(context.preset)),  # after "preset", which says more to the reader
-        "spec": dataset.spec.identity(),
-        "dataset_seed": dataset.seed,
+        "data": context.data,
         "training_samples": len(training),
         "start": "" if context.start is None else context.start.name,
     }

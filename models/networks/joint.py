@@ -9,13 +9,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from channelbench.contracts import FitContext, Observation, TaskSplit
+from channelbench.contracts import FitContext, FitData
 from channelbench.models.networks.data import Batch, as_batch, training_batches, validation_batches
 from channelbench.models.networks.fitting import (
     CALIBRATION_SAMPLES,
@@ -29,23 +29,23 @@ from channelbench.models.networks.raw import RawBeamFrame, RawReconstructionFram
 from channelbench.models.networks.reconstruction import ReconstructionFrame, ReconstructionShape
 from channelbench.models.networks.sensing import BeamFrame, ScalarFrame
 from channelbench.models.networks.training import Plan, budget_of, seeded, train
+from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, LinkObservation, ScalarObservation
 
 __all__ = ["DynamicWeightAverage", "JointNetwork", "Stage", "fit_jointly", "task_frame"]
 
 Batches = Mapping[str, Batch]
 
 
-def task_frame(task: str, example: Observation, *, aligned: bool = True) -> Frame[Any]:
-    """The frame of one of LLM4WM's six tasks, for observations like ``example``; not ``aligned``: a raw one."""
+def task_frame(example: LinkObservation, *, aligned: bool = True) -> Frame[Any]:
+    """The frame for what is wanted of observations like ``example``; not ``aligned``: a raw one."""
     _, _, subcarriers, antennas = example.h.shape
-    if task in ("ce", "cp", "pf"):
+    if isinstance(example, ChannelObservation):
         return (ReconstructionFrame if aligned else RawReconstructionFrame)(ReconstructionShape.of(example.grid))
-    if task == "bf":
+    if isinstance(example, BeamObservation):
         return (BeamFrame if aligned else RawBeamFrame)(example.grid.num_beams)
-    if task in ("de", "pe"):
-        objective: Literal["absolute", "squared"] = "absolute" if task == "de" else "squared"
-        return (ScalarFrame if aligned else RawScalarFrame)(objective, subcarriers, antennas)
-    raise ValueError(f"no frame for task {task}")
+    if isinstance(example, ScalarObservation):
+        return (ScalarFrame if aligned else RawScalarFrame)(example.loss, subcarriers, antennas)
+    raise TypeError(f"no frame for a {type(example).__name__}")
 
 
 class JointNetwork(nn.Module, ABC):
@@ -155,10 +155,9 @@ class Stage:
 
 
 def fit_jointly(
-    build: Callable[[Mapping[str, Observation]], JointNetwork],
-    data: Mapping[str, tuple[TaskSplit, TaskSplit]],
+    build: Callable[[Mapping[str, LinkObservation]], JointNetwork],
+    data: FitData,
     *,
-    seed: int,
     context: FitContext,
     identity: Mapping[str, Any],
     stages: Sequence[Stage] = (Stage(name="joint"),),
@@ -172,7 +171,7 @@ def fit_jointly(
     Args:
         build: Makes the untrained network from an example observation of one sample per task.
         data: Training and validation split of each task.
-        seed, context, identity: As for ``fit_network``.
+        context, identity: As for ``fit_network``.
         stages: Their shares sum to 1.
 
     Raises:
@@ -182,7 +181,7 @@ def fit_jointly(
     budget = budget_of(context.preset)
     examples = {task: training.observe([0])[0] for task, (training, _) in data.items()}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeded(seed, 0))
+        torch.manual_seed(seeded(context.seed, 0))
         network = build(examples)
     network.to(context.device)
     start_from(network, context)
@@ -191,7 +190,7 @@ def fit_jointly(
     steps = fit_steps(budget, samples, context)
     trained: set[str] = set()
     first = 0
-    stream = _together(data, budget.batch_size, seed, context.device)
+    stream = _together(data, budget.batch_size, context.seed, context.device)
     for stage in stages:
         stage.prepare(network)
         trained |= {name for name, parameter in network.named_parameters() if parameter.requires_grad}
@@ -209,7 +208,7 @@ def fit_jointly(
         outcome = train(
             network,
             plan,
-            seed=seeded(seed, 4, stages.index(stage)),
+            seed=seeded(context.seed, 4, stages.index(stage)),
             identity={**identity, "stage": stage.name, "tasks": list(data), **fit_identity(data, context)},
             context=replace(context, workdir=None if context.workdir is None else context.workdir / stage.name),
         )
@@ -235,16 +234,14 @@ class _OneTask(nn.Module):
         return self.network(self.task, h, noise_var)
 
 
-def _calibrate(network: JointNetwork, data: Mapping[str, tuple[TaskSplit, TaskSplit]], device: str) -> None:
+def _calibrate(network: JointNetwork, data: FitData, device: str) -> None:
     for task, (training, _) in data.items():
         some = as_batch(*training.observe(np.arange(min(len(training), CALIBRATION_SAMPLES))), device)
         with torch.no_grad():
             network.frame(task).calibrate(some.h, some.noise_var, some.target)
 
 
-def _together(
-    data: Mapping[str, tuple[TaskSplit, TaskSplit]], batch_size: int, seed: int, device: str
-) -> Callable[[int], Iterator[Batches]]:
+def _together(data: FitData, batch_size: int, seed: int, device: str) -> Callable[[int], Iterator[Batches]]:
     """A batch of every task at each step."""
     streams = {task: training_batches(training, batch_size, seed, device) for task, (training, _) in data.items()}
 
@@ -255,9 +252,7 @@ def _together(
     return batches
 
 
-def _validate(
-    network: nn.Module, data: Mapping[str, tuple[TaskSplit, TaskSplit]], batch_size: int, device: str
-) -> float:
+def _validate(network: nn.Module, data: FitData, batch_size: int, device: str) -> float:
     """Mean over tasks of the logarithm of the validation loss. The network's own draws are fixed."""
     torch.manual_seed(0)
     logarithms = []

@@ -6,8 +6,6 @@ networks answer within the frames that all learned methods share: what they lear
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -193,7 +191,7 @@ class ScalarLLM4CP(FramedNetwork[SensingStart], ScalarFrame):
         self,
         subcarriers: int,
         antennas: int,
-        objective: Literal["absolute", "squared"],
+        objective: str,
         trunk: Backbone,
         *,
         channels: int,

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from channelbench.contracts import Observation
 from channelbench.models.networks.adapters import Adapter, ImageHead, VectorHead
 from channelbench.models.networks.backbones import Backbone
 from channelbench.models.networks.joint import JointNetwork, Stage, task_frame
@@ -20,6 +19,7 @@ from channelbench.models.networks.moe_lora import MoELoRA, attach_moe_lora
 from channelbench.models.networks.precision import half_precision
 from channelbench.models.networks.reconstruction import ReconstructionFrame, ReconstructionStart
 from channelbench.models.networks.sensing import BeamFrame, ScalarFrame, SensingStart, power_profiles
+from channelbench.tasks.link.observations import LinkObservation
 
 __all__ = ["LLM4WMNetwork", "LLM4WMSizes", "Tuning", "stages"]
 
@@ -130,9 +130,9 @@ class LLM4WMNetwork(JointNetwork):
     """
 
     def __init__(
-        self, examples: Mapping[str, Observation], trunk: Backbone, sizes: LLM4WMSizes, *, tune: Tuning, seed: int
+        self, examples: Mapping[str, LinkObservation], trunk: Backbone, sizes: LLM4WMSizes, *, tune: Tuning, seed: int
     ) -> None:
-        frames = {task: task_frame(task, example, aligned=sizes.aligned) for task, example in examples.items()}
+        frames = {task: task_frame(example, aligned=sizes.aligned) for task, example in examples.items()}
         super().__init__(frames)
         self.branches = nn.ModuleDict(
             {task: _branch(self.frame(task), example, trunk.width, sizes) for task, example in examples.items()}
@@ -209,7 +209,7 @@ def stages(share: float = 0.5) -> tuple[Stage, Stage]:
     )
 
 
-def _branch(frame: Any, example: Observation, width: int, sizes: LLM4WMSizes) -> TaskBranch:
+def _branch(frame: Any, example: LinkObservation, width: int, sizes: LLM4WMSizes) -> TaskBranch:
     if isinstance(frame, ReconstructionFrame):
         return ReconstructionBranch(frame, width, sizes)
     _, _, subcarriers, antennas = example.h.shape

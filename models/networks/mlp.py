@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import nn
 
@@ -50,7 +48,7 @@ class ScalarMLP(ScalarNetwork):
         self,
         subcarriers: int,
         antennas: int,
-        objective: Literal["absolute", "squared"],
+        objective: str,
         *,
         width: int,
         dropout: float,

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from channelbench.contracts import Grid
+from channelbench.grid import ChannelGrid
 from channelbench.models.networks.alignment import TINY, antenna_groups, lag_phase, ramp, unit_phase
 from channelbench.models.networks.frames import Frame, FramedNetwork
 
@@ -42,7 +42,7 @@ class ReconstructionShape:
     groups: int
 
     @classmethod
-    def of(cls, grid: Grid) -> ReconstructionShape:
+    def of(cls, grid: ChannelGrid) -> ReconstructionShape:
         """The shape that an observation's grid asks for."""
         slots = np.union1d(grid.slot_s, grid.target_slot_s)
         subcarriers = np.union1d(grid.subcarrier_hz, grid.target_subcarrier_hz)

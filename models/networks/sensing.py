@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from channelbench.errors import RequestError
 from channelbench.models.networks.alignment import TINY, Peak, at_strongest_path
 from channelbench.models.networks.frames import Frame, FramedNetwork
 
@@ -24,6 +24,8 @@ __all__ = [
     "frequency_response",
     "power_profiles",
 ]
+
+SCALAR_LOSSES = ("absolute", "squared")
 
 POWER_RANGE_DB = 40.0
 """Powers are clipped this far below the sample's mean."""
@@ -164,8 +166,10 @@ class ScalarFrame(SensingFrame):
     centre: torch.Tensor
     spread: torch.Tensor
 
-    def __init__(self, objective: Literal["absolute", "squared"], subcarriers: int, antennas: int) -> None:
+    def __init__(self, objective: str, subcarriers: int, antennas: int) -> None:
         super().__init__(bins=8 * antennas)
+        if objective not in SCALAR_LOSSES:
+            raise RequestError("loss", expected="a loss of numbers", got=objective, choices=SCALAR_LOSSES)
         self.num_features = subcarriers + antennas + 3
         self.objective = objective
         self.register_buffer("curve", torch.zeros(5))

@@ -31,7 +31,6 @@ def build_on_trunk(
     build: Callable[[Backbone], nn.Module],
     *,
     context: FitContext,
-    seed: int,
     trainable: Trainable = "none",
 ) -> nn.Module:
     """A network built on its trunk.
@@ -42,8 +41,7 @@ def build_on_trunk(
             to train as many parameters as the network on the pretrained trunk does (within 5 %).
         build: Makes the network around a trunk; for ``scratch`` also around others and on torch's meta device, to count
             parameters: those that require gradients once it returns.
-        context: Preset and backbone.
-        seed: Of random weights.
+        context: Preset, backbone, and seed of random weights.
         trainable: What is trained of a language model's own weights.
 
     Raises:
@@ -51,10 +49,10 @@ def build_on_trunk(
     """
     name, layers = context.backbone, trunk_layers(context.preset)
     if kind == "pretrained":
-        return build(load_backbone(name, layers=layers, seed=seed, trainable=trainable))
+        return build(load_backbone(name, layers=layers, seed=context.seed, trainable=trainable))
     stand_in = f"random:{name.removeprefix('random:')}"
     if kind == "random":
-        return build(load_backbone(stand_in, layers=layers, seed=seed, trainable=trainable))
+        return build(load_backbone(stand_in, layers=layers, seed=context.seed, trainable=trainable))
     if kind == "none":
         return build(load_backbone("none", width=load_backbone(stand_in, layers=1).width))
     whole = trained(build(load_backbone(stand_in, layers=layers, trainable=trainable)))
@@ -63,4 +61,4 @@ def build_on_trunk(
         with torch.device("meta"):
             return trained(build(load_backbone("none", width=width)))
 
-    return build(load_backbone("scratch", width=scratch_width(whole, outside=outside), seed=seed))
+    return build(load_backbone("scratch", width=scratch_width(whole, outside=outside), seed=context.seed))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import nn
 
@@ -34,7 +32,7 @@ class WiT(FramedNetwork[SensingStart], ScalarFrame):
 
     def __init__(
         self,
-        objective: Literal["absolute", "squared"],
+        objective: str,
         subcarriers: int,
         antennas: int,
         *,

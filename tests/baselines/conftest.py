@@ -1,18 +1,27 @@
 """Observations made by hand, and splits of arrays, for methods that are checked against formulas."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from channelbench.contracts import Grid, Observation, Target, TaskSplit
+from channelbench.contracts import Target, TaskSplit
+from channelbench.grid import BeamGrid, ChannelGrid, Grid
 from channelbench.spec import ScenarioSpec
+from channelbench.tasks.link.observations import (
+    BeamObservation,
+    LaterSlotsObservation,
+    LinkObservation,
+    SameSlotsObservation,
+    ScalarObservation,
+)
 from channelbench.testing import small_spec
 
-MakeObservation = Callable[..., Observation]
-MakeSplit = Callable[[Observation, NDArray[Any]], TaskSplit]
+MakeObservation = Callable[..., LinkObservation]
+MakeSplit = Callable[..., TaskSplit]
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +31,13 @@ def dualband() -> ScenarioSpec:
 
 @pytest.fixture(scope="session")
 def make_observation(dualband: ScenarioSpec) -> MakeObservation:
-    """``make(h, …)``: an observation on a grid of 1 MHz subcarriers around 2 GHz and 0.5 ms slots."""
+    """``make(h, …)``: an observation on a grid of 1 MHz subcarriers around 2 GHz and 0.5 ms slots.
+
+    It is one of a channel task where target subcarriers or slots are given, of a beam task where a number of beams is,
+    else of a task of one number.
+    """
+    assert dualband.mmwave is not None
+    beam_band = dualband.mmwave
 
     def make(
         h: NDArray[Any],
@@ -31,9 +46,8 @@ def make_observation(dualband: ScenarioSpec) -> MakeObservation:
         subcarriers: NDArray[Any] | None = None,
         target_subcarriers: NDArray[Any] | None = None,
         target_slots: NDArray[Any] | None = None,
-        indices: NDArray[Any] | None = None,
         **grid: Any,
-    ) -> Observation:
+    ) -> LinkObservation:
         seen = np.arange(h.shape[2]) if subcarriers is None else subcarriers
         wanted = seen if target_subcarriers is None else target_subcarriers
         slots = np.arange(h.shape[1])
@@ -43,18 +57,24 @@ def make_observation(dualband: ScenarioSpec) -> MakeObservation:
             "subcarrier_hz": 2e9 + 1e6 * seen,
             "slot_s": 0.5e-3 * slots,
             "antenna_position": np.stack([0 * half_wavelengths, half_wavelengths / 2, 0 * half_wavelengths], axis=-1),
-            "target_subcarrier_hz": 2e9 + 1e6 * wanted,
-            "target_slot_s": 0.5e-3 * (slots if target_slots is None else target_slots),
         }
-        return Observation(
-            h=h.astype(np.complex64),
-            noise_var=np.broadcast_to(np.asarray(noise_var, np.float32), len(h)).copy(),
-            grid=Grid(**(fields | grid)),
-            spec=dualband,
-            seed=0,
-            split="test",
-            indices=np.arange(len(h)) if indices is None else indices,
-        )
+        coming = slots if target_slots is None else target_slots
+        targets = {"target_subcarrier_hz": 2e9 + 1e6 * wanted, "target_slot_s": 0.5e-3 * coming}
+        beams = {
+            "num_beam_antennas": beam_band.array.num_antennas,
+            "beam_spacing_wavelengths": beam_band.array.spacing_wavelengths,
+            "beam_carrier_hz": beam_band.carrier_hz,
+        }
+        seen_parts: dict[str, Any] = {
+            "h": h.astype(np.complex64),
+            "noise_var": np.broadcast_to(np.asarray(noise_var, np.float32), len(h)).copy(),
+        }
+        if "num_beams" in grid:
+            return BeamObservation(**seen_parts, grid=BeamGrid(**(fields | beams | grid)))
+        if target_subcarriers is None and target_slots is None:
+            return ScalarObservation(**seen_parts, grid=Grid(**(fields | grid)))
+        kind = SameSlotsObservation if np.array_equal(coming, slots) else LaterSlotsObservation
+        return kind(**seen_parts, grid=ChannelGrid(**(fields | targets | grid)))
 
     return make
 
@@ -62,28 +82,20 @@ def make_observation(dualband: ScenarioSpec) -> MakeObservation:
 class ArraySplit:
     """As much of a ``TaskSplit`` as methods use, over arrays in memory."""
 
-    def __init__(self, observation: Observation, value: NDArray[Any]) -> None:
-        self.whole, self.value = observation, value
+    def __init__(self, observation: LinkObservation, value: NDArray[Any], loss: str = "") -> None:
+        self.whole, self.value, self.loss = observation, value, loss
 
     def __len__(self) -> int:
         return len(self.value)
 
-    def observe(self, indices: Any = None, *, epoch: int = 0) -> tuple[Observation, Target]:
+    def observe(self, indices: Any = None, *, epoch: int = 0) -> tuple[LinkObservation, Target]:
         rows = np.arange(len(self)) if indices is None else np.asarray(indices)
         whole = self.whole
-        part = Observation(
-            h=whole.h[rows],
-            noise_var=whole.noise_var[rows],
-            grid=whole.grid,
-            spec=whole.spec,
-            seed=whole.seed,
-            split=whole.split,
-            indices=whole.indices[rows],
-        )
+        part = replace(whole, h=whole.h[rows], noise_var=whole.noise_var[rows])
         return part, Target(value=self.value[rows])
 
 
 @pytest.fixture(scope="session")
 def make_split() -> MakeSplit:
-    """``make(observation, target values)``: both as a training or validation split."""
+    """``make(observation, target values, loss)``: both as a training or validation split."""
     return ArraySplit  # type: ignore[return-value]

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from channelbench import registry
 from channelbench.baselines.fifs import FIFS, band_powers_db, coherence_bandwidth, kernel_average
+from channelbench.contracts import FitContext
 
 
 def test_kernel_average_is_the_formula() -> None:
@@ -67,9 +69,11 @@ def test_reads_a_value_off_similar_fingerprints(make_observation: Any, make_spli
         phases = np.exp(2j * np.pi * rng.uniform(size=(count, 1, 16, 1)))
         return make_observation(np.sqrt(tilt)[:, None, None, :] * phases), (100 * position).astype(np.float32)
 
-    train, validation = make_split(*samples(400)), make_split(*samples(100))
+    whole, rest = samples(400), samples(100)
     for task in ("de", "pe"):
+        loss = registry.find("tasks", task).loss
+        train, validation = make_split(*whole, loss), make_split(*rest, loss)
         method = FIFS()
-        method.fit({task: (train, validation)}, 0)
+        method.fit({task: (train, validation)}, FitContext())
         observation, value = samples(100)
         assert np.abs(method.predict(task, observation) - value).mean() < 2

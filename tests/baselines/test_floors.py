@@ -11,7 +11,7 @@ from channelbench.baselines.mean import Mean
 from channelbench.baselines.median import Median
 from channelbench.baselines.repeat import Repeat
 from channelbench.baselines.zero import Zero
-from channelbench.contracts import Method
+from channelbench.contracts import FitContext, Method
 
 H = np.arange(2 * 3 * 4 * 2).reshape(2, 3, 4, 2) + 1j
 
@@ -44,7 +44,7 @@ def test_constants(make_observation: Any, make_split: Any, method: type[Method],
     values = np.array([2.0, 10.0, 12.0, 101.0], np.float32)
     split = make_split(make_observation(np.ones((4, 1, 2, 2))), values)
     fitted = method()
-    fitted.fit({"de": (split, split), "pe": (make_split(split.whole, -values), split)}, 0)
+    fitted.fit({"de": (split, split), "pe": (make_split(split.whole, -values), split)}, FitContext())
     observation = make_observation(np.ones((3, 1, 2, 2)))
     np.testing.assert_array_equal(fitted.predict("de", observation), [constant] * 3)
     np.testing.assert_array_equal(fitted.predict("pe", observation), [-constant] * 3)
@@ -54,6 +54,6 @@ def test_common_beam(make_observation: Any, make_split: Any) -> None:
     best = np.array([3, 1, 3, 0, 3], np.int64)
     split = make_split(make_observation(np.ones((5, 1, 2, 2)), num_beams=6), best)
     fitted = CommonBeam()
-    fitted.fit({"bf": (split, split)}, 0)
+    fitted.fit({"bf": (split, split)}, FitContext())
     scores = fitted.predict("bf", make_observation(np.ones((2, 1, 2, 2)), num_beams=6))
     np.testing.assert_allclose(scores, [[0.2, 0.2, 0, 0.6, 0, 0]] * 2, atol=1e-7)

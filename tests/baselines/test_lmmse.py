@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from channelbench.baselines.lmmse import LMMSE
 from channelbench.baselines.repeat import Repeat
 from channelbench.baselines.wiener import Wiener
+from channelbench.contracts import FitContext
 
 Complex = NDArray[np.complex128]
 
@@ -75,7 +76,7 @@ def test_error_is_the_theoretical_one(make_observation: Any, make_split: Any, ta
     rng, cut = np.random.default_rng(0), CUTS[task]
     train = make_split(*make_pair(make_observation, rng, 1500, rng.uniform(0.01, 0.3, 1500), cut))
     method = Wiener() if task == "cp" else LMMSE()
-    method.fit({task: (train, train)}, 0)
+    method.fit({task: (train, train)}, FitContext())
     observation, target = make_pair(make_observation, rng, 1500, noise_var, cut)
     errors = (np.abs(method.predict(task, observation) - target) ** 2).mean(axis=(1, 2, 3))
     expected = theory(FACTORS, [cut["t"], cut["f"], A], [cut["wanted_t"], cut["wanted_f"], A], noise_var)
@@ -91,7 +92,7 @@ def test_single_doppler_is_predicted_at_the_noise_of_a_long_average(make_observa
     observation = make_observation(noisy[:, :16], 0.1, target_slots=np.arange(16, 20))
     split = make_split(observation, h[:, 16:].astype(np.complex64))
     wiener = Wiener()
-    wiener.fit({"cp": (split, split)}, 0)
+    wiener.fit({"cp": (split, split)}, FitContext())
     error = (np.abs(wiener.predict("cp", observation) - h[:, 16:]) ** 2).mean()
     assert error == pytest.approx(0.1 / (16 + 0.1), rel=0.15)
 
@@ -102,12 +103,12 @@ def test_limits_of_noise(make_observation: Any, make_split: Any) -> None:
     everywhere = CUTS["ce"] | {"f": F}
     full = make_split(*make_pair(make_observation, rng, 300, np.full(300, 0.05), everywhere))
     method = LMMSE()
-    method.fit({"ce": (full, full)}, 0)
+    method.fit({"ce": (full, full)}, FitContext())
     observation, _ = full.observe(np.arange(5))
     observation.noise_var[:] = 1e-7
     # Nothing is missing and there is no noise: what was observed is the estimate (least squares).
     np.testing.assert_allclose(method.predict("ce", observation), observation.h, atol=2e-2)
-    method.fit({"ce": (train, train)}, 0)
+    method.fit({"ce": (train, train)}, FitContext())
     observation, _ = train.observe(np.arange(5))
     observation.noise_var[:] = 1e9
     assert np.abs(method.predict("ce", observation)).max() < 1e-3
@@ -117,7 +118,7 @@ def test_scale_of_a_sample_passes_through(make_observation: Any, make_split: Any
     rng = np.random.default_rng(3)
     train = make_split(*make_pair(make_observation, rng, 200, np.full(200, 0.05), CUTS["ce"]))
     method = LMMSE()
-    method.fit({"ce": (train, train)}, 0)
+    method.fit({"ce": (train, train)}, FitContext())
     observation, _ = train.observe(np.arange(4))
     reference = method.predict("ce", observation)
     observation.h[:] *= 1000
@@ -129,7 +130,7 @@ def test_better_than_repeating(make_observation: Any, make_split: Any) -> None:
     rng = np.random.default_rng(4)
     train = make_split(*make_pair(make_observation, rng, 400, np.full(400, 0.1), CUTS["ce"]))
     method = LMMSE()
-    method.fit({"ce": (train, train)}, 0)
+    method.fit({"ce": (train, train)}, FitContext())
     observation, target = make_pair(make_observation, rng, 200, 0.1, CUTS["ce"])
     errors = [(np.abs(m.predict("ce", observation) - target) ** 2).mean() for m in (method, Repeat())]
     assert errors[0] < 0.7 * errors[1]

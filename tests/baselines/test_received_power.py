@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
+from channelbench import registry
 from channelbench.baselines.received_power import ReceivedPower, fit_polynomial
+from channelbench.contracts import FitContext
 
 
 def test_absolute_error_is_minimal() -> None:
@@ -52,9 +54,9 @@ def test_recovers_a_monotone_relation_under_noise(make_observation: Any, make_sp
         value = 100 * 10 ** (loss_db / 40) if task == "de" else loss_db + 90
         return make_observation(amplitude * phases + noise[0] + 1j * noise[1], noise_var), value.astype(np.float32)
 
-    train = make_split(*samples(400, 0.01))
+    train = make_split(*samples(400, 0.01), registry.find("tasks", task).loss)
     method = ReceivedPower()
-    method.fit({task: (train, train)}, 0)
+    method.fit({task: (train, train)}, FitContext())
     observation, value = samples(200, 0.1)  # other noise than in training: its power has to be taken off
     prediction = method.predict(task, observation)
     assert prediction.dtype == np.float32

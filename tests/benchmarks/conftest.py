@@ -13,13 +13,13 @@ import pytest
 from channelbench import registry
 from channelbench.benchmarks.exhibits import sections
 from channelbench.benchmarks.exhibits.rows import TASKS
-from channelbench.contracts import Conditions
 from channelbench.leaderboard.sections import Section, SectionCell, SectionRow
 from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, write_cell
 from channelbench.testing import make_dataset, small_spec
 
 DROPS = 40
-CLEAN, NOISY = Conditions(), Conditions(paper_compat=True)
+CLEAN: dict[str, bool] = {}
+NOISY = {"paper_compat": True}
 PRIMARY = {"ce": "nmse", "cp": "nmse", "pf": "nmse", "bf": "top1_accuracy", "de": "mae_m", "pe": "rmse_db"}
 SPAN = 400.0
 FAMILIES = {"bi": "classical", "codebook": "classical", "fifs": "classical", "ceiling": "ceiling"}
@@ -66,7 +66,7 @@ def put(
     loss: float,
     *,
     seed: int = 0,
-    conditions: Conditions = CLEAN,
+    conditions: Mapping[str, bool] = CLEAN,
     spread: float = 0.1,
     terms: bool = True,
     status: str = "ok",

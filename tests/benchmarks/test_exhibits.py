@@ -15,7 +15,6 @@ import pytest
 from channelbench.benchmarks.exhibits import report, sections
 from channelbench.benchmarks.exhibits.experts import correlations, read_experts
 from channelbench.benchmarks.exhibits.rows import TASKS
-from channelbench.contracts import Conditions
 from channelbench.errors import RequestError
 
 # --- Tables V to VII, Figs. 5 to 7 ------------------------------------------------------------------------------------
@@ -88,7 +87,7 @@ def test_multitask_gain_by_hand(lab: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("suite", "name"), [("llm4wm-hyper", "hyper"), ("llm4wm-multitask", "multitask")])
 def test_a_section_of_one_view_says_that_its_targets_are_noisy(lab: Any, tmp_path: Path, suite: str, name: str) -> None:
     folder = lab.claim(tmp_path, suite)
-    lab.put_all(folder, "llm4wm", conditions=Conditions(paper_compat=True))
+    lab.put_all(folder, "llm4wm", conditions={"paper_compat": True})
     assert "With paper_compat: Targets carry the pilots’ noise" in lab.named(folder, name).text
     lab.put_all(folder, "llm4wm")
     assert "paper_compat" not in lab.named(folder, name).text

@@ -15,10 +15,9 @@ from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.exhibits.pretraining import compare
 from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, TASKS, Run
 from channelbench.benchmarks.exhibits.table4 import correlation
-from channelbench.contracts import Conditions
 
 DROPS = 40
-NOISY = Conditions(paper_compat=True)
+NOISY = {"paper_compat": True}
 LOSSES = {"ce": 0.10, "cp": 0.20, "pf": 0.30, "bf": 0.40, "de": 0.05, "pe": 0.15}
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from channelbench.benchmarks.exhibits import report
 from channelbench.benchmarks.runner import run
-from channelbench.contracts import Conditions
 from channelbench.models.networks import fitting, joint
 from channelbench.models.networks.training import BUDGETS
 from channelbench.registry import find, names
@@ -47,7 +46,7 @@ def test_experiment(suite: str, tmp_path: Path) -> None:
     path = tmp_path / "few.zarr"
     make_dataset(path)
     out = tmp_path / "out"
-    outcome = run(suite, data=path, out=out, conditions=[Conditions()], seeds=1, backbone=small_backbone())
+    outcome = run(suite, data=path, out=out, conditions=[{}], seeds=1, backbone=small_backbone())
     assert [result.error for result in outcome.failed] == []
     scored = {(result.method, result.task) for result in read_cells(out) if result.status == "ok"}
     plan = find("suites", suite)

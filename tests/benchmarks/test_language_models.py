@@ -10,9 +10,15 @@ import pytest
 from channelbench.benchmarks.request import with_controls
 from channelbench.benchmarks.runner import run
 from channelbench.card import Card
-from channelbench.contracts import Conditions, FitContext, Method
+from channelbench.contracts import FitContext, Method
 from channelbench.errors import RequestError
 from channelbench.results import RunManifest, read_cells
+from channelbench.tasks.link.observations import (
+    BeamObservation,
+    ChannelObservation,
+    LaterSlotsObservation,
+    SameSlotsObservation,
+)
 from channelbench.testing import make_dataset, small_spec
 
 HERE = "channelbench_test_language"
@@ -21,7 +27,8 @@ HERE = "channelbench_test_language"
 class Talks(Method):
     """Holds the last slot, and says what it would have been built on."""
 
-    card = Card(name="talks", description="No language model.", reference="none", family="llm", tasks=("ce", "cp"))
+    card = Card(name="talks", description="No language model.", reference="none", family="llm")
+    observes = (ChannelObservation,)
     learned = True
     variants = ("none", "random", "rankN")
     asked: list[FitContext] = []  # noqa: RUF012
@@ -45,7 +52,7 @@ class Talks(Method):
     def weights(self) -> str:
         return self._weights
 
-    def fit(self, data, seed, context=None):
+    def fit(self, data, context):
         self._weights = f"{context.backbone} for {self.card.name}"
         self.fitted_on.append(tuple(data))
 
@@ -56,7 +63,8 @@ class Talks(Method):
 
 
 class Together(Talks):
-    card = Talks.card.model_copy(update={"name": "together", "family": "multi-task", "tasks": ("cp", "ce", "bf")})
+    card = Talks.card.model_copy(update={"name": "together", "family": "multi-task"})
+    observes = (LaterSlotsObservation, SameSlotsObservation, BeamObservation)
     joint = True
 
     def predict(self, task, observation):
@@ -70,14 +78,15 @@ class Together(Talks):
 class Diverges(Talks):
     """Trains a real parameter on the project's own path; the loss is no number from step 3 on."""
 
-    card = Talks.card.model_copy(update={"name": "diverges", "family": "small", "tasks": ("cp",)})
+    card = Talks.card.model_copy(update={"name": "diverges", "family": "small"})
+    observes = (LaterSlotsObservation,)
     variants = ()
 
     @classmethod
     def check(cls, context):
         return None
 
-    def fit(self, data, seed, context):
+    def fit(self, data, context):
         import itertools
 
         import torch
@@ -92,7 +101,7 @@ class Diverges(Talks):
             learning_rate=lambda step: 1e-3,
             validate_every=5,
         )
-        train(torch.nn.Linear(1, 1), plan, seed=seed, identity={}, context=context)
+        train(torch.nn.Linear(1, 1), plan, seed=context.seed, identity={}, context=context)
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +123,7 @@ def ask(data: Path, tmp_path: Path):
             out=tmp_path / "results",
             methods=names,
             tasks=tasks,
-            conditions=[Conditions()],
+            conditions=[{}],
             **arguments,
         )
 
@@ -185,8 +194,8 @@ def test_joint_methods_are_fitted_to_those_of_their_tasks_that_are_asked_for(ask
     assert not ask("Together", tasks=("ce", "bf")).failed
     assert Talks.fitted_on == [("ce", "bf")]
     assert {r.task for r in read_cells(tmp_path / "results") if r.method == "together"} == {"ce", "bf"}
-    with pytest.raises(RequestError, match=r"a method of the tasks pf, got '.*Together'; choices: cp, ce, bf"):
-        ask("Together", tasks=("pf",))
+    with pytest.raises(RequestError, match=r"a method of the tasks de, got '.*Together'; choices: cp, ce, pf, bf"):
+        ask("Together", tasks=("de",))
 
 
 def test_joint_fits_of_other_tasks_are_another_folder(ask, tmp_path: Path) -> None:

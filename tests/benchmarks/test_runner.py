@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from channelbench import registry
-from channelbench.benchmarks.request import parse_conditions, resolve_device
+from channelbench.benchmarks.request import conditions_of, parse_conditions, resolve_device
 from channelbench.benchmarks.runner import Reporter, run
 from channelbench.card import Card
-from channelbench.contracts import Conditions, Method
+from channelbench.contracts import Method
 from channelbench.errors import RequestError
 from channelbench.leaderboard import report
 from channelbench.results import read_cells, read_terms
+from channelbench.tasks.link.observations import ChannelObservation, LaterSlotsObservation
 from channelbench.testing import make_dataset, small_spec
 
 HERE = "channelbench_test_methods"
@@ -23,12 +24,11 @@ HERE = "channelbench_test_methods"
 class HalfTruth(Method):
     """Repeats the last observed slot at half amplitude; remembers what it was asked."""
 
-    card = Card(
-        name="half", description="Half of the last observed slot.", reference="none", family="classical", tasks=("cp",)
-    )
+    card = Card(name="half", description="Half of the last observed slot.", reference="none", family="classical")
+    observes = (LaterSlotsObservation,)
     fits = 0
 
-    def fit(self, data, seed, context=None):
+    def fit(self, data, context):
         type(self).fits += 1
         (train, val) = data["cp"]
         assert len(train) == 60
@@ -39,14 +39,15 @@ class HalfTruth(Method):
 
 
 class Raises(HalfTruth):
-    card = HalfTruth.card.model_copy(update={"name": "raises", "tasks": ("ce", "cp")})
+    card = HalfTruth.card.model_copy(update={"name": "raises"})
+    observes = (ChannelObservation,)
 
     def predict(self, task, observation):
         if task == "ce":
             raise ArithmeticError("no such luck")
         return super().predict(task, observation)
 
-    def fit(self, data, seed, context=None):
+    def fit(self, data, context):
         return None
 
 
@@ -69,7 +70,7 @@ class WrongShape(HalfTruth):
 class FitFails(HalfTruth):
     card = HalfTruth.card.model_copy(update={"name": "fitfails"})
 
-    def fit(self, data, seed, context=None):
+    def fit(self, data, context):
         raise RuntimeError("does not converge")
 
 
@@ -94,7 +95,7 @@ def named(*names: str) -> list[str]:
 
 
 def cells(folder: Path) -> dict[tuple[str, str, str], object]:
-    return {(r.method, r.task, r.conditions.label): r for r in read_cells(folder)}
+    return {(r.method, r.task, r.condition): r for r in read_cells(folder)}
 
 
 def test_scores_one_method_with_floors_and_ceilings(data: Path, tmp_path: Path) -> None:
@@ -129,11 +130,9 @@ def test_rerun_fills_only_what_is_missing(data: Path, tmp_path: Path) -> None:
 
 
 def test_new_methods_and_conditions_extend_a_folder(data: Path, tmp_path: Path) -> None:
-    run("full", data=data, out=tmp_path, methods=["hold"], tasks=["cp"], conditions=[Conditions()])
-    more = run(
-        "full", data=data, out=tmp_path, methods=named("HalfTruth"), tasks=["cp"], conditions=[Conditions(snr_db=0)]
-    )
-    assert {result.conditions.label for result in more.written} == {"snr_db=0"}
+    run("full", data=data, out=tmp_path, methods=["hold"], tasks=["cp"], conditions=[{}])
+    more = run("full", data=data, out=tmp_path, methods=named("HalfTruth"), tasks=["cp"], conditions=[{"snr_db": 0}])
+    assert {result.condition for result in more.written} == {"snr_db=0"}
     manifest = json.loads((tmp_path / "run.json").read_text())
     assert "half" in manifest["methods"]
     assert "hold" in manifest["methods"]
@@ -148,9 +147,7 @@ def test_new_methods_and_conditions_extend_a_folder(data: Path, tmp_path: Path) 
     ],
 )
 def test_bad_method_costs_its_own_cell(data: Path, tmp_path: Path, name: str, method: str, fragment: str) -> None:
-    outcome = run(
-        "full", data=data, out=tmp_path, methods=named(name, "HalfTruth"), tasks=["cp"], conditions=[Conditions()]
-    )
+    outcome = run("full", data=data, out=tmp_path, methods=named(name, "HalfTruth"), tasks=["cp"], conditions=[{}])
     assert [result.method for result in outcome.failed] == [method]
     assert fragment in outcome.failed[0].error
     found = cells(tmp_path)
@@ -159,7 +156,7 @@ def test_bad_method_costs_its_own_cell(data: Path, tmp_path: Path, name: str, me
 
 
 def test_failing_task_costs_no_other_task_and_is_tried_again(data: Path, tmp_path: Path) -> None:
-    arguments = {"data": data, "out": tmp_path, "methods": named("Raises"), "conditions": [Conditions()]}
+    arguments = {"data": data, "out": tmp_path, "methods": named("Raises"), "conditions": [{}]}
     outcome = run("full", tasks=["ce", "cp"], **arguments)
     assert [(r.task, r.error) for r in outcome.failed] == [("ce", "ArithmeticError: no such luck")]
     assert cells(tmp_path)["raises", "cp", "default"].status == "ok"
@@ -247,17 +244,49 @@ def test_cuda_without_cuda_is_refused() -> None:
             resolve_device("cuda")
 
 
-def test_conditions_are_parsed_to_their_product() -> None:
+def test_conditions_are_parsed_to_their_product(data: Path) -> None:
     parsed = parse_conditions(["snr_db=0,10", "paper_compat=false,true"])
-    assert [c.label for c in parsed] == ["snr_db=0", "snr_db=0,paper_compat=true", "default", "paper_compat=true"]
+    tasks = {"ce": registry.create("tasks", "ce")}
+    labels = [conditions_of(tasks, varied, small_spec())["ce"].label for varied in parsed]
+    assert labels == ["snr_db=0", "snr_db=0,paper_compat=true", "default", "paper_compat=true"]
+    with pytest.raises(RequestError, match="name=value"):
+        parse_conditions(["snr_db"])
     for items, fragment in (
         (["snr=3"], "choices: paper_compat"),
         (["snr_db=abc"], "snr_db: expected"),
-        (["snr_db"], "name=value"),
         (["snr_reference=all"], "choices: sample, set"),
     ):
         with pytest.raises(RequestError, match=fragment):
-            parse_conditions(items)
+            conditions_of(tasks, parse_conditions(items)[0], small_spec())
+
+
+def test_a_condition_applies_to_the_tasks_that_have_it(data: Path, tmp_path: Path) -> None:
+    """The others run once, under their own; a field that nobody has is one line before anything runs."""
+    arguments = {"data": data, "out": tmp_path, "methods": ["zero"], "tasks": ["ce", "cp", "pf"]}
+    run("full", **arguments, conditions=[{}, {"pilot_spacing": 4}])
+    assert set(cells(tmp_path)) >= {("zero", "ce", "pilot_spacing=4"), ("zero", "pf", "default")}
+    assert ("zero", "pf", "pilot_spacing=4") not in cells(tmp_path)
+    varied = json.loads((tmp_path / "run.json").read_text())["conditions"]["pilot_spacing=4"]
+    assert varied == {
+        "cells": {"ce": "pilot_spacing=4", "cp": "pilot_spacing=4", "pf": "default"},
+        "tasks": ["ce", "cp"],
+    }
+    for wrong, fragment in (
+        ({"pilot_space": 4}, "choices: observed_slots"),
+        ({"pilot_spacing": 0}, "pilot_spacing: expected"),
+        ({"observed_slots": 20}, "fewer than the 20 slots"),
+        ({"observed_slots": 10, "predicted_slots": 11}, "at most the 10 slots after"),
+    ):
+        with pytest.raises(RequestError, match=fragment):
+            run("full", **{**arguments, "out": tmp_path / "none"}, conditions=[wrong])
+        assert not (tmp_path / "none").exists()
+
+
+def test_prediction_of_other_slots_is_another_fit(data: Path, tmp_path: Path) -> None:
+    run("full", data=data, out=tmp_path, methods=named("HalfTruth"), tasks=["cp"], conditions=[{"observed_slots": 13}])
+    found = cells(tmp_path)["half", "cp", "observed_slots=13"]
+    assert [name for name in found.scores if "slot" in name] == [f"nmse_slot_{k}" for k in range(1, 8)]
+    assert HalfTruth.fits == 1
 
 
 def test_unsupported_tasks(tmp_path: Path) -> None:
@@ -265,11 +294,11 @@ def test_unsupported_tasks(tmp_path: Path) -> None:
     make_dataset(path, small_spec(train=20, val=5, test=5, system="multiuser"))
     with pytest.raises(RequestError, match="tasks that a multiuser dataset supports"):
         run("full", data=path, out=tmp_path / "a", tasks=["bf"])
-    outcome = run("full", data=path, out=tmp_path / "b", methods=["zero"], conditions=[Conditions(snr_db=10)])
+    outcome = run("full", data=path, out=tmp_path / "b", methods=["zero"], conditions=[{"snr_db": 10}])
     assert "bf" not in {result.task for result in outcome.written}
-    assert {result.conditions.snr_db for result in outcome.written} == {10.0}, "as asked for"
+    assert {result.conditions.get("snr_db", 10.0) for result in outcome.written} == {10.0}, "as asked for"
     default = run("classical", data=path, out=tmp_path / "c", methods=["zero"])
-    assert {result.conditions.snr_db for result in default.written} == {20.0}, "the system's own"
+    assert {result.conditions.get("snr_db", 10.0) for result in default.written} == {20.0}, "the system's own"
 
 
 def test_entry_point_reaches_the_leaderboard(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +307,7 @@ def test_entry_point_reaches_the_leaderboard(data: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == entry.group else [])
     registry._entries.cache_clear()
     try:
-        outcome = run("full", data=data, out=tmp_path, methods=["half"], tasks=["cp"], conditions=[Conditions()])
+        outcome = run("full", data=data, out=tmp_path, methods=["half"], tasks=["cp"], conditions=[{}])
         csv, html = report(tmp_path)
     finally:
         registry._entries.cache_clear()

@@ -11,12 +11,13 @@ from channelbench import generation, registry
 from channelbench.benchmarks.runner import Reporter, run
 from channelbench.benchmarks.transfer import target_spec
 from channelbench.card import Card
-from channelbench.contracts import Conditions, Method, Suite, TaskSplit
+from channelbench.contracts import Method, Suite, TaskSplit
 from channelbench.errors import RequestError
 from channelbench.results import RunManifest, read_cells
 from channelbench.spec import ScenarioSpec
 from channelbench.store import open_dataset
-from channelbench.tasks.scalar import received_amplitude, share_reference_power
+from channelbench.tasks.link.observations import LaterSlotsObservation, ScalarObservation
+from channelbench.tasks.link.scalar import received_amplitude, share_reference_power
 from channelbench.testing import FewRays, make_dataset, small_spec
 
 HERE = "channelbench_test_transfer"
@@ -47,21 +48,20 @@ class Near(FewRays):
 class Remembers(Method):
     """Its whole training is a note of where it took place, which it keeps in its folder as a network keeps weights."""
 
-    card = Card(
-        name="remembers", description="Notes its fits.", reference="none", family="classical", tasks=("cp", "pe")
-    )
+    card = Card(name="remembers", description="Notes its fits.", reference="none", family="classical")
+    observes = (LaterSlotsObservation, ScalarObservation)
     learned = True
     trained: list[tuple] = []  # noqa: RUF012
 
-    def fit(self, data, seed, context=None):
+    def fit(self, data, context):
         ((self.task, (train, val)),) = data.items()
         note = context.workdir / "note.json"
         if not note.exists():
             before = None if context.start is None else json.loads((context.start / "note.json").read_text())
-            carrier = train.dataset.spec.sub6.carrier_hz
-            type(self).trained.append((self.task, Path(train.dataset.path).name, len(train), len(val), before))
+            carrier = train.observe([0])[0].grid.carrier_hz
+            type(self).trained.append((self.task, context.data, len(train), len(val), before))
             note.parent.mkdir(parents=True)
-            note.write_text(json.dumps({"data": Path(train.dataset.path).name, "carrier": carrier}))
+            note.write_text(json.dumps({"data": context.data, "carrier": carrier}))
         self.note = json.loads(note.read_text())
 
     def predict(self, task, observation):
@@ -111,7 +111,7 @@ def cells(folder: Path) -> dict[tuple[str, str], object]:
 
 def test_source_then_zero_shot_then_transfer(data: Path, tmp_path: Path) -> None:
     out, heard = tmp_path / "results", Heard()
-    outcome = run("pair", data=data, out=out, conditions=[Conditions()], reporter=heard)
+    outcome = run("pair", data=data, out=out, conditions=[{}], reporter=heard)
     places = ["uma-2.4/zero-shot", "uma-2.4/transfer", "near/zero-shot", "near/transfer"]
     assert heard.folders == ["", *places]
     assert list(outcome.transfers) == places
@@ -119,11 +119,12 @@ def test_source_then_zero_shot_then_transfer(data: Path, tmp_path: Path) -> None
     assert not any(part.failed for part in outcome.transfers.values())
     # Trained on the source once per task and on each target once, on a quarter, from where the source fit ended.
     assert len(Remembers.trained) == 6
-    first = {"data": "few.zarr", "carrier": 1.9e9}
+    source = open_dataset(data).key
+    first = {"data": source, "carrier": 1.9e9}
     for task in ("cp", "pe"):
-        assert (task, "few.zarr", 60, 20, None) in Remembers.trained
+        assert (task, source, 60, 20, None) in Remembers.trained
         for target in ("few-to-uma-2.4.zarr", "few-to-near.zarr"):
-            assert (task, target, 15, 5, first) in Remembers.trained
+            assert (task, open_dataset(data.parent / target).key, 15, 5, first) in Remembers.trained
     # A constant of the source's carrier, then of the target's: which fit was scored where.
     source, zero, tuned = (cells(out / place) for place in ("", *places[:2]))
     target = open_dataset(data.parent / "few-to-uma-2.4.zarr")
@@ -149,7 +150,7 @@ def test_source_then_zero_shot_then_transfer(data: Path, tmp_path: Path) -> None
 
 def test_folders_say_where_their_fits_come_from(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "results"
-    run("pair", data=data, out=out, methods=["zero"], tasks=["cp"], conditions=[Conditions()])
+    run("pair", data=data, out=out, methods=["zero"], tasks=["cp"], conditions=[{}])
     source = manifest(out)
     assert (source.source, source.setting) == (None, "")
     for name, setting in (("zero-shot", "zero-shot"), ("transfer", "transfer 25 %")):
@@ -161,7 +162,7 @@ def test_folders_say_where_their_fits_come_from(data: Path, tmp_path: Path) -> N
 
 
 def test_a_second_run_does_nothing_and_a_lost_cell_comes_back_without_training(data: Path, tmp_path: Path) -> None:
-    out, arguments = tmp_path / "results", {"data": data, "out": tmp_path / "results", "conditions": [Conditions()]}
+    out, arguments = tmp_path / "results", {"data": data, "out": tmp_path / "results", "conditions": [{}]}
     run("pair", **arguments)
     made = len(Remembers.trained)
     heard = Heard()
@@ -180,12 +181,12 @@ def test_a_second_run_does_nothing_and_a_lost_cell_comes_back_without_training(d
 def test_a_fit_that_was_only_loaded_states_no_time(data: Path, tmp_path: Path) -> None:
     """Its seconds would be those of reading a file."""
     out, arguments = tmp_path / "results", {"data": data, "out": tmp_path / "results", "tasks": ["pe"]}
-    run("pair", **arguments, conditions=[Conditions()])
+    run("pair", **arguments, conditions=[{}])
     assert cells(out)["remembers", "pe"].costs["fit_s"] >= 0
     made = len(Remembers.trained)
     for place in (out, out / "near" / "transfer"):
         next((place / "cells").glob("remembers__pe*.json")).unlink()
-    run("pair", **arguments, conditions=[Conditions()])
+    run("pair", **arguments, conditions=[{}])
     assert len(Remembers.trained) == made
     for place in (out, out / "near" / "transfer"):
         costs = cells(place)["remembers", "pe"].costs
@@ -199,7 +200,7 @@ def test_interruption_continues_where_it_stopped(data: Path, tmp_path: Path) -> 
             if self.folders[-1] == "uma-2.4/transfer":
                 raise KeyboardInterrupt
 
-    arguments = {"data": data, "out": tmp_path / "results", "conditions": [Conditions()]}
+    arguments = {"data": data, "out": tmp_path / "results", "conditions": [{}]}
     with pytest.raises(KeyboardInterrupt):
         run("pair", **arguments, reporter=Impatient())
     outcome = run("pair", **arguments)
@@ -278,19 +279,19 @@ def test_a_folder_of_another_setting_is_refused(data: Path, tmp_path: Path, monk
 
 def test_split_with_a_limit(data: Path) -> None:
     dataset, task = open_dataset(data), registry.create("tasks", "cp")
-    whole = TaskSplit(task, dataset, "train", Conditions())
-    some = TaskSplit(task, dataset, "train", Conditions(), limit=7)
+    whole = TaskSplit(task, dataset.view("train"))
+    some = TaskSplit(task, dataset.view("train"), limit=7)
     assert (len(whole), len(some)) == (60, 7)
     for mine, theirs in zip(some.observe(), whole.observe(np.arange(7)), strict=True):
         np.testing.assert_array_equal(*(getattr(x, "h", getattr(x, "value", None)) for x in (mine, theirs)))
     for bad in ([7], [-1], [0, 59]):
-        with pytest.raises(IndexError, match="not within 7 samples"):
+        with pytest.raises(IndexError, match="not within 7"):
             some.observe(bad)
-    with pytest.raises(IndexError, match="not within 60 samples"):
+    with pytest.raises(IndexError, match="not within 60"):
         whole.observe([60])
     for limit in (0, -1, 61):
         with pytest.raises(RequestError, match="from 1 to the 60 samples of train"):
-            TaskSplit(task, dataset, "train", Conditions(), limit=limit)
+            TaskSplit(task, dataset.view("train"), limit=limit)
 
 
 def test_targets_are_observed_on_the_scale_of_their_source(data: Path, tmp_path: Path) -> None:
@@ -298,15 +299,16 @@ def test_targets_are_observed_on_the_scale_of_their_source(data: Path, tmp_path:
     source = open_dataset(data)
     near = make_dataset(tmp_path / "near.zarr", tiny_spec(max_distance_m=60.0), seed=3)
     alone = open_dataset(near.path)
-    assert np.mean(received_amplitude(alone, "train") ** 2 * alone.sample_power("sub6", "train")) == pytest.approx(1)
+    train = alone.view("train")
+    assert np.mean(received_amplitude(train) ** 2 * train.sample_power("sub6")) == pytest.approx(1)
     share_reference_power(source, near)
     gain_db = near.array("path_gain_db_sub6", "test").astype(np.float64) - source.array("path_gain_db_sub6", "test")
-    ratio_db = 20 * np.log10(received_amplitude(near, "test") / received_amplitude(source, "test"))
+    ratio_db = 20 * np.log10(received_amplitude(near.view("test")) / received_amplitude(source.view("test")))
     np.testing.assert_allclose(ratio_db, gain_db, atol=1e-5)
     # The noise of a set-wide SNR is still the target's own: 10 dB below its training split's mean power.
     task = registry.create("tasks", "pe")
-    seen, _ = task.observe(near, "test", np.arange(30), Conditions(snr_reference="set"))
-    power = np.mean(received_amplitude(near, "train") ** 2 * near.sample_power("sub6", "train"))
+    seen, _ = task.observe(near.view("test"), np.arange(30), task.conditions(snr_reference="set"))
+    power = np.mean(received_amplitude(near.view("train")) ** 2 * near.sample_power("sub6", "train"))
     np.testing.assert_allclose(seen.noise_var, 0.1 * power, rtol=1e-5)
     assert power > 2, "near users are strong ones on the source's scale"
     with pytest.raises(RuntimeError, match="another scale"):
@@ -318,4 +320,4 @@ def test_limits_are_shares_of_both_splits(data: Path) -> None:
 
     dataset = open_dataset(data)
     leg = Leg(folder=data, train=dataset, test=dataset, checkpoints=data, share=0.01)
-    assert (limit_of(leg, "train"), limit_of(leg, "val")) == (1, 1), "never nothing"
+    assert (limit_of(leg, 60), limit_of(leg, 20)) == (1, 1), "never nothing"

@@ -28,13 +28,15 @@ from pathlib import Path
 import numpy as np
 
 from channelbench.card import Card
-from channelbench.contracts import Conditions, Method, Suite
+from channelbench.contracts import Method, Suite
+from channelbench.tasks.link.observations import ChannelObservation, LaterSlotsObservation, ScalarObservation
 
 
 class Scales(Method):
     """The last slot, times a factor that is fitted; options change the factor."""
 
-    card = Card(name="scales", description="Scaled hold.", reference="none", family="classical", tasks=("cp", "pf"))
+    card = Card(name="scales", description="Scaled hold.", reference="none", family="classical")
+    observes = (ChannelObservation,)
     variants = ("timesN",)
     times = 1
 
@@ -44,7 +46,7 @@ class Scales(Method):
         times = int(options[0].removeprefix("times"))
         return type("Made", (cls,), {"card": cls.card.model_copy(update={"name": name}), "times": times})
 
-    def fit(self, data, seed, context=None):
+    def fit(self, data, context):
         ((task, (train, _)),) = data.items()
         seen, wanted = train.observe()
         x, y = self._hold(seen), wanted.value
@@ -63,10 +65,10 @@ class Learns(Scales):
     card = Scales.card.model_copy(update={"name": "learns", "family": "multi-task"})
     learned = joint = True
 
-    def fit(self, data, seed, context=None):
+    def fit(self, data, context):
         import torch
 
-        torch.manual_seed(seed)
+        torch.manual_seed(context.seed)
         layer = torch.nn.Linear(200, 1)
         features = torch.randn(300, 200)
         optimiser = torch.optim.SGD(layer.parameters(), lr=0.01)
@@ -85,7 +87,8 @@ class Learns(Scales):
 class Dies(Scales):
     """Kills its process, as the kernel does when memory is short, while it scores its second cell."""
 
-    card = Scales.card.model_copy(update={"name": "dies", "tasks": ("cp",)})
+    card = Scales.card.model_copy(update={"name": "dies"})
+    observes = (LaterSlotsObservation,)
     learned = True
     calls = 0
 
@@ -99,7 +102,7 @@ class Dies(Scales):
 class Leaves(Dies):
     card = Dies.card.model_copy(update={"name": "leaves"})
 
-    def fit(self, data, seed, context=None):
+    def fit(self, data, context):
         sys.exit(3)
 
 
@@ -108,7 +111,7 @@ class Sleeps(Dies):
 
     card = Dies.card.model_copy(update={"name": "sleeps"})
 
-    def fit(self, data, seed, context=None):
+    def fit(self, data, context):
         context.workdir.mkdir(parents=True, exist_ok=True)
         (context.workdir / "pid").write_text(str(os.getpid()))
         context.progress(1, 2, "asleep")
@@ -118,10 +121,11 @@ class Sleeps(Dies):
 class Meets(Dies):
     """Two fits that both wait until the other one is under way."""
 
-    card = Dies.card.model_copy(update={"name": "meets", "tasks": ("cp",)})
+    card = Dies.card.model_copy(update={"name": "meets"})
+    observes = (LaterSlotsObservation,)
 
-    def fit(self, data, seed, context=None):
-        super().fit(data, seed, context)
+    def fit(self, data, context):
+        super().fit(data, context)
         context.workdir.mkdir(parents=True, exist_ok=True)
         (context.workdir / "here").touch()
         limit = time.monotonic() + 60
@@ -137,10 +141,11 @@ class Meets(Dies):
 class Notes(Scales):
     """What it was fitted on, and what it started from, as its score."""
 
-    card = Scales.card.model_copy(update={"name": "notes", "tasks": ("pe",)})
+    card = Scales.card.model_copy(update={"name": "notes"})
+    observes = (ScalarObservation,)
     learned = True
 
-    def fit(self, data, seed, context=None):
+    def fit(self, data, context):
         note = context.workdir / "note"
         if not note.exists():
             before = 0.0 if context.start is None else float((context.start / "note").read_text())

@@ -61,9 +61,11 @@ def test_failed_cell_exits_one_and_says_why(shell: Shell, tmp_path: Path) -> Non
     make_dataset(tmp_path / "few.zarr")
     (tmp_path / "mine.py").write_text(
         "from channelbench.card import Card\nfrom channelbench.contracts import Method\n"
+        "from channelbench.tasks.link.observations import LaterSlotsObservation\n"
         "class Broken(Method):\n"
         "    card = Card(name='broken', description='Always fails.', reference='none',\n"
-        "                family='classical', tasks=('cp',))\n"
+        "                family='classical')\n"
+        "    observes = (LaterSlotsObservation,)\n"
         "    def predict(self, task, observation):\n        raise ValueError('on purpose')\n"
     )
     code, out, err = shell("run", "--data", "few.zarr", "--methods", "mine:Broken", "--tasks", "cp")
@@ -110,7 +112,7 @@ WRONG = {
     "results missing": (["report", "nowhere"], "results", "expected"),
     "key in TOML": (["generate", "--spec", "spec.toml"], "sub6.colour", "choices: array, bandwidth_hz"),
     "bad TOML": (["generate", "--spec", "file"], "--spec", "a readable TOML file"),
-    "bad condition": (["run", "--condition", "snr=1"], "--condition", "choices: paper_compat"),
+    "bad condition": (["run", "--condition", "snr=1"], "--condition", "choices: observed_slots, paper_compat"),
     "bad set": (["generate", "--set", "sub6.carrier_hz=fast"], "sub6.carrier_hz", "got 'fast'"),
     "unknown option": (["generate", "--fast"], "No such option: --fast", ""),
     "unknown command": (["fly"], "No such command 'fly'", ""),

@@ -27,9 +27,11 @@ import numpy as np
 from channelbench.card import Card
 from channelbench.contracts import Method
 from channelbench.errors import RequestError
+from channelbench.tasks.link.observations import LaterSlotsObservation
 
 class Holds(Method):
-    card = Card(name='holds', description='Holds the last slot.', reference='none', family='llm', tasks=('cp',))
+    card = Card(name='holds', description='Holds the last slot.', reference='none', family='llm')
+    observes = (LaterSlotsObservation,)
     variants = ('none',)
 
     @classmethod
@@ -76,11 +78,11 @@ def test_list_shows_options(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 SUITE = """
-from channelbench.contracts import Conditions, Suite
+from channelbench.contracts import Suite
 
 moved = Suite(
     card=Card(name='moved', description='One change of carrier.', reference='none', family='suite'),
-    tasks=('cp',), methods=('hold', 'moving:Broken'), conditions=(Conditions(),),
+    tasks=('cp',), methods=('hold', 'moving:Broken'), conditions=({},),
     targets={'other': {'sub6.carrier_hz': '2.4e9'}},
 )
 """
@@ -111,7 +113,6 @@ def test_bars_follow_a_run_through_its_folders() -> None:
     from rich.progress import Progress
 
     from channelbench.benchmarks.runner import Job
-    from channelbench.contracts import Conditions
 
     screen = io.StringIO()
     with Progress(console=Console(file=screen, force_terminal=True, width=100), auto_refresh=False) as bars:
@@ -121,7 +122,7 @@ def test_bars_follow_a_run_through_its_folders() -> None:
             return [(bar.description, bar.completed, bar.total) for bar in bars.tasks if bar.visible]
 
         def job(task: str) -> Job:
-            return Job(registry.find("methods", "bi"), (registry.create("tasks", task),), 0, Conditions(), ())
+            return Job(registry.find("methods", "bi"), (registry.create("tasks", task),), 0, {}, ())
 
         assert shown() == []
         reporter.entered("")
@@ -160,7 +161,7 @@ def test_workers_run_a_class_of_the_current_folder(shell: Shell, tmp_path: Path)
 
 SLOW = MINE.replace(
     "    def predict",
-    "    learned = True\n\n    def fit(self, data, seed, context):\n"
+    "    learned = True\n\n    def fit(self, data, context):\n"
     "        import time\n        from pathlib import Path\n"
     "        Path('begun').touch()\n        time.sleep(60)\n\n    def predict",
 )

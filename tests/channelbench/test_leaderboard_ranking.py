@@ -5,20 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
 from channelbench import registry
-from channelbench.contracts import Conditions
+from channelbench.bootstrap import resampled_scores
+from channelbench.leaderboard import report
 from channelbench.leaderboard.board import Row, build
+from channelbench.leaderboard.catalogue import observed
 from channelbench.leaderboard.estimate import Estimate, average, difference_interval, estimate
 from channelbench.leaderboard.figures import draw
+from channelbench.leaderboard.labels import condition_title
 from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity, ticks
 from channelbench.leaderboard.ranking import overall_order, share_ranks, skill
-from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, write_cell
+from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, VariedEntry, write_cell
+from channelbench.tasks.link.conditions import CombConditions, LinkConditions, PilotConditions, SlotConditions
 
 NMSE = registry.create("metrics", "nmse")
 Terms = NDArray[np.float64]
@@ -183,7 +189,16 @@ def test_incomplete_rows_follow_by_coverage() -> None:
 FAMILY = {"zero": "floor", "ceiling": "ceiling"}
 
 
-def put(folder: Path, method: str, task: str, value: float | None, seed: int = 0) -> None:
+def put(
+    folder: Path,
+    method: str,
+    task: str,
+    value: float | None,
+    seed: int = 0,
+    conditions: Mapping[str, Any] | None = None,
+    terms: Terms | None = None,
+    units: NDArray[np.int64] | None = None,
+) -> None:
     ok = value is not None
     result = Result(
         method=method,
@@ -192,7 +207,7 @@ def put(folder: Path, method: str, task: str, value: float | None, seed: int = 0
         reference="a paper",
         task=task,
         primary_metric="nmse",
-        conditions=Conditions(),
+        conditions=conditions or {},
         seed=seed,
         preset="quick",
         status="ok" if ok else "failed",
@@ -202,18 +217,39 @@ def put(folder: Path, method: str, task: str, value: float | None, seed: int = 0
         train_digest="",
         test_digest="",
     )
-    write_cell(folder, result, {"nmse": np.full((40, 1), value)} if value is not None else {})
+    if terms is None and value is not None:
+        terms = np.full(40, value)
+    write_cell(folder, result, {"nmse": terms[:, None]} if terms is not None else {}, units)
 
 
-def put_run(folder: Path, methods: Sequence[str], bundles: Mapping[str, tuple[str, ...]] | None = None) -> None:
+def put_run(
+    folder: Path,
+    methods: Sequence[str],
+    bundles: Mapping[str, tuple[str, ...]] | None = None,
+    conditions: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
     card = DatasetCard(digest="d", spec={"scenario": "uma"}, seed=0)
     run = RunManifest(
-        suite="s", preset="quick", dataset=card, tasks=("ce", "cp"), methods=tuple(methods), bundles=bundles or {}
+        suite="s",
+        preset="quick",
+        dataset=card,
+        tasks=("ce", "cp"),
+        conditions={
+            label: VariedEntry(cells=cells, tasks=tuple(task for task, own in cells.items() if own == label))
+            for label, cells in (conditions or {}).items()
+        },
+        methods=tuple(methods),
+        bundles=bundles or {},
     )
     (folder / "run.json").write_text(run.model_dump_json())
-    for task, floor, ceiling in (("ce", 1.0, 0.0), ("cp", 0.5, 0.1)):
-        put(folder, "zero", task, floor)
-        put(folder, "ceiling", task, ceiling)
+    put_anchors(folder, "ce", {})
+    put_anchors(folder, "cp", {})
+
+
+def put_anchors(folder: Path, task: str, conditions: Mapping[str, Any]) -> None:
+    floor, ceiling = {"ce": (1.0, 0.0), "cp": (0.5, 0.1)}[task]
+    put(folder, "zero", task, floor, conditions=conditions)
+    put(folder, "ceiling", task, ceiling, conditions=conditions)
 
 
 def rows_of(folder: Path) -> dict[str, Row]:
@@ -282,6 +318,312 @@ def test_metrics_that_are_not_installed_keep_their_cells_numbers(tmp_path: Path)
     entry = rows_of(tmp_path)["NET"].entries["ce"]
     assert entry.scores["elsewhere_score"].value == 0.1
     assert entry.scores["elsewhere_score"].replicates is None
+
+
+THIRD_PARTY = """
+import numpy as np
+from channelbench.card import Card
+from channelbench.contracts import Metric
+
+
+class Power(Metric):
+    def __init__(self, exponent):
+        self.exponent = exponent
+
+    @property
+    def card(self):
+        return Card(name=f"power_{self.exponent}", description="A power.", reference="none", family="metric")
+
+    @property
+    def parameters(self):
+        return {"exponent": self.exponent}
+
+    def accumulate(self, prediction, target):
+        return np.abs(prediction - target.value)[:, None]
+
+    def finalize(self, mean_terms):
+        return mean_terms[..., 0] ** self.exponent
+"""
+
+
+def put_foreign(folder: Path, method: str, terms: Terms, metric: str, parameters: Mapping[str, Any]) -> None:
+    """A cell of CE whose primary metric is a third party's."""
+    value = float(terms.mean() ** 3)
+    result = Result(
+        method=method,
+        title=method.upper(),
+        family=FAMILY.get(method, "small"),
+        reference="a paper",
+        task="ce",
+        primary_metric="power_3",
+        seed=0,
+        preset="quick",
+        status="ok",
+        scores={
+            "power_3": MetricScore(value=value, low=0.9 * value, high=1.1 * value, metric=metric, parameters=parameters)
+        },
+        num_test=len(terms),
+        train_digest="",
+        test_digest="",
+    )
+    write_cell(folder, result, {"power_3": terms[:, None]})
+
+
+def test_metrics_from_elsewhere_are_found_by_their_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an entry point: an advantage of 2 %, drop by drop, is seen as the certain one that it is."""
+    module = f"metrics_from_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{module}.py").write_text(THIRD_PARTY)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "results"
+    folder.mkdir()
+    put_run(folder, ["a", "b"])
+    base = draws(6, 300)
+    for method, factor in (("a", 1.0), ("b", 1.02), ("zero", 9.0), ("ceiling", 0.0)):
+        put_foreign(folder, method, factor * base, f"{module}:Power", {"exponent": 3})
+    rows = rows_of(folder)
+    entries = {name: rows[name].entries["ce"] for name in ("A", "B")}
+    for name, factor in (("A", 1.0), ("B", 1.02)):
+        found = entries[name].scores["power_3"].replicates
+        assert found is not None
+        stored = (factor * base).astype(np.float32).astype(np.float64)[:, None]
+        np.testing.assert_allclose(found, resampled_scores(NMSE, stored) ** 3, rtol=1e-12)
+    assert [str(entries[name].rank) for name in ("A", "B")] == ["1", "2"]
+    assert entries["B"].scores["power_3"].low < entries["A"].scores["power_3"].high, "which intervals alone do not tell"
+
+
+@pytest.mark.parametrize(
+    ("metric", "parameters"),
+    [
+        ("no_such_module_anywhere:Power", {"exponent": 3}),
+        ("channelbench.metrics.channel:Power", {"exponent": 3}),
+        ("channelbench.metrics.channel:NMSE", {"exponent": 3}),
+        ("channelbench.results:Result", {}),
+        ("", {}),
+    ],
+)
+def test_metrics_that_cannot_be_imported_are_shown_still(
+    tmp_path: Path, metric: str, parameters: Mapping[str, Any]
+) -> None:
+    put_run(tmp_path, ["a", "b"])
+    base = draws(7, 300)
+    for method, factor in (("a", 1.0), ("b", 1.02), ("zero", 9.0), ("ceiling", 0.0)):
+        put_foreign(tmp_path, method, factor * base, metric, parameters)
+    rows = rows_of(tmp_path)
+    for name, factor in (("A", 1.0), ("B", 1.02)):
+        entry = rows[name].entries["ce"]
+        score = entry.scores["power_3"]
+        assert entry.state == "ok"
+        assert score.value == float((factor * base).mean() ** 3)
+        assert (score.low, score.high) == (0.9 * score.value, 1.1 * score.value)
+        assert score.replicates is None
+        assert str(entry.rank) == "1="
+        assert entry.skill is not None
+    csv, html = report(tmp_path)
+    shown = pd.read_csv(csv).query("metric == 'power_3' and method == 'a'")
+    assert list(shown.value) == [rows["A"].entries["ce"].scores["power_3"].value]
+    assert "power 3" in html.read_text()
+
+
+def test_replicates_are_of_whole_units(tmp_path: Path) -> None:
+    """Four cases of each drop: they are drawn together, whoever's cell it is."""
+    put_run(tmp_path, ["one", "two"])
+    units = np.repeat(np.arange(60) + 2**40, 4)
+    terms = {seed: draws(10 + seed, 60)[units - 2**40] for seed in range(2)}
+    put(tmp_path, "one", "ce", float(terms[0].mean()), terms=terms[0], units=units)
+    for seed, values in terms.items():
+        put(tmp_path, "two", "ce", float(values.mean()), seed, terms=values, units=units)
+    rows = rows_of(tmp_path)
+    stored = {seed: values.astype(np.float32).astype(np.float64)[:, None] for seed, values in terms.items()}
+    one, two = (rows[name].entries["ce"].scores["nmse"] for name in ("ONE", "TWO"))
+    assert one.replicates is not None
+    assert two.replicates is not None
+    of_units = {seed: resampled_scores(NMSE, values, units) for seed, values in stored.items()}
+    np.testing.assert_array_equal(one.replicates, of_units[0])
+    np.testing.assert_array_equal(two.replicates, (of_units[0] + of_units[1]) / 2)
+    assert not np.allclose(one.replicates, resampled_scores(NMSE, stored[0]))
+    scores = {seed: MetricScore(value=float(values.mean()), low=0, high=9) for seed, values in stored.items()}
+    assert estimate(scores, stored, NMSE, units).low == two.low
+    plain = estimate(scores, stored, NMSE)
+    assert two.high - two.low == pytest.approx(2 * (plain.high - plain.low), rel=0.2)
+
+
+# --- conditions that not every task has -------------------------------------------------------------------------------
+
+PILOTS = "pilots_only=true"
+
+
+def put_varied(folder: Path, conditions: Mapping[str, Mapping[str, str]]) -> None:
+    """Two methods; CP's cells under pilots too, which CE does not have."""
+    put_run(folder, ["a", "b"], {"A + B": ("a", "b")}, conditions)
+    put_anchors(folder, "cp", {"pilots_only": True})
+    for method, ce, cp in (("a", 0.25, 0.3), ("b", 0.5, 0.2)):  # skills .75 and .5, then .5 and .75
+        put(folder, method, "ce", ce)
+        put(folder, method, "cp", cp)
+    for method, cp in (("a", 0.4), ("b", 0.1)):  # skills .25 and 1
+        put(folder, method, "cp", cp, conditions={"pilots_only": True})
+
+
+OF_TASK = {"default": {"ce": "default", "cp": "default"}, PILOTS: {"ce": "default", "cp": PILOTS}}
+
+
+def test_tasks_without_the_condition_are_shown_at_their_own(tmp_path: Path) -> None:
+    put_varied(tmp_path, OF_TASK)
+    default, pilots = build(tmp_path).tables
+    assert (default.condition, dict(default.changes)) == ("default", {})
+    assert (pilots.condition, dict(pilots.changes)) == (PILOTS, {"pilots_only": True})
+    assert [(c.task, c.condition, c.varied) for c in default.columns] == [
+        ("ce", "default", True),
+        ("cp", "default", True),
+    ]
+    assert [(c.task, c.condition, c.varied) for c in pilots.columns] == [("ce", "default", False), ("cp", PILOTS, True)]
+    both = [{row.method: row for row in table.rows} for table in (default, pilots)]
+    for method in ("a", "b", "zero", "ceiling", "bundle:A + B"):
+        ours, theirs = (rows[method].entries["ce"] for rows in both)
+        assert ours.results == theirs.results
+        assert ours.scores["nmse"].value == theirs.scores["nmse"].value
+        assert (ours.rank, ours.skill and ours.skill.value) == (theirs.rank, theirs.skill and theirs.skill.value)
+        assert len(theirs.results) == 1
+    assert [rows["a"].entries["cp"].scores["nmse"].value for rows in both] == [0.3, 0.4]
+
+
+def test_overall_is_of_the_tasks_that_have_the_condition(tmp_path: Path) -> None:
+    put_varied(tmp_path, OF_TASK)
+    for table, expected, ranks in zip(
+        build(tmp_path).tables,
+        ({"a": 0.625, "b": 0.625, "bundle:A + B": 0.625}, {"a": 0.25, "b": 1.0, "bundle:A + B": 0.25}),
+        ({"a": "1=", "b": "1=", "bundle:A + B": "1="}, {"b": "1", "a": "2=", "bundle:A + B": "2="}),
+        strict=True,
+    ):
+        rows = {row.method: row for row in table.rows}
+        for method, value in expected.items():
+            overall = rows[method].overall
+            assert overall is not None
+            assert overall.value == pytest.approx(value)
+            assert str(rows[method].rank) == ranks[method]
+            assert rows[method].covered == 2
+
+
+def test_a_cell_that_failed_elsewhere_costs_no_place_here(tmp_path: Path) -> None:
+    put_varied(tmp_path, OF_TASK)
+    put(tmp_path, "a", "ce", None)
+    default, pilots = ({row.method: row for row in table.rows} for table in build(tmp_path).tables)
+    assert default["a"].overall is None
+    assert default["a"].entries["ce"].state == pilots["a"].entries["ce"].state == "failed"
+    assert pilots["a"].overall is not None
+    assert pilots["a"].overall.value == pytest.approx(0.25)
+    assert str(default["b"].rank) == str(pilots["b"].rank) == "1"
+
+
+def test_columns_at_their_own_conditions_are_marked_on_the_page(tmp_path: Path) -> None:
+    put_varied(tmp_path, OF_TASK)
+    _, html = report(tmp_path)
+    default, pilots = html.read_text().split('id="condition-1"')
+    remark = "(shown at its own conditions: default)"
+    assert remark not in default
+    assert "at its own conditions ·" not in default
+    heads = pilots[: pilots.index("</thead>")]
+    assert heads.count("at its own conditions ·") == 1
+    assert heads.index("at its own conditions ·") < heads.index(">CP<")
+    assert heads.index(remark) < heads.index(">CE<") < heads.index("at its own conditions ·")
+    # One sentence of what is observed, of the tasks that the table is about.
+    sentence = pilots[: pilots.index("<table")].split('<p class="lead">')[1].split("</p>")[0]
+    assert "every 8th subcarrier is seen" in sentence
+    assert "CE" not in sentence
+
+
+def test_the_csv_has_every_cell_once(tmp_path: Path) -> None:
+    put_varied(tmp_path, OF_TASK)
+    csv, _ = report(tmp_path)
+    frame = pd.read_csv(csv)
+    key = ["method", "task", "conditions", "metric", "seed"]
+    assert not frame.duplicated(key).any()
+    assert len(frame) == 4 * 3
+    assert set(zip(frame.task, frame.conditions, strict=True)) == {("ce", "default"), ("cp", "default"), ("cp", PILOTS)}
+    indexed = frame.set_index(["method", "task", "conditions"])
+    assert indexed.loc[("a", "ce", "default")].overall_skill == pytest.approx(0.625), "as the table that it varies in"
+    assert indexed.loc[("a", "cp", PILOTS)].overall_skill == pytest.approx(0.25)
+    assert indexed.loc[("b", "cp", PILOTS)].overall_rank == 1
+    assert (frame.snr_db == 10).all()
+    assert not frame.paper_compat.any()
+
+
+def test_the_csv_has_every_cell_once_though_no_table_is_of_its_condition(tmp_path: Path) -> None:
+    """Two tables show CE at its own conditions, and none has these for its own."""
+    other = f"{PILOTS},pilot_spacing=4"
+    put_varied(tmp_path, {PILOTS: OF_TASK[PILOTS], other: {"ce": "default", "cp": other}})
+    for path in (tmp_path / "cells").glob("*__cp__default__*"):
+        path.unlink()
+    changes = {"pilots_only": True, "pilot_spacing": 4}
+    put_anchors(tmp_path, "cp", changes)
+    put(tmp_path, "a", "cp", 0.45, conditions=changes)
+    tables = build(tmp_path).tables
+    assert [[(c.condition, c.varied) for c in table.columns] for table in tables] == [
+        [("default", False), (PILOTS, True)],
+        [("default", False), (other, True)],
+    ]
+    csv, _ = report(tmp_path)
+    frame = pd.read_csv(csv)
+    assert not frame.duplicated(["method", "task", "conditions", "metric", "seed"]).any()
+    assert (frame.task == "ce").sum() == 4
+    missing = frame[frame.status == "not run"]
+    assert list(zip(missing.method, missing.task, missing.conditions, strict=True)) == [("b", "cp", other)]
+
+
+def test_runs_that_did_not_say_have_every_task_in_every_table(tmp_path: Path) -> None:
+    put_varied(tmp_path, {})
+    default, pilots = build(tmp_path).tables
+    assert [(c.condition, c.varied) for c in default.columns] == [("default", True)] * 2
+    assert [(c.condition, c.varied) for c in pilots.columns] == [(PILOTS, True)] * 2
+    assert all(row.overall is None for row in pilots.rows), "CE has no cell under these conditions"
+
+
+def test_tables_stand_in_the_order_of_their_conditions(tmp_path: Path) -> None:
+    put_run(tmp_path, ["a"])
+    for changes in ({"paper_compat": True}, {"snr_db": 20.0}, {"snr_db": -5.0}, {"snr_db": 0.0}):
+        put(tmp_path, "a", "ce", 0.5, conditions=changes)
+    found = [(table.condition, table.noisy) for table in build(tmp_path).tables]
+    assert found == [
+        ("default", False),
+        ("snr_db=-5", False),
+        ("snr_db=0", False),
+        ("snr_db=20", False),
+        ("paper_compat=true", True),
+    ]
+
+
+def test_conditions_have_titles() -> None:
+    titles = {
+        "default": "Default",
+        "snr_db=-5": "SNR −5 dB",
+        "paper_compat=true": "Paper-compatible",
+        "snr_db=0,paper_compat=true": "SNR 0 dB, Paper-compatible",
+        "pilots_only=true,pilot_spacing=4": "pilots only, pilot spacing 4",
+        "observed_slots=8": "observed slots 8",
+    }
+    assert {label: condition_title(label) for label in titles} == titles
+
+
+def test_sentences_of_conditions() -> None:
+    """What the page says of a condition is the condition's own."""
+    own = "SNR 10 dB relative to each sample's mean power; targets are clean"
+    assert LinkConditions().sentence == own
+    assert CombConditions().sentence == f"{own}; every 8th subcarrier is seen"
+    assert CombConditions(pilot_spacing=1).sentence == f"{own}; every subcarrier is seen"
+    for spacing, word in ((2, "2nd"), (3, "3rd"), (11, "11th"), (21, "21st"), (112, "112th")):
+        assert f"every {word} subcarrier" in CombConditions(pilot_spacing=spacing).sentence
+    assert PilotConditions(pilots_only=True, snr_db=-5).sentence == (
+        "SNR −5 dB relative to each sample's mean power; targets are clean; every 8th subcarrier is seen"
+    )
+    assert PilotConditions(pilot_spacing=4).sentence == f"{own}; all subcarriers are seen"
+    assert LinkConditions(paper_compat=True).sentence == (
+        "SNR 10 dB relative to the training set's mean power; targets carry the pilots' noise"
+    )
+    assert SlotConditions(observed_slots=8, predicted_slots=2).sentence == (
+        f"{own}; all subcarriers are seen; 8 slots are observed; 2 are predicted"
+    )
+    assert observed({"CE": "a; b; c", "CP": "a; c", "PF": "a; c; d", "DE": ""}) == "a; c; CE: b; PF: d."
+    assert observed({"CE": "a; b", "PF": "a; b"}) == "a; b."
+    assert observed({"CE": ""}) == observed({}) == ""
 
 
 # --- numbers and pictures --------------------------------------------------------------------------------------------

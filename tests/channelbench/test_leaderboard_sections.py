@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from channelbench.contracts import Conditions
 from channelbench.leaderboard import Section, report
 from channelbench.leaderboard.sections import SectionCell, SectionColumn, SectionGroup, SectionRow
 from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, write_cell
@@ -26,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
         reference="synthetic",
         task="ce",
         primary_metric="nmse",
-        conditions=Conditions(),
+        conditions={},
         seed=0,
         preset="quick",
         status="ok",

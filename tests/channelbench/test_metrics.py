@@ -1,14 +1,17 @@
 """Every metric against brute force in float64, in parts and in whole."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from channelbench import registry
-from channelbench.bootstrap import interval, resampled_scores
-from channelbench.contracts import Conditions, Metric, Target
-from channelbench.metrics.beam import BeamSELink, Top1Accuracy, Top3Accuracy, Top5Accuracy
-from channelbench.metrics.channel import NMSE, SE, NMSEdB, NMSEPooled, NMSESlot2, SELink, matched_filter_gain
+from channelbench.bootstrap import _weights, interval, resampled_scores
+from channelbench.contracts import Metric, Target
+from channelbench.metrics.beam import BeamSELink, TopKAccuracy
+from channelbench.metrics.channel import NMSE, SE, NMSEdB, NMSEInSlot, NMSEPooled, SELink, matched_filter_gain
 from channelbench.metrics.scalar import MAEinMetres, MAEofSpan, NMSECentred, NMSELinear, RMSEindB
+from channelbench.results import MetricScore, Result, read_terms, read_units, write_cell
 
 RNG = np.random.default_rng(0)
 
@@ -40,11 +43,12 @@ def test_nmse_and_its_kin(channels) -> None:
     assert value_of(NMSE(), prediction, target) == pytest.approx(np.mean(ratios), rel=1e-6)
     assert value_of(NMSEdB(), prediction, target) == pytest.approx(10 * np.log10(np.mean(ratios)), rel=1e-6)
     assert value_of(NMSEPooled(), prediction, target) == pytest.approx(errors / powers, rel=1e-6)
-    slot = [
-        np.sum(np.abs(p[1] - t[1]) ** 2) / np.sum(np.abs(t[1]) ** 2)
-        for p, t in zip(prediction, target.value, strict=True)
-    ]
-    assert value_of(NMSESlot2(), prediction, target) == pytest.approx(np.mean(slot), rel=1e-5)
+    for number in (1, 2, 3, 4):
+        slot = [
+            np.sum(np.abs(p[number - 1] - t[number - 1]) ** 2) / np.sum(np.abs(t[number - 1]) ** 2)
+            for p, t in zip(prediction, target.value, strict=True)
+        ]
+        assert value_of(NMSEInSlot(number), prediction, target) == pytest.approx(np.mean(slot), rel=1e-5)
 
 
 def test_nmse_of_zero_is_one_and_of_truth_zero(channels) -> None:
@@ -97,9 +101,9 @@ def test_se_link_by_brute_force(channels) -> None:
 def test_top_k_counts_ties_by_beam_number() -> None:
     scores = np.array([[0.1, 0.9, 0.5, 0.7, 0.2, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
     target = Target(value=np.array([2, 3]))
-    assert value_of(Top1Accuracy(), scores, target) == 0.0
-    assert value_of(Top3Accuracy(), scores, target) == 0.5  # 0.5 ranks third; the fourth of equals does not
-    assert value_of(Top5Accuracy(), scores, target) == 1.0
+    assert value_of(TopKAccuracy(1), scores, target) == 0.0
+    assert value_of(TopKAccuracy(3), scores, target) == 0.5  # 0.5 ranks third; the fourth of equals does not
+    assert value_of(TopKAccuracy(5), scores, target) == 1.0
 
 
 def test_beam_rates_agree_with_the_link_metric() -> None:
@@ -134,12 +138,15 @@ def test_scalar_metrics_by_hand() -> None:
 @pytest.mark.parametrize("task_name", ["ce", "cp", "pf", "bf", "de", "pe"])
 def test_parts_add_up_to_the_whole(few_rays, task_name: str) -> None:
     task = registry.create("tasks", task_name)
-    _, target = task.observe(few_rays, "test", np.arange(30), Conditions())
+    view, conditions = few_rays.view("test"), task.conditions()
+    metrics = task.metrics_for(few_rays.spec, conditions)
+    assert metrics[0].card.name == task.primary.card.name
+    _, target = task.observe(view, np.arange(30), conditions)
     guess = task.ceiling(target) + (0.1 * complex_normal(*task.ceiling(target).shape)).real.astype(np.float32)
-    whole = {m.card.name: m.accumulate(guess, target) for m in task.metrics}
+    whole = {m.card.name: m.accumulate(guess, target) for m in metrics}
     for rows in (np.arange(0, 7), np.arange(7, 30)):
-        _, part = task.observe(few_rays, "test", rows, Conditions())
-        for metric in task.metrics:
+        _, part = task.observe(view, rows, conditions)
+        for metric in metrics:
             np.testing.assert_allclose(metric.accumulate(guess[rows], part), whole[metric.card.name][rows], rtol=1e-5)
 
 
@@ -153,3 +160,98 @@ def test_bootstrap_interval_matches_theory() -> None:
     # Paired: the same drops are drawn for every method, so a constant offset has no spread.
     difference = resampled_scores(MAEinMetres(), terms + 0.1) - resampled_scores(MAEinMetres(), terms)
     np.testing.assert_allclose(difference, 0.1, atol=1e-12)
+
+
+# --- several cases of one drop ----------------------------------------------------------------------------------------
+
+UNITS = np.array([7, 3, 3, 9, 7, 2**41, 3, 9, 3, 0])
+
+
+def repeating_whole_units(metric: Metric, terms: np.ndarray, units: np.ndarray, resamples: int) -> np.ndarray:
+    """Each resample written out: the cases of every unit as often as the unit is drawn, and their mean."""
+    labels = sorted(set(units.tolist()))
+    times = np.rint(_weights(len(labels), resamples) * len(labels)).astype(int)
+    assert (times.sum(axis=1) == len(labels)).all()
+    scores = []
+    for drawn in times:
+        cases = [
+            row for label, count in zip(labels, drawn, strict=True) for row in terms[units == label].tolist() * count
+        ]
+        scores.append(float(metric.finalize(np.asarray(cases, np.float64).mean(axis=0))))
+    return np.array(scores)
+
+
+@pytest.mark.parametrize("metric", [NMSE(), NMSEdB(), NMSEPooled(), RMSEindB()], ids=lambda metric: metric.card.name)
+def test_bootstrap_draws_whole_units(metric: Metric) -> None:
+    terms = np.random.default_rng(1).exponential(1.0, (len(UNITS), 2 if metric.card.name == "nmse_pooled" else 1))
+    expected = repeating_whole_units(metric, terms, UNITS, 300)
+    np.testing.assert_allclose(resampled_scores(metric, terms, UNITS, 300), expected, rtol=1e-12)
+    value, low, high = interval(metric, terms, UNITS, resamples=300)
+    assert value == pytest.approx(float(metric.finalize(terms.mean(axis=0))), rel=1e-15)
+    assert (low, high) == pytest.approx(tuple(np.percentile(expected, [2.5, 97.5])), rel=1e-12)
+
+
+def test_names_and_order_of_units_do_not_matter() -> None:
+    terms = np.random.default_rng(2).exponential(1.0, (len(UNITS), 1))
+    reference = resampled_scores(NMSE(), terms, UNITS)
+    np.testing.assert_array_equal(resampled_scores(NMSE(), terms, 2 * UNITS + 1), reference)
+    order = np.random.default_rng(3).permutation(len(UNITS))
+    np.testing.assert_allclose(resampled_scores(NMSE(), terms[order], UNITS[order]), reference, rtol=1e-12)
+
+
+def test_units_of_one_case_are_the_plain_bootstrap() -> None:
+    terms = np.random.default_rng(4).exponential(1.0, (50, 2))
+    plain = resampled_scores(NMSEPooled(), terms)
+    np.testing.assert_allclose(resampled_scores(NMSEPooled(), terms, np.arange(50) * 3 + 2**40), plain, rtol=1e-12)
+    assert interval(NMSEPooled(), terms, np.arange(50)) == pytest.approx(interval(NMSEPooled(), terms), rel=1e-12)
+
+
+def test_duplicated_cases_tell_nothing_new() -> None:
+    terms = np.random.default_rng(5).exponential(1.0, (400, 1))
+    fourfold, units = np.repeat(terms, 4, axis=0), np.repeat(np.arange(400), 4)
+    once, as_units, as_cases = (interval(MAEinMetres(), *given) for given in ((terms,), (fourfold, units), (fourfold,)))
+    assert as_units == pytest.approx(once, rel=1e-12)
+    width, naive = as_units[2] - as_units[1], as_cases[2] - as_cases[1]
+    assert naive == pytest.approx(width / 2, rel=0.1)  # as if there were four times as many drops
+    # Units of unequal sizes count by their cases, and their interval is wider than the cases' own too.
+    uneven = np.repeat(np.arange(400), np.random.default_rng(6).integers(1, 8, 400))
+    low, high = interval(MAEinMetres(), terms[uneven], uneven)[1:]
+    plain_low, plain_high = interval(MAEinMetres(), terms[uneven])[1:]
+    assert high - low > 1.5 * (plain_high - plain_low)
+
+
+def cell(condition: dict[str, object] | None = None, name: str = "nmse") -> Result:
+    return Result(
+        method="bi",
+        title="BI",
+        family="classical",
+        reference="",
+        task="ce",
+        primary_metric=name,
+        conditions=condition or {},
+        seed=0,
+        preset="quick",
+        status="ok",
+        scores={name: MetricScore(value=1.0, low=0.5, high=2.0, metric=NMSE().path)},
+        num_test=10,
+        train_digest="",
+        test_digest="",
+    )
+
+
+def test_units_stand_beside_the_terms_of_a_cell(tmp_path: Path) -> None:
+    terms = {"nmse": RNG.exponential(1.0, (10, 1)), "nmse_pooled": RNG.exponential(1.0, (10, 2))}
+    with_units, without = cell({"snr_db": 0.0}), cell()
+    write_cell(tmp_path, with_units, terms, UNITS)
+    write_cell(tmp_path, without, terms)
+    found = read_units(tmp_path, with_units)
+    assert found is not None
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, UNITS)
+    assert read_units(tmp_path, without) is None
+    assert read_units(tmp_path, cell({"snr_db": 1.0})) is None, "no such cell"
+    for result in (with_units, without):
+        read = read_terms(tmp_path, result)
+        assert set(read) == set(terms)
+        for name, values in terms.items():
+            np.testing.assert_array_equal(read[name], values.astype(np.float32).astype(np.float64))

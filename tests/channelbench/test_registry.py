@@ -1,5 +1,6 @@
 """The registry: scans, entry points, module paths; duplicates raise."""
 
+import importlib
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -9,6 +10,10 @@ from channelbench import registry
 from channelbench.card import Card
 from channelbench.contracts import Method
 from channelbench.errors import RequestError
+from channelbench.metrics.beam import TopKAccuracy
+from channelbench.metrics.channel import NMSEInSlot
+from channelbench.tasks.link.channel import ChannelEstimation, ChannelPrediction, FrequencyPrediction
+from channelbench.tasks.link.observations import SameSlotsObservation
 
 
 class Zeros(Method):
@@ -19,8 +24,8 @@ class Zeros(Method):
         description="Answers zero to everything.",
         reference="none",
         family="classical",
-        tasks=("ce",),
     )
+    observes = (SameSlotsObservation,)
 
     def predict(self, task, observation):
         grid = observation.grid
@@ -73,6 +78,32 @@ def test_everything_built_in_is_found() -> None:
             assert registry.find(kind, name).card.name == name
 
 
+def test_metrics_with_parameters_have_a_name_each() -> None:
+    for number in range(1, 5):
+        assert registry.create("metrics", f"nmse_slot_{number}") == NMSEInSlot(number)
+    for k in (1, 3, 5):
+        assert registry.create("metrics", f"top{k}_accuracy") == TopKAccuracy(k)
+    for name in registry.names("metrics"):
+        metric = registry.create("metrics", name)
+        module, _, kind = metric.path.partition(":")
+        again = getattr(importlib.import_module(module), kind)(**metric.parameters)
+        assert again.card == metric.card
+        assert registry.find("metrics", metric.path) is type(metric)
+
+
+def test_methods_answer_the_tasks_whose_observations_they_understand() -> None:
+    assert set(registry.tasks_of(Zeros)) == {"ce", "pf"}
+    assert Zeros.covers(ChannelEstimation)
+    assert Zeros.covers(FrequencyPrediction())
+    assert not Zeros.covers(ChannelPrediction)
+    answered = {name: set(registry.tasks_of(registry.find("methods", name))) for name in registry.names("methods")}
+    assert answered["bi"] == answered["zero"] == answered["lmmse_genie"] == {"ce", "cp", "pf"}
+    assert answered["lmmse"] == answered["repeat"] == {"ce", "pf"}
+    assert answered["wiener"] == answered["hold"] == {"cp"}
+    assert answered["codebook"] == answered["common_beam"] == {"bf"}
+    assert answered["fifs"] == answered["received_power"] == answered["mean"] == answered["median"] == {"de", "pe"}
+
+
 def test_suites_name_what_exists() -> None:
     for name in registry.names("suites"):
         suite = registry.find("suites", name)
@@ -82,7 +113,7 @@ def test_suites_name_what_exists() -> None:
         assert suite.scenario in registry.names("generators")
         for members in suite.bundles.values():
             assert set(members) <= set(suite.methods)
-            covered = {task for member in members for task in registry.find("methods", member).card.tasks}
+            covered = {task for member in members for task in registry.tasks_of(registry.find("methods", member))}
             assert covered >= set(suite.tasks)
 
 
@@ -154,7 +185,7 @@ def test_module_path_is_imported() -> None:
         ("nowhere.at.all:X", "importable package.module:Class"),
         ("channelbench.contracts:Nothing", "importable package.module:Class"),
         ("channelbench.contracts:Method", "concrete subclass of Method"),
-        ("channelbench.tasks.channel:ChannelEstimation", "concrete subclass of Method"),
+        ("channelbench.tasks.link.channel:ChannelEstimation", "concrete subclass of Method"),
         (":", "importable package.module:Class"),
     ],
 )

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from channelbench.contracts import Grid, Paths
+from channelbench.contracts import Paths
+from channelbench.grid import ChannelGrid
 from channelbench.solvers import dft
 from channelbench.solvers.dft import beam_spectral_efficiency, dft_codebook, steering_vectors
 from channelbench.solvers.interpolation import apply_along, linear_weights, nearest
@@ -188,7 +189,7 @@ def test_project_psd() -> None:
 
 # --- LMMSE with known paths ------------------------------------------------------------------------------------------
 
-GRID = Grid(
+GRID = ChannelGrid(
     carrier_hz=2e9,
     subcarrier_hz=2e9 + 5e6 * np.array([-4.0, -2, 0]),
     slot_s=np.array([0.0, 0.5e-3, 1e-3, 1.5e-3]),

@@ -15,17 +15,26 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from channelbench.contracts import Conditions, FitContext, Method, Observation, TaskSplit
+from channelbench.contracts import FitContext, Method, TaskSplit
 from channelbench.errors import RequestError
-from channelbench.models.cross_stitch import TASKS, CrossStitch, CrossStitchSingle
+from channelbench.models.cross_stitch import CrossStitch, CrossStitchSingle
 from channelbench.models.networks.cnn import BeamCNN, ReconstructionCNN
 from channelbench.models.networks.cross_stitch import CrossStitchNetwork, Towers, fold, near_identity, unfold
 from channelbench.models.networks.data import Batch, as_batch
 from channelbench.models.networks.mlp import ScalarMLP
 from channelbench.models.networks.reconstruction import ReconstructionShape
-from channelbench.registry import create
+from channelbench.registry import create, tasks_of
 from channelbench.store.dataset import ChannelDataset
+from channelbench.tasks.link.observations import LinkObservation
 from channelbench.testing import MethodTests, conformance_dataset, make_dataset, small_spec
+
+TASKS = tasks_of(CrossStitch)
+
+
+def seen_in_test(task: str, dataset: ChannelDataset, cases: Any, **conditions: Any) -> tuple[Any, Any]:
+    """Observation and target of cases of the test split."""
+    kind = create("tasks", task)
+    return kind.observe(dataset.view("test"), cases, kind.conditions(**conditions))
 
 
 class Stop(Exception):
@@ -170,9 +179,7 @@ def test_patches_become_channels_and_come_back() -> None:
 
 
 def splits(dataset: ChannelDataset, task: str) -> tuple[TaskSplit, TaskSplit]:
-    training, validation = (
-        TaskSplit(create("tasks", task), dataset, split, Conditions()) for split in ("train", "val")
-    )
+    training, validation = (TaskSplit(create("tasks", task), dataset.view(split)) for split in ("train", "val"))
     return training, validation
 
 
@@ -282,7 +289,7 @@ def test_large_arrays_have_at_most_eight_columns(tmp_path: Path) -> None:
 def fitted(method: type[CrossStitch], dataset: ChannelDataset, *tasks: str, seed: int = 0, **context: Any) -> Method:
     instance = method()
     data = {task: splits(dataset, task) for task in tasks}
-    instance.fit(data, seed, FitContext(**{"preset": "smoke", **context}))
+    instance.fit(data, FitContext(**{"preset": "smoke", "seed": seed, **context}))
     return instance
 
 
@@ -291,8 +298,8 @@ def smoke(method: type[CrossStitch]) -> Method:
     return fitted(method, conformance_dataset(), *TASKS)
 
 
-def observed(task: str, dataset: ChannelDataset, samples: int = 7) -> Observation:
-    return create("tasks", task).observe(dataset, "test", np.arange(samples), Conditions())[0]
+def observed(task: str, dataset: ChannelDataset, samples: int = 7) -> LinkObservation:
+    return seen_in_test(task, dataset, np.arange(samples))[0]
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from channelbench.contracts import Conditions, FitContext, Observation, TaskSplit
+from channelbench.contracts import FitContext, TaskSplit
 from channelbench.errors import RequestError
 from channelbench.models.networks.data import as_batch
 from channelbench.models.networks.fitting import Fitted
@@ -23,6 +23,7 @@ from channelbench.models.networks.joint import DynamicWeightAverage, JointNetwor
 from channelbench.models.networks.training import BUDGETS, Budget, TrainingDiverged
 from channelbench.registry import create
 from channelbench.store.dataset import ChannelDataset
+from channelbench.tasks.link.observations import LinkObservation
 
 TASKS = ("de", "pe")
 STEPS = 10  # of three in an epoch: 60 samples in batches of 16, the rest left out
@@ -35,8 +36,8 @@ class Stop(Exception):
 class Toy(JointNetwork):
     """One layer that both tasks go through together, and a head for each."""
 
-    def __init__(self, examples: Mapping[str, Observation], width: int = 4) -> None:
-        super().__init__({task: task_frame(task, example) for task, example in examples.items()})
+    def __init__(self, examples: Mapping[str, LinkObservation], width: int = 4) -> None:
+        super().__init__({task: task_frame(example) for task, example in examples.items()})
         features = self.frame("de").num_features  # type: ignore[union-attr]
         self.trunk = nn.Sequential(nn.Linear(features, width), nn.Tanh(), nn.Dropout(0.2))
         self.heads = nn.ModuleDict({task: nn.Linear(width, 1) for task in examples})
@@ -62,14 +63,14 @@ def _ten_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def splits(dataset: ChannelDataset) -> dict[str, tuple[TaskSplit, TaskSplit]]:
     def split(task: str, name: str) -> TaskSplit:
-        return TaskSplit(create("tasks", task), dataset, name, Conditions())
+        return TaskSplit(create("tasks", task), dataset.view(name))
 
     return {task: (split(task, "train"), split(task, "val")) for task in TASKS}
 
 
 def fit(
     dataset: ChannelDataset,
-    build: Callable[[Mapping[str, Observation]], JointNetwork] = Toy,
+    build: Callable[[Mapping[str, LinkObservation]], JointNetwork] = Toy,
     *,
     seed: int = 0,
     stages: tuple[Stage, ...] = (Stage(name="joint"),),
@@ -78,8 +79,7 @@ def fit(
     return fit_jointly(
         build,
         splits(dataset),
-        seed=seed,
-        context=FitContext(**{"preset": "smoke", **context}),
+        context=FitContext(**{"preset": "smoke", "seed": seed, **context}),
         identity={"method": "toy"},
         stages=stages,
     )
@@ -202,8 +202,8 @@ def test_joined_pass_equals_separate_passes(few_rays: ChannelDataset) -> None:
 
 @pytest.mark.parametrize("task", ["ce", "cp", "pf", "bf", "de", "pe"])
 def test_every_task_has_a_frame_whose_start_is_a_prediction(task: str, few_rays: ChannelDataset) -> None:
-    observation, target = TaskSplit(create("tasks", task), few_rays, "val", Conditions()).observe(np.arange(5))
-    frame = task_frame(task, observation)
+    observation, target = TaskSplit(create("tasks", task), few_rays.view("val")).observe(np.arange(5))
+    frame = task_frame(observation)
     start = frame.begin(torch.as_tensor(observation.h), torch.as_tensor(observation.noise_var))
     kind = create("tasks", task).kind
     answer = torch.zeros({"beam": (5, observation.grid.num_beams), "scalar": (5,)}.get(kind) or start.pairs.shape)
@@ -250,7 +250,7 @@ def test_frames_are_calibrated_on_their_own_targets(few_rays: ChannelDataset) ->
     network = network_of(fit(few_rays))
     for task in TASKS:
         observation, target = splits(few_rays)[task][0].observe()
-        frame = task_frame(task, observation)
+        frame = task_frame(observation)
         batch = as_batch(observation, target, "cpu")
         frame.calibrate(batch.h, batch.noise_var, batch.target)
         torch.testing.assert_close(network.frame(task).curve, frame.curve)
@@ -381,7 +381,7 @@ def test_start_from_another_network_is_refused(few_rays: ChannelDataset, tmp_pat
 class Failing(Toy):
     """Loses its way at a step, in training or in validation."""
 
-    def __init__(self, examples: Mapping[str, Observation], step: int, training: bool) -> None:
+    def __init__(self, examples: Mapping[str, LinkObservation], step: int, training: bool) -> None:
         super().__init__(examples)
         self.step, self.when, self.done = step, training, 0
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import nn
 
-from channelbench.contracts import Conditions, FitContext, Method, Observation, TaskSplit
+from channelbench.contracts import FitContext, Method, TaskSplit
 from channelbench.errors import RequestError
 from channelbench.models import _language
 from channelbench.models._language import LanguageMethod, trunk_of
@@ -29,13 +29,14 @@ from channelbench.models.networks.frames import FramedNetwork
 from channelbench.models.networks.reconstruction import ReconstructionFrame, ReconstructionShape
 from channelbench.models.networks.training import BUDGETS, Budget
 from channelbench.models.networks.trunks import trained
-from channelbench.registry import create, find
+from channelbench.registry import create, find, tasks_of
 from channelbench.store.dataset import ChannelDataset
+from channelbench.tasks.link.observations import LinkObservation
 from channelbench.testing import MethodTests
 
 pytest.importorskip("transformers", reason="language models need the extra `llm`")
 
-TASKS = LLM4CP.card.tasks
+TASKS = tasks_of(LLM4CP)
 CHANNELS = ("ce", "cp", "pf")
 VARIANTS = ("random", "none", "scratch")
 WIDTH = 32
@@ -48,6 +49,12 @@ CONFIG = {
     "max_position_embeddings": 12,
     "vocab_size": 20,
 }
+
+
+def seen_in_test(task: str, dataset: ChannelDataset, cases: Any, **conditions: Any) -> tuple[Any, Any]:
+    """Observation and target of cases of the test split."""
+    kind = create("tasks", task)
+    return kind.observe(dataset.view("test"), cases, kind.conditions(**conditions))
 
 
 @pytest.fixture(autouse=True)
@@ -72,21 +79,17 @@ def small() -> str:
 
 
 def splits(dataset: ChannelDataset, task: str) -> tuple[TaskSplit, TaskSplit]:
-    training, validation = (
-        TaskSplit(create("tasks", task), dataset, split, Conditions()) for split in ("train", "val")
-    )
+    training, validation = (TaskSplit(create("tasks", task), dataset.view(split)) for split in ("train", "val"))
     return training, validation
 
 
-def observed(task: str, dataset: ChannelDataset) -> Observation:
-    return create("tasks", task).observe(dataset, "test", np.arange(12), Conditions())[0]
+def observed(task: str, dataset: ChannelDataset) -> LinkObservation:
+    return seen_in_test(task, dataset, np.arange(12))[0]
 
 
 def network(method: type[LLM4CP], task: str, dataset: ChannelDataset, backbone: str, **context: Any) -> FramedNetwork:
     example, _ = splits(dataset, task)[0].observe([0])
-    return cast(
-        FramedNetwork, method().build(task, example, 0, FitContext(**{"preset": "smoke", **context}, backbone=backbone))
-    )
+    return cast(FramedNetwork, method().build(example, FitContext(**{"preset": "smoke", **context}, backbone=backbone)))
 
 
 def fitted(
@@ -94,7 +97,7 @@ def fitted(
 ) -> LLM4CP:
     instance = cast(LLM4CP, method())
     instance.fit(
-        {task: splits(dataset, task)}, seed, FitContext(**{"preset": "smoke", "backbone": backbone, **context})
+        {task: splits(dataset, task)}, FitContext(**{"preset": "smoke", "seed": seed, "backbone": backbone, **context})
     )
     return instance
 
@@ -112,8 +115,8 @@ def stir(module: nn.Module) -> None:
 class SmallLLM4CP(LLM4CP):
     """On a backbone that takes no time and that every machine has."""
 
-    def fit(self, data: Any, seed: int, context: FitContext = FitContext()) -> None:  # noqa: B008 - frozen
-        super().fit(data, seed, replace(context, backbone=small_backbone()))
+    def fit(self, data: Any, context: FitContext) -> None:
+        super().fit(data, replace(context, backbone=small_backbone()))
 
 
 class TestLLM4CP(MethodTests):
@@ -225,10 +228,9 @@ def test_learns_a_small_set_by_heart(
     """Sixteen samples: the loss falls far below that of the untrained network."""
     monkeypatch.setitem(BUDGETS, "smoke", Budget(batch_size=16, steps=60, validations=1, peak_rate=5e-3))  # type: ignore[arg-type]
     losses: list[float] = []
-    training, _ = (replace(split, limit=16) for split in splits(few_rays, task))
+    training = TaskSplit(create("tasks", task), few_rays.view("train"), limit=16)
     LLM4CP().fit(
         {task: (training, training)},
-        0,
         FitContext(
             preset="smoke",
             backbone=small,
@@ -250,7 +252,7 @@ def test_variants(name: str, few_rays: ChannelDataset, small: str) -> None:
     assert method.card.title.startswith("LLM4CP, ")
     assert method.card.notes.startswith("Control: ")
     assert LLM4CP.card.notes in method.card.notes
-    assert method.card.tasks == LLM4CP.card.tasks
+    assert tasks_of(method) == tasks_of(LLM4CP)
     assert LLM4CP.trunk == "pretrained"
     instance = fitted(method, "de", few_rays, small)
     said = {"random": "random weights, seed 0", "none": "no backbone", "scratch": "transformer encoder of 4 layers"}

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from channelbench.contracts import Grid
+from channelbench.grid import ChannelGrid
 from channelbench.models.networks.backbones import load_backbone
 from channelbench.models.networks.llm4cp import CSIAttention, LLM4CPBody, ReconstructionLLM4CP, patches
 from channelbench.models.networks.reconstruction import ReconstructionShape
@@ -35,7 +35,7 @@ def stir(module: nn.Module) -> None:
 def shape(antennas: int) -> ReconstructionShape:
     """Time prediction on 24 subcarriers: 8 slots seen, 3 more wanted, 11 in all."""
     return ReconstructionShape.of(
-        Grid(
+        ChannelGrid(
             carrier_hz=2e9,
             slot_s=0.5e-3 * np.arange(8),
             subcarrier_hz=2e9 + 1e6 * np.arange(24),

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from channelbench.contracts import Conditions, FitContext, Observation, TaskSplit
+from channelbench.contracts import FitContext, TaskSplit
 from channelbench.errors import RequestError
 from channelbench.models.llm4wm import LLM4WM, LLM4WMSingle
 from channelbench.models.networks.adapters import Adapter, ImageHead, VectorHead
@@ -24,14 +24,21 @@ from channelbench.models.networks.llm4wm import LLM4WMNetwork
 from channelbench.models.networks.lora import attach_lora
 from channelbench.models.networks.training import BUDGETS, Budget
 from channelbench.models.networks.trunks import trained
-from channelbench.registry import create, find, names
+from channelbench.registry import create, find, names, tasks_of
 from channelbench.store.dataset import ChannelDataset
+from channelbench.tasks.link.observations import LinkObservation
 from channelbench.testing import MethodTests, conformance_dataset, small_backbone
 
 pytest.importorskip("transformers", reason="language models need the extra `llm`")
 
-TASKS = LLM4WM.card.tasks
+TASKS = tasks_of(LLM4WM)
 WIDTH = 32
+
+
+def seen_in_test(task: str, dataset: ChannelDataset, cases: Any, **conditions: Any) -> tuple[Any, Any]:
+    """Observation and target of cases of the test split."""
+    kind = create("tasks", task)
+    return kind.observe(dataset.view("test"), cases, kind.conditions(**conditions))
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +50,7 @@ def _seed() -> Iterator[None]:
 
 def splits(task: str, dataset: ChannelDataset | None = None) -> tuple[TaskSplit, TaskSplit]:
     training, validation = (
-        TaskSplit(create("tasks", task), dataset or conformance_dataset(), split, Conditions())
-        for split in ("train", "val")
+        TaskSplit(create("tasks", task), (dataset or conformance_dataset()).view(split)) for split in ("train", "val")
     )
     return training, validation
 
@@ -62,12 +68,12 @@ def variant(name: str) -> type[LLM4WM]:
 
 
 @cache
-def examples() -> dict[str, Observation]:
+def examples() -> dict[str, LinkObservation]:
     return {task: splits(task)[0].observe([0])[0] for task in TASKS}
 
 
 def network(method: type[LLM4WM] = LLM4WM) -> LLM4WMNetwork:
-    return method().build(examples(), 0, context())
+    return method().build(examples(), context())
 
 
 def stir(module: nn.Module) -> None:
@@ -84,8 +90,8 @@ def batches(count: int = 5) -> dict[str, Any]:
 class OnSmallBackbone:
     """Methods with a trunk that takes no time."""
 
-    def fit(self, data: Any, seed: int, context: FitContext = FitContext()) -> None:  # noqa: B008 - frozen
-        super().fit(data, seed, replace(context, backbone=small_backbone()))  # type: ignore[misc]
+    def fit(self, data: Any, context: FitContext) -> None:
+        super().fit(data, replace(context, backbone=small_backbone()))  # type: ignore[misc]
 
 
 class SmallLLM4WM(OnSmallBackbone, LLM4WM):
@@ -346,7 +352,7 @@ def test_interrupted_fit_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch
     monkeypatch.setattr("channelbench.models.networks.joint.budget_of", lambda preset: tiny)
     data = {task: splits(task) for task in ("cp", "bf")}
     whole = LLM4WM()
-    whole.fit(data, 0, context())
+    whole.fit(data, context())
     calls = 0
 
     def stop(done: int, total: int, message: str) -> None:
@@ -356,11 +362,11 @@ def test_interrupted_fit_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch
             raise Stop
 
     with pytest.raises(Stop):
-        LLM4WM().fit(data, 0, context(workdir=tmp_path, progress=stop))
+        LLM4WM().fit(data, context(workdir=tmp_path, progress=stop))
     resumed = LLM4WM()
-    resumed.fit(data, 0, context(workdir=tmp_path))
+    resumed.fit(data, context(workdir=tmp_path))
     for task in data:
-        observation = create("tasks", task).observe(conformance_dataset(), "test", np.arange(4), Conditions())[0]
+        observation = seen_in_test(task, conformance_dataset(), np.arange(4))[0]
         np.testing.assert_array_equal(resumed.predict(task, observation), whole.predict(task, observation))
     assert BUDGETS["smoke"] is not tiny
 
@@ -382,19 +388,19 @@ def test_experts_are_kept_beside_the_checkpoints(tmp_path: Path) -> None:
 def test_method_and_backbone_tell_checkpoints_apart(tmp_path: Path) -> None:
     """Also where all shapes are the same."""
     data, work, other = {"cp": splits("cp")}, tmp_path / "work", tmp_path / "other"
-    LLM4WM().fit(data, 0, context(workdir=work))
+    LLM4WM().fit(data, context(workdir=work))
     with pytest.raises(RequestError, match="method"):
-        variant("none")().fit(data, 0, context(workdir=work))
+        variant("none")().fit(data, context(workdir=work))
     shutil.copytree(small_backbone().removeprefix("random:"), other)
     with pytest.raises(RequestError, match=r"checkpoint final\.safetensors: backbone"):
-        LLM4WM().fit(data, 0, context(workdir=work, backbone=f"random:{other}"))
+        LLM4WM().fit(data, context(workdir=work, backbone=f"random:{other}"))
 
 
 def test_single_task_method_keeps_tasks_apart() -> None:
     """Each task's network has one task in its gate, and fitting another changes nothing."""
     both, alone = LLM4WMSingle(), LLM4WMSingle()
-    both.fit({task: splits(task) for task in ("de", "bf")}, 0, context())
-    alone.fit({"bf": splits("bf")}, 0, context())
-    observation = create("tasks", "bf").observe(conformance_dataset(), "test", np.arange(4), Conditions())[0]
+    both.fit({task: splits(task) for task in ("de", "bf")}, context())
+    alone.fit({"bf": splits("bf")}, context())
+    observation = seen_in_test("bf", conformance_dataset(), np.arange(4))[0]
     np.testing.assert_array_equal(both.predict("bf", observation), alone.predict("bf", observation))
     assert both._of("bf").module.network.tasks == ("bf",)

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from channelbench.contracts import Conditions, FitContext, Grid, TaskSplit
+from channelbench.contracts import FitContext, TaskSplit
 from channelbench.errors import RequestError
+from channelbench.grid import ChannelGrid
 from channelbench.models.networks.alignment import antenna_groups, at_strongest_path, lag_phase
 from channelbench.models.networks.cnn import BeamCNN, ConvolutionStack, ReconstructionCNN
 from channelbench.models.networks.data import training_batches, validation_batches
@@ -51,7 +52,7 @@ def path(doppler: float, delay: float, angle: float, phase: float = 0.0, antenna
 def shape(seen: tuple[range, range], wanted: tuple[range, range], antennas: int = ANTENNAS) -> ReconstructionShape:
     """From grids in slots of 0.5 ms and subcarriers of 1 MHz."""
     return ReconstructionShape.of(
-        Grid(
+        ChannelGrid(
             carrier_hz=2e9,
             slot_s=0.5e-3 * np.array(seen[0]),
             subcarrier_hz=2e9 + 1e6 * np.array(seen[1]),
@@ -261,7 +262,7 @@ def test_flops_of_matrix_products_by_hand() -> None:
 
 
 def test_batches_are_functions_of_seed_and_step(few_rays: ChannelDataset) -> None:
-    split = TaskSplit(create("tasks", "bf"), few_rays, "train", Conditions())
+    split = TaskSplit(create("tasks", "bf"), few_rays.view("train"))
     batches = training_batches(split, 16, 0, "cpu")
     stream, late = batches(0), batches(4)
     first = [next(stream) for _ in range(7)]
@@ -274,7 +275,7 @@ def test_batches_are_functions_of_seed_and_step(few_rays: ChannelDataset) -> Non
 
 
 def test_epoch_has_every_sample_at_most_once_and_new_noise(few_rays: ChannelDataset) -> None:
-    split = TaskSplit(create("tasks", "de"), few_rays, "train", Conditions())
+    split = TaskSplit(create("tasks", "de"), few_rays.view("train"))
     stream = training_batches(split, 20, 0, "cpu")(0)
     epochs = [[next(stream) for _ in range(3)] for _ in range(2)]
     truth = np.sort(few_rays.array("distance_m", "train"))
@@ -285,13 +286,13 @@ def test_epoch_has_every_sample_at_most_once_and_new_noise(few_rays: ChannelData
 
 
 def test_fewer_samples_than_a_batch(few_rays: ChannelDataset) -> None:
-    split = TaskSplit(create("tasks", "de"), few_rays, "val", Conditions())
+    split = TaskSplit(create("tasks", "de"), few_rays.view("val"))
     stream = training_batches(split, 64, 0, "cpu")(0)
     assert [len(next(stream)) for _ in range(3)] == [20, 20, 20]
 
 
 def test_validation_is_the_whole_split_in_order(few_rays: ChannelDataset) -> None:
-    split = TaskSplit(create("tasks", "pe"), few_rays, "val", Conditions())
+    split = TaskSplit(create("tasks", "pe"), few_rays.view("val"))
     whole, target = split.observe()
     pieces = list(validation_batches(split, 7, "cpu"))
     assert [len(piece) for piece in pieces] == [7, 7, 6]
@@ -325,13 +326,11 @@ def test_fits_of_other_budgets_are_told_apart(
     few_rays: ChannelDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same preset with another batch size is another fit, though its weights have the same shapes."""
-    training, validation = (
-        TaskSplit(create("tasks", "de"), few_rays, split, Conditions()) for split in ("train", "val")
-    )
+    training, validation = (TaskSplit(create("tasks", "de"), few_rays.view(split)) for split in ("train", "val"))
 
     def fit() -> None:
         context = FitContext(preset="smoke", workdir=tmp_path)
-        fit_network(lambda example: Budgeted(), (training, validation), seed=0, context=context, identity={})
+        fit_network(lambda example: Budgeted(), (training, validation), context=context, identity={})
 
     fit()
     fit()

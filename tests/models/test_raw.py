@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from channelbench.contracts import Conditions, FitContext, Observation, TaskSplit
+from channelbench.contracts import FitContext, TaskSplit
 from channelbench.models.llm4wm import LLM4WM
 from channelbench.models.networks.joint import task_frame
 from channelbench.models.networks.llm4wm import LLM4WMNetwork
-from channelbench.registry import create, find
+from channelbench.registry import create, find, tasks_of
 from channelbench.store.dataset import ChannelDataset
+from channelbench.tasks.link.observations import LinkObservation
 from channelbench.testing import small_backbone
 
 pytest.importorskip("transformers", reason="language models need the extra `llm`")
 
 
-def observed(task: str, dataset: ChannelDataset) -> tuple[Observation, Any, torch.Tensor, torch.Tensor]:
-    split = TaskSplit(create("tasks", task), dataset, "train", Conditions())
+def observed(task: str, dataset: ChannelDataset) -> tuple[LinkObservation, Any, torch.Tensor, torch.Tensor]:
+    split = TaskSplit(create("tasks", task), dataset.view("train"))
     observation, target = split.observe(np.arange(6))
     return observation, target, torch.as_tensor(observation.h), torch.as_tensor(observation.noise_var)
 
@@ -30,7 +31,7 @@ def test_reconstruction_sees_pilots_in_their_places_and_answers_the_channel(
     task: str, few_rays: ChannelDataset
 ) -> None:
     observation, target, h, noise_var = observed(task, few_rays)
-    frame: Any = task_frame(task, observation, aligned=False)
+    frame: Any = task_frame(observation, aligned=False)
     assert not list(frame.parameters()), "nothing is left to learn about a raw channel"
     start = frame.begin(h, noise_var)
     shape = frame.shape
@@ -62,7 +63,7 @@ def test_sensing_is_not_turned(few_rays: ChannelDataset) -> None:
     observation, _, h, noise_var = observed("bf", few_rays)
     antennas = torch.arange(h.shape[3])
     turned = h * torch.polar(torch.ones(len(antennas)), 0.7 * antennas)
-    frame: Any = task_frame("bf", observation, aligned=False)
+    frame: Any = task_frame(observation, aligned=False)
     first, second = frame.begin(h, noise_var), frame.begin(turned, noise_var)
     torch.testing.assert_close(
         first.response(), h[:, 0] * h.shape[3] ** 0.5 / first.scale[:, None, None], rtol=1e-4, atol=1e-5
@@ -76,7 +77,7 @@ def test_sensing_is_not_turned(few_rays: ChannelDataset) -> None:
 @pytest.mark.parametrize("task", ["de", "pe"])
 def test_scalars_start_from_the_mean(task: str, few_rays: ChannelDataset) -> None:
     observation, target, h, noise_var = observed(task, few_rays)
-    frame: Any = task_frame(task, observation, aligned=False)
+    frame: Any = task_frame(observation, aligned=False)
     value = torch.as_tensor(target.value)
     frame.calibrate(h, noise_var, value)
     start = frame.begin(h, noise_var)
@@ -89,18 +90,18 @@ def test_variant_is_built_on_raw_frames_and_learns(few_rays: ChannelDataset) -> 
     method = cast(type[LLM4WM], find("methods", "llm4wm+random+raw"))
     assert method.card.label == "LLM4WM, random trunk, raw input"
     data = {
-        task: tuple(TaskSplit(create("tasks", task), few_rays, split, Conditions()) for split in ("train", "val"))
-        for task in LLM4WM.card.tasks
+        task: tuple(TaskSplit(create("tasks", task), few_rays.view(split)) for split in ("train", "val"))
+        for task in tasks_of(LLM4WM)
     }
     examples = {task: training.observe([0])[0] for task, (training, _) in data.items()}
     context = FitContext(preset="smoke", backbone=small_backbone())
     raw, aligned = (
-        cast(LLM4WMNetwork, kind().build(examples, 0, context)) for kind in (method, find("methods", "llm4wm+random"))
+        cast(LLM4WMNetwork, kind().build(examples, context)) for kind in (method, find("methods", "llm4wm+random"))
     )
     for task in examples:
         assert type(raw.frame(task)).__name__ == f"Raw{type(aligned.frame(task)).__name__}"
     fitted = method()
-    fitted.fit(cast(Any, data), 0, context)
+    fitted.fit(cast(Any, data), context)
     observation, target = data["ce"][1].observe()
     prediction = fitted.predict("ce", observation)
     assert prediction.shape == target.value.shape

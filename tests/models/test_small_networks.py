@@ -14,21 +14,26 @@ import numpy as np
 import pytest
 import torch
 
-from channelbench.contracts import Conditions, FitContext, Method, Observation, TaskSplit
+from channelbench.contracts import FitContext, Method, TaskSplit
 from channelbench.errors import RequestError
 from channelbench.models._small import SmallNetwork
 from channelbench.models.cnn import CNN
 from channelbench.models.lstm import LSTM
 from channelbench.models.mlp import MLP
 from channelbench.models.networks.training import Budget, TrainingDiverged
-from channelbench.registry import create
+from channelbench.registry import create, tasks_of
 from channelbench.store.dataset import ChannelDataset
+from channelbench.tasks.link.observations import ChannelObservation, LinkObservation
 from channelbench.testing import MethodTests, conformance_dataset, make_dataset, small_spec
 
 METHODS: tuple[type[SmallNetwork], ...] = (MLP, LSTM, CNN)
-PAIRS = [
-    pytest.param(method, task, id=f"{method.card.name}-{task}") for method in METHODS for task in method.card.tasks
-]
+PAIRS = [pytest.param(method, task, id=f"{method.card.name}-{task}") for method in METHODS for task in tasks_of(method)]
+
+
+def seen_in_test(task: str, dataset: ChannelDataset, cases: Any, **conditions: Any) -> tuple[Any, Any]:
+    """Observation and target of cases of the test split."""
+    kind = create("tasks", task)
+    return kind.observe(dataset.view("test"), cases, kind.conditions(**conditions))
 
 
 class Stop(Exception):
@@ -36,28 +41,24 @@ class Stop(Exception):
 
 
 def splits(dataset: ChannelDataset, task: str) -> tuple[TaskSplit, TaskSplit]:
-    training, validation = (
-        TaskSplit(create("tasks", task), dataset, split, Conditions()) for split in ("train", "val")
-    )
+    training, validation = (TaskSplit(create("tasks", task), dataset.view(split)) for split in ("train", "val"))
     return training, validation
 
 
 def fitted(method: type[SmallNetwork], task: str, dataset: ChannelDataset, seed: int = 0, **context: Any) -> Method:
     instance = method()
-    instance.fit({task: splits(dataset, task)}, seed, FitContext(**{"preset": "smoke", **context}))
+    instance.fit({task: splits(dataset, task)}, FitContext(**{"preset": "smoke", "seed": seed, **context}))
     return instance
 
 
-def observed(task: str, dataset: ChannelDataset) -> Observation:
-    return create("tasks", task).observe(dataset, "test", np.arange(12), Conditions())[0]
+def observed(task: str, dataset: ChannelDataset) -> LinkObservation:
+    return seen_in_test(task, dataset, np.arange(12))[0]
 
 
 @cache
 def smoke(method: type[SmallNetwork]) -> Method:
     instance = method()
-    instance.fit(
-        {task: splits(conformance_dataset(), task) for task in method.card.tasks}, 0, FitContext(preset="smoke")
-    )
+    instance.fit({task: splits(conformance_dataset(), task) for task in tasks_of(method)}, FitContext(preset="smoke"))
     return instance
 
 
@@ -87,9 +88,9 @@ def test_parameters_are_those_of_the_paper(
     """LLM4WM Table VII, which "reflects the average performance across tasks": the mean over the method's tasks of one
     network's weights and biases, on the dual-band system; statistics of the training split are no parameters."""
     counts = []
-    for task in method.card.tasks:
+    for task in tasks_of(method):
         example, _ = splits(few_rays, task)[0].observe([0])
-        network = method().build(task, example, preset)
+        network = method().build(example, preset)
         counts.append(sum(parameter.numel() for parameter in network.parameters()))
     assert np.mean(counts) == pytest.approx(millions * 1e6, rel=0.01)
     assert max(counts) / min(counts) < 1.02
@@ -99,7 +100,7 @@ def test_parameters_are_those_of_the_paper(
 def test_quick_networks_are_narrower(method: type[SmallNetwork], task: str, few_rays: ChannelDataset) -> None:
     example, _ = splits(few_rays, task)[0].observe([0])
     quick, paper = (
-        sum(parameter.numel() for parameter in method().build(task, example, preset).parameters())
+        sum(parameter.numel() for parameter in method().build(example, preset).parameters())
         for preset in ("quick", "paper")
     )
     assert quick < paper / 2
@@ -143,15 +144,12 @@ def test_interrupted_fit_continues(
     np.testing.assert_array_equal(loaded.predict(task, observation), whole)
 
 
-def test_checkpoint_of_another_preset_or_dataset_is_refused(
-    few_rays: ChannelDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpoint_of_another_preset_or_dataset_is_refused(few_rays: ChannelDataset, tmp_path: Path) -> None:
     fitted(MLP, "de", few_rays, workdir=tmp_path)
     with pytest.raises(RequestError, match=r'final\.safetensors: preset: expected "quick", got \'smoke\''):
         fitted(MLP, "de", few_rays, workdir=tmp_path, preset="quick")
-    monkeypatch.setattr(few_rays, "seed", 7)
-    with pytest.raises(RequestError, match=r"dataset_seed: expected 7, got 0"):
-        fitted(MLP, "de", few_rays, workdir=tmp_path)
+    with pytest.raises(RequestError, match=r'data: expected "another", got \'\''):
+        fitted(MLP, "de", few_rays, workdir=tmp_path, data="another")
 
 
 @pytest.mark.parametrize(("method", "task"), PAIRS)
@@ -163,14 +161,14 @@ def test_empty_observation_has_a_finite_prediction(
         empty = replace(full, h=np.zeros_like(full.h), noise_var=noise_var)
         prediction = smoke(method).predict(task, empty)
         assert np.isfinite(prediction).all()
-        assert prediction.dtype == (np.complex64 if full.grid.target_slot_s.size else np.float32)
+        assert prediction.dtype == (np.complex64 if isinstance(full, ChannelObservation) else np.float32)
 
 
 @pytest.mark.parametrize(("method", "task"), PAIRS)
 def test_loss_on_empty_channels_trains_on(method: type[SmallNetwork], task: str, few_rays: ChannelDataset) -> None:
     """All-zero samples have a finite gradient: one among others spoils nothing."""
     observation, target = splits(few_rays, task)[0].observe(np.arange(4))
-    network = method().build(task, observation, "quick")
+    network = method().build(observation, "quick")
     h = torch.as_tensor(observation.h).clone()
     h[0] = 0
     network.loss(h, torch.as_tensor(observation.noise_var), torch.as_tensor(target.value)).backward()  # type: ignore[operator]
@@ -186,7 +184,7 @@ def test_predictions_in_pieces_are_the_same(few_rays: ChannelDataset, monkeypatc
 
 
 def test_other_shape_and_no_fit_are_refused(few_rays: ChannelDataset) -> None:
-    pilots = create("tasks", "ce").observe(few_rays, "test", np.arange(2), Conditions(pilot_spacing=4))[0]
+    pilots = seen_in_test("ce", few_rays, np.arange(2), pilot_spacing=4)[0]
     with pytest.raises(RequestError, match=r"observation: expected samples of shape \(16, 8, 8\), got \(16, 16, 8\)"):
         smoke(CNN).predict("ce", pilots)
     with pytest.raises(RuntimeError, match="lstm has not been fitted for ce"):
@@ -217,7 +215,6 @@ def test_learns_a_small_set_by_heart(
     instance = method()
     instance.fit(
         {task: (training, training)},  # type: ignore[dict-item]
-        0,
         FitContext(
             preset="smoke", progress=lambda done, total, message: losses.append(float(message.split()[1].strip(",")))
         ),
@@ -228,13 +225,13 @@ def test_learns_a_small_set_by_heart(
 class FixedSplit:
     """Samples whose noise never changes."""
 
-    def __init__(self, observation: Observation, target: Any, split: TaskSplit) -> None:
-        self.observation, self.target, self.task, self.dataset = observation, target, split.task, split.dataset
+    def __init__(self, observation: LinkObservation, target: Any, split: TaskSplit) -> None:
+        self.observation, self.target, self.task, self.loss = observation, target, split.task, split.loss
 
     def __len__(self) -> int:
         return len(self.observation)
 
-    def observe(self, indices: Any = None, *, epoch: int = 0) -> tuple[Observation, Any]:
+    def observe(self, indices: Any = None, *, epoch: int = 0) -> tuple[LinkObservation, Any]:
         rows = np.arange(len(self)) if indices is None else np.asarray(indices)
         part = replace(self.observation, h=self.observation.h[rows], noise_var=self.observation.noise_var[rows])
         return part, replace(self.target, value=self.target.value[rows])
@@ -245,7 +242,7 @@ def test_multiuser_system(method: type[SmallNetwork], tmp_path: Path) -> None:
     """128 antennas and 48 subcarriers, in groups of antennas with common weights."""
     dataset = make_dataset(tmp_path / "multiuser.zarr", small_spec(train=16, val=4, test=3, system="multiuser"))
     for task in ("ce", "cp", "pf"):
-        observation, target = create("tasks", task).observe(dataset, "test", np.arange(3), Conditions())
+        observation, target = seen_in_test(task, dataset, np.arange(3))
         instance = fitted(method, task, dataset)
         assert instance.predict(task, observation).shape == target.value.shape
         assert instance.costs(task)["flops_per_sample"] > 1e6

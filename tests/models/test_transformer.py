@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from channelbench.contracts import Conditions, FitContext, Grid, TaskSplit
+from channelbench.contracts import FitContext, TaskSplit
+from channelbench.grid import ChannelGrid
 from channelbench.models.networks.fitting import count_flops
 from channelbench.models.networks.layers import sinusoids
 from channelbench.models.networks.reconstruction import ReconstructionShape, nmse
@@ -43,7 +44,7 @@ def _seed() -> Iterator[None]:
 def shape(seen: tuple[range, range], wanted: tuple[range, range], antennas: int = 8) -> ReconstructionShape:
     """From grids in slots of 0.5 ms and subcarriers of 1 MHz."""
     return ReconstructionShape.of(
-        Grid(
+        ChannelGrid(
             carrier_hz=2e9,
             slot_s=0.5e-3 * np.array(seen[0]),
             subcarrier_hz=2e9 + 1e6 * np.array(seen[1]),
@@ -282,8 +283,8 @@ def test_flops_are_matrix_products_by_hand() -> None:
 @pytest.mark.parametrize(("preset", "width"), [("quick", 128), ("standard", 256), ("paper", 256)])
 def test_sizes(preset: str, width: int, few_rays: ChannelDataset) -> None:
     """Three encoders, two decoders, two embeddings and a head, by the formula, beside the resampling matrices."""
-    split = TaskSplit(create("tasks", "cp"), few_rays, "train", Conditions())
-    network = Transformer().build("cp", split.observe([0])[0], preset)
+    split = TaskSplit(create("tasks", "cp"), few_rays.view("train"))
+    network = Transformer().build(split.observe([0])[0], preset)
     encoder = 12 * width**2 + 13 * width
     decoder = 16 * width**2 + 19 * width
     embeddings, head = 2 * (1024 + 17 + 1) * width, 1024 * (width + 1)
@@ -294,9 +295,10 @@ def test_sizes(preset: str, width: int, few_rays: ChannelDataset) -> None:
 
 def test_other_pilots(few_rays: ChannelDataset) -> None:
     """Every fourth subcarrier: another shape of CE is another network of the same method."""
-    conditions = Conditions(pilot_spacing=4)
-    training, validation = (TaskSplit(create("tasks", "ce"), few_rays, s, conditions) for s in ("train", "val"))
+    task = create("tasks", "ce")
+    conditions = task.conditions(pilot_spacing=4)
+    training, validation = (TaskSplit(task, few_rays.view(s), conditions) for s in ("train", "val"))
     method = Transformer()
-    method.fit({"ce": (training, validation)}, 0, FitContext(preset="smoke"))
-    observation, target = create("tasks", "ce").observe(few_rays, "test", np.arange(3), conditions)
+    method.fit({"ce": (training, validation)}, FitContext(preset="smoke"))
+    observation, target = task.observe(few_rays.view("test"), np.arange(3), conditions)
     assert method.predict("ce", observation).shape == target.value.shape

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from channelbench.contracts import Conditions, TaskSplit
+from channelbench.contracts import TaskSplit
 from channelbench.models.networks.fitting import count_flops
 from channelbench.models.networks.wit import WiT as Network
 from channelbench.models.wit import WiT
@@ -30,7 +30,7 @@ def parameters(network: nn.Module) -> int:
 
 
 def split(dataset: ChannelDataset, task: str) -> TaskSplit:
-    return TaskSplit(create("tasks", task), dataset, "train", Conditions())
+    return TaskSplit(create("tasks", task), dataset.view("train"))
 
 
 def channels(batch: int = 4, subcarriers: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,7 +56,7 @@ class TestWiT(MethodTests):
 def test_parameters_are_those_of_the_paper(task: str, few_rays: ChannelDataset) -> None:
     """LLM4WM Table VII: 19.19 M. The published parts give 19,186,177; the features' linear and the norm that pre-norm
     layers end with come on top."""
-    network = WiT().build(task, split(few_rays, task).observe([0])[0], "paper")
+    network = WiT().build(split(few_rays, task).observe([0])[0], "paper")
     published = parameters(network) - parameters(network.beside) - parameters(network.norm)  # type: ignore[arg-type]
     assert published == 19_186_177
     assert parameters(network) == pytest.approx(19.19e6, rel=0.005)
@@ -64,7 +64,7 @@ def test_parameters_are_those_of_the_paper(task: str, few_rays: ChannelDataset) 
 
 @pytest.mark.parametrize(("preset", "width"), [("smoke", 64), ("quick", 64), ("standard", 192), ("paper", 512)])
 def test_width_by_preset(preset: str, width: int, few_rays: ChannelDataset) -> None:
-    network = WiT().build("de", split(few_rays, "de").observe([0])[0], preset)
+    network = WiT().build(split(few_rays, "de").observe([0])[0], preset)
     inner = network.layers[0].feed_forward[0]  # type: ignore[index,union-attr]
     assert (inner.in_features, inner.out_features, len(network.layers)) == (width, 4 * width, 6)  # type: ignore[arg-type]
 
@@ -72,7 +72,7 @@ def test_width_by_preset(preset: str, width: int, few_rays: ChannelDataset) -> N
 def test_objective_is_the_tasks(few_rays: ChannelDataset) -> None:
     """DE is scored by its absolute error, PE by its squared one."""
     for task, objective in (("de", "absolute"), ("pe", "squared")):
-        assert WiT().build(task, split(few_rays, task).observe([0])[0], "quick").objective == objective
+        assert WiT().build(split(few_rays, task).observe([0])[0], "quick").objective == objective
 
 
 def test_untrained_network_is_the_least_squares_curve() -> None:
@@ -173,7 +173,7 @@ def test_multiuser_system(tmp_path: object) -> None:
     """128 antennas on 48 subcarriers."""
     dataset = make_dataset(f"{tmp_path}/multiuser.zarr", small_spec(train=16, val=4, test=3, system="multiuser"))  # type: ignore[arg-type]
     observation, _ = split(dataset, "de").observe(np.arange(2))
-    network = WiT().build("de", observation, "quick")
+    network = WiT().build(observation, "quick")
     out = network(torch.as_tensor(observation.h), torch.as_tensor(observation.noise_var))
     assert out.shape == (2,)
     assert torch.isfinite(out).all()
