@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from channelbench.card import Card
-from channelbench.generators._stochastic import StochasticGenerator
+from channelbench.generators.tr38901.stochastic import StochasticGenerator
 from channelbench.spec import ScenarioSpec
 
 __all__ = ["RuralMacro"]
@@ -27,7 +27,7 @@ class RuralMacro(StochasticGenerator):
     def build_scenario(self, spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
         from sionna.phy.channel.tr38901 import RMaScenario
 
-        from channelbench.generators._scenarios import single_element
+        from channelbench.generators.tr38901.scenarios import single_element
 
         element = single_element(carrier_hz, precision)
         return RMaScenario(

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from channelbench.card import Card
-from channelbench.generators._stochastic import StochasticGenerator
+from channelbench.generators.tr38901.stochastic import StochasticGenerator
 from channelbench.spec import ScenarioSpec
 
 __all__ = ["UrbanMacro"]
@@ -33,7 +33,7 @@ class UrbanMacro(StochasticGenerator):
     def build_scenario(self, spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
         from sionna.phy.channel.tr38901 import UMaScenario
 
-        from channelbench.generators._scenarios import single_element
+        from channelbench.generators.tr38901.scenarios import single_element
 
         element = single_element(carrier_hz, precision)
         return (UMaScenario if spec.uma_fc_clip else _unclipped())(

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from channelbench.contracts import Block
-from channelbench.generators import _stochastic
-from channelbench.generators._drops import Drops, Streams
-from channelbench.generators._paths import DrawnPaths
-from channelbench.generators._rays import BandRays, draw_rays
+from channelbench.generators.tr38901 import stochastic
+from channelbench.generators.tr38901.drops import Drops, Streams
+from channelbench.generators.tr38901.paths import DrawnPaths
+from channelbench.generators.tr38901.rays import BandRays, draw_rays
 from channelbench.registry import create
 from channelbench.spec import PRESETS, SYSTEMS, ScenarioSpec
 
@@ -46,7 +46,7 @@ def draw(make_spec: MakeSpec) -> Callable[..., DrawnBlock]:
 
     def make(scenario: str = "uma", system: str = "dualband", *, index: int = 0, **changes: Any) -> DrawnBlock:
         spec = make_spec(scenario, system, **changes)
-        with _stochastic._single_threaded():
+        with stochastic._single_threaded():
             drawn = create("generators", scenario)._draw(spec, Block(split="train", index=index), 1)
         return DrawnBlock(spec, *drawn)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from channelbench.contracts import Block
-from channelbench.generators._statistics import link_statistics
+from channelbench.generators.evaluate.statistics import link_statistics
 from channelbench.registry import create
 
 Draw = Callable[..., Any]

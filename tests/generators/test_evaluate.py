@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from channelbench.contracts import Block
-from channelbench.generators._evaluate import evaluate
-from channelbench.generators._evaluate_fast import _slots, evaluate_fast
-from channelbench.generators._evaluate_torch import evaluate_torch
-from channelbench.generators._groups import _over_slots
-from channelbench.generators._paths import SPEED_OF_LIGHT, DrawnPaths
-from channelbench.generators._sionna_coefficients import sionna_channel
+from channelbench.generators.evaluate.cuda import evaluate_torch
+from channelbench.generators.evaluate.exact import evaluate
+from channelbench.generators.evaluate.fast import _slots, evaluate_fast
+from channelbench.generators.evaluate.fast_loops import _over_slots
+from channelbench.generators.tr38901.coefficients_sionna import sionna_channel
+from channelbench.generators.tr38901.paths import SPEED_OF_LIGHT, DrawnPaths
 from channelbench.registry import create
 from channelbench.spec import ArraySpec, BandSpec
 from channelbench.store.schema import antenna_positions, subcarrier_hz

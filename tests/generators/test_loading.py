@@ -9,7 +9,7 @@ import pytest
 
 CODE = """
 import sys
-from channelbench.generators._loading import load_sionna
+from channelbench.generators.tr38901.loading import load_sionna
 import torch
 before = torch.compile, torch.compiler.disable
 load_sionna()
@@ -27,7 +27,7 @@ def test_sionna_is_loaded_without_the_compiler_and_pyplot() -> None:
 
 
 def test_what_was_decorated_is_compiled_when_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    from channelbench.generators._loading import _later
+    from channelbench.generators.tr38901.loading import _later
 
     compiled: list[tuple[str, dict[str, bool]]] = []
 

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from channelbench.contracts import Block, Paths
-from channelbench.generators._evaluate import evaluate
-from channelbench.generators._paths import DrawnPaths
-from channelbench.generators._rays import other_band_powers
-from channelbench.generators._statistics import angular_spread_deg, delay_spread_s, link_statistics
+from channelbench.generators.evaluate.exact import evaluate
+from channelbench.generators.evaluate.statistics import angular_spread_deg, delay_spread_s, link_statistics
+from channelbench.generators.tr38901.paths import DrawnPaths
+from channelbench.generators.tr38901.rays import other_band_powers
 from channelbench.registry import create
 from channelbench.spec import BandSpec
 from channelbench.store.schema import antenna_positions, subcarrier_hz

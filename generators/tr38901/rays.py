@@ -6,8 +6,8 @@ Stock Sionna has no model of several frequencies (TR 38.901 clause 7.6.5). The r
   cluster and ray angles, all drawn at the first band, the anchor;
 - per band: path loss, mean and deviation of the large-scale parameters, cluster powers, initial phases.
 
-What is drawn at the anchor comes from one of two engines: Sionna's own classes (``_sionna_rays``), or loops of ours
-that follow the same steps with the same parameters (``_own_rays``). There are no cross-polarisation ratios: between one
+What is drawn at the anchor comes from one of two engines: Sionna's own classes (``rays_sionna``), or loops of ours
+that follow the same steps with the same parameters (``rays_fast``). There are no cross-polarisation ratios: between one
 vertically polarised element at either end, both upright, the field matrix of Eq. 7.5-22 reduces to exp(jΦ^θθ).
 """
 
@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.generators import _own_rays, _sionna_rays
-from channelbench.generators._anchor import MIN_CLUSTER_POWER, AnchorRays, LargeScale, delay_scaling
-from channelbench.generators._drops import Drops, Streams
-from channelbench.generators._scenarios import PRECISION, links, set_topologies
+from channelbench.generators.tr38901.clusters import MIN_CLUSTER_POWER, AnchorRays, LargeScale, delay_scaling
+from channelbench.generators.tr38901.drops import Drops, Streams
+from channelbench.generators.tr38901.rays_fast import draw as draw_fast
+from channelbench.generators.tr38901.rays_sionna import draw as draw_sionna
+from channelbench.generators.tr38901.scenarios import PRECISION, links, set_topologies
 from channelbench.spec import ScenarioSpec
 
 __all__ = ["BandRays", "draw_rays", "other_band_powers"]
@@ -67,7 +68,7 @@ def draw_rays(
     import torch
     from sionna.phy import config
 
-    draw = _sionna_rays.draw if spec.engine == "sionna" else _own_rays.draw
+    draw = draw_sionna if spec.engine == "sionna" else draw_fast
     # Sionna draws everything from this generator. Seeding the generator itself, rather than setting config.seed,
     # leaves torch's global generator and Sionna's numpy and Python ones as they are.
     generator = config.torch_rng("cpu")

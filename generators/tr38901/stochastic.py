@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.contracts import Block, Generator, Paths
 from channelbench.errors import RequestError
-from channelbench.generators._drops import Drops, Streams, draw_drops
-from channelbench.generators._loading import load_sionna
-from channelbench.generators._scenarios import Remembered
+from channelbench.generator import Block, Generator, Paths
+from channelbench.generators.tr38901.drops import Drops, Streams, draw_drops
+from channelbench.generators.tr38901.loading import load_sionna
+from channelbench.generators.tr38901.scenarios import Remembered
 from channelbench.spec import BLOCK_SIZE, SPLITS, BandSpec, ScenarioSpec
 from channelbench.store.schema import variables
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from channelbench.generators._paths import DrawnPaths
-    from channelbench.generators._rays import BandRays
+    from channelbench.generators.tr38901.paths import DrawnPaths
+    from channelbench.generators.tr38901.rays import BandRays
 
 __all__ = ["StochasticGenerator"]
 
@@ -56,7 +56,7 @@ class StochasticGenerator(Generator):
 
     def fill(self, spec: ScenarioSpec, block: Block, seed: int, columns: Mapping[str, NDArray[Any]]) -> None:
         """``sample`` into arrays that are there."""
-        from channelbench.generators._statistics import link_statistics
+        from channelbench.generators.evaluate.statistics import link_statistics
 
         rows = slice(block.start, block.stop)
         with _single_threaded():
@@ -91,8 +91,8 @@ class StochasticGenerator(Generator):
 
         The block is always drawn whole, because what a random generator returns first depends on how much is asked.
         """
-        from channelbench.generators._paths import directions, expand
-        from channelbench.generators._rays import draw_rays
+        from channelbench.generators.tr38901.paths import directions, expand
+        from channelbench.generators.tr38901.rays import draw_rays
 
         if spec.source != "stochastic":
             raise RequestError("source", expected="stochastic for this generator", got=spec.source)
@@ -123,11 +123,11 @@ def _evaluate(
 ) -> None:
     """By the fast engine; on a CUDA device; or exactly: by Sionna's coefficients, or by a sum of our own where arrays
     squint, which Sionna's do not."""
-    from channelbench.generators._evaluate import evaluate
-    from channelbench.generators._evaluate_fast import evaluate_fast
-    from channelbench.generators._evaluate_torch import evaluate_torch
-    from channelbench.generators._paths import SPEED_OF_LIGHT
-    from channelbench.generators._sionna_coefficients import sionna_channel
+    from channelbench.generators.evaluate.cuda import evaluate_torch
+    from channelbench.generators.evaluate.exact import evaluate
+    from channelbench.generators.evaluate.fast import evaluate_fast
+    from channelbench.generators.tr38901.coefficients_sionna import sionna_channel
+    from channelbench.generators.tr38901.paths import SPEED_OF_LIGHT
 
     if spec.engine == "fast":
         fastest_mps = max(spec.speed_max_mps, *spec.test_speeds_mps, 0.0)
@@ -170,6 +170,6 @@ def _libraries() -> Any:
     """The thread pools to limit. To find them takes milliseconds, as much as to draw some samples."""
     from threadpoolctl import ThreadpoolController
 
-    import channelbench.generators._compiled  # noqa: F401 - loads the BLAS that is to be limited
+    import channelbench.generators.evaluate.compiled  # noqa: F401 - loads the BLAS that is to be limited
 
     return ThreadpoolController()

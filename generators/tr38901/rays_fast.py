@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.generators._anchor import MIN_CLUSTER_POWER, AnchorRays, LargeScale, delay_scaling
-from channelbench.generators._compiled import compiled
-from channelbench.generators._drops import Streams
-from channelbench.generators._scenarios import links
+from channelbench.generators.evaluate.compiled import compiled
+from channelbench.generators.tr38901.clusters import MIN_CLUSTER_POWER, AnchorRays, LargeScale, delay_scaling
+from channelbench.generators.tr38901.drops import Streams
+from channelbench.generators.tr38901.scenarios import links
 from channelbench.spec import BLOCK_SIZE
 
 __all__ = ["draw"]

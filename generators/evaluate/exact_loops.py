@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.generators._compiled import compiled
+from channelbench.generators.evaluate.compiled import compiled
 
 __all__ = ["march"]
 

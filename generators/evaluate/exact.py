@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.generators._paths import DrawnPaths
+from channelbench.generators.tr38901.paths import DrawnPaths
 from channelbench.spec import BandSpec
 from channelbench.store.schema import antenna_positions, subcarrier_hz
 
@@ -30,7 +30,7 @@ def evaluate(
     Returns:
         ``[batch, slots, subcarriers, antennas]``, complex64.
     """
-    from channelbench.generators._march import march
+    from channelbench.generators.evaluate.exact_loops import march
 
     shape = (len(paths.power), band.num_slots, band.num_subcarriers, band.array.num_antennas)
     h = np.empty(shape, np.complex64) if out is None else out

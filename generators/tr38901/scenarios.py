@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.generators._drops import Drops, Streams
+from channelbench.generators.tr38901.drops import Drops, Streams
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
 
 __all__ = ["PRECISION", "Remembered", "links", "set_topologies", "single_element", "torch_seed"]

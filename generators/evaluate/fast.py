@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import jv
 
-from channelbench.generators._paths import DrawnPaths
+from channelbench.generators.tr38901.paths import DrawnPaths
 from channelbench.spec import BandSpec
 from channelbench.store.schema import antenna_positions, subcarrier_hz
 
@@ -94,7 +94,7 @@ def evaluate_fast(
     Returns:
         ``[batch, slots, subcarriers, antennas]``, complex64.
     """
-    from channelbench.generators._groups import phase_angles, sum_groups
+    from channelbench.generators.evaluate.fast_loops import phase_angles, sum_groups
 
     series, slots = _series(band, squint), _slots(band, max_doppler_hz)
     array, spacing_hz = band.array, band.bandwidth_hz / band.num_subcarriers

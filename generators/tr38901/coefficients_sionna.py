@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.generators._drops import Drops
-from channelbench.generators._paths import SPEED_OF_LIGHT
-from channelbench.generators._rays import BandRays
-from channelbench.generators._scenarios import PRECISION
+from channelbench.generators.tr38901.drops import Drops
+from channelbench.generators.tr38901.paths import SPEED_OF_LIGHT
+from channelbench.generators.tr38901.rays import BandRays
+from channelbench.generators.tr38901.scenarios import PRECISION
 from channelbench.spec import BandSpec
 from channelbench.store.schema import antenna_positions, subcarrier_hz
 

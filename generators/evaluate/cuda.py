@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.cuda import require_cuda
-from channelbench.generators._paths import DrawnPaths
+from channelbench.generators.tr38901.paths import DrawnPaths
 from channelbench.spec import BandSpec
 from channelbench.store.schema import antenna_positions, subcarrier_hz
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.contracts import Paths
-from channelbench.generators._anchor import AnchorRays
-from channelbench.generators._drops import Drops
-from channelbench.generators._rays import BandRays
+from channelbench.generators.tr38901.clusters import AnchorRays
+from channelbench.generators.tr38901.drops import Drops
+from channelbench.generators.tr38901.rays import BandRays
 
 __all__ = ["Directions", "DrawnPaths", "directions", "expand"]
 

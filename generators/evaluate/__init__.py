@@ -1,0 +1,1 @@
+"""From propagation paths to channels."""
