@@ -53,7 +53,7 @@ class GenieLMMSE(GenieMethod):
         spec, split = genie.spec, genie.split
         key = (spec.identity(), genie.seed, split, index)
         if self._block is None or self._block[0] != key:
-            generator: Generator = registry.create("generators", spec.scenario)
+            generator: Generator = registry.create("generators", spec.scenario, source=spec.source.name)
             rows = min(BLOCK_SIZE, spec.sizes.of(split) - index * BLOCK_SIZE)
             block = Block(split=split, index=index, start=0, stop=rows)
             self._block = (key, generator.paths(spec, block, genie.seed)[BAND])

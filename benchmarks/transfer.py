@@ -54,11 +54,13 @@ def target_spec(source: ScenarioSpec, overrides: Mapping[str, str]) -> ScenarioS
             scenario,
             system=source.system,
             state=source.state,
-            source=source.source,
-            engine=source.engine,
+            source=source.source.name,
             sizes=source.sizes,
         )
-        geometry = {field: getattr(made, field) for field in registry.find("generators", scenario).geometry}
+        geometry = {
+            field: getattr(made, field)
+            for field in registry.find("generators", scenario, source=source.source.name).geometry
+        }
         changes = geometry | changes
     return source.replace(changes)
 

@@ -58,11 +58,14 @@ def generate(
         str | None, typer.Option(help="Folder or URL (s3://…) to write; data/<scenario>.zarr by default.")
     ] = None,
     state: Annotated[str | None, typer.Option(help="los, nlos or random; the system's default.")] = None,
-    source: Annotated[str, typer.Option(help="stochastic or raytraced.")] = "stochastic",
+    source: Annotated[
+        str | None, typer.Option(help="Where the channels come from; the scenario's own source by default.")
+    ] = None,
     system: Annotated[str, typer.Option(help="dualband or multiuser.")] = "dualband",
     engine: Annotated[
-        str, typer.Option(help="fast; cuda, on a GPU; or sionna for Sionna's own classes, the reference.")
-    ] = "fast",
+        str | None,
+        typer.Option(help="What draws and sums them, where the source has a choice; of 3GPP's: fast, cuda, sionna."),
+    ] = None,
     preset: Annotated[str, typer.Option(help="quick, standard or paper: how many samples.")] = "quick",
     samples: Annotated[int | None, _number("--samples", 15, "So many samples, split 10:2:3.")] = None,
     seed: Annotated[int, _number("--seed", 0, "Seed; the bytes depend on it and the spec alone.")] = 0,

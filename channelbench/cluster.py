@@ -105,11 +105,12 @@ def _ignore_interrupts() -> None:
 
 
 @contextmanager
-def connect(scheduler: str) -> Iterator[Client]:
+def connect(scheduler: str, packages: tuple[str, ...]) -> Iterator[Client]:
     """A client of a scheduler that is running; leaving takes back what it has been given and not done yet.
 
     Args:
         scheduler: ``tcp://host:port`` or another address of dask's, or the JSON file that the scheduler has written.
+        packages: What the bytes depend on beside what writes them; see ``SourceSpec.packages``.
 
     Raises:
         RequestError: that is no address, nobody answers, or workers have other versions of what the bytes depend on.
@@ -124,7 +125,7 @@ def connect(scheduler: str) -> Iterator[Client]:
         expected = "a dask scheduler that answers"
         raise RequestError("--scheduler", expected=expected, got=f"{scheduler} ({reason})") from None
     with client:
-        _check_versions(client, scheduler)
+        _check_versions(client, scheduler, packages)
         yield client
 
 
@@ -149,17 +150,17 @@ def _place(scheduler: str) -> dict[str, str]:
     return {"address": scheduler}
 
 
-def _check_versions(client: Client, scheduler: str) -> None:
+def _check_versions(client: Client, scheduler: str, packages: tuple[str, ...]) -> None:
     """Refuse workers that would write other bytes, and a scheduler that cannot pass our functions on to them."""
     try:
-        client.run_on_scheduler(versions)
-        there = client.run(versions)
+        client.run_on_scheduler(versions, packages)
+        there = client.run(versions, packages)
     except ImportError as error:
         got = f"{scheduler} ({error})"
         raise RequestError("--scheduler", expected="channelbench on scheduler and workers", got=got) from None
     for worker, found in there.items():
-        if found != versions():
-            raise other_versions(worker, found, versions())
+        if found != versions(packages):
+            raise other_versions(worker, found, versions(packages))
 
 
 def other_versions(worker: str, found: Mapping[str, str], expected: Mapping[str, str]) -> RequestError:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from channelbench import cluster, registry
-from channelbench.cuda import require_cuda
 from channelbench.errors import RequestError
-from channelbench.spec import PRESETS, SYSTEMS, ScenarioSpec, SizesSpec
+from channelbench.generator import Generator
+from channelbench.spec import PRESETS, SYSTEMS, ScenarioSpec, SizesSpec, flat_assignments
 from channelbench.store import layout
 from channelbench.store.dataset import open_group
-from channelbench.store.files import Files, UnitFiles
+from channelbench.store.files import DIGEST, Files, UnitFiles
 from channelbench.store.location import Location, is_store_error, is_url
-from channelbench.store.schema import SCHEMA_VERSION
+from channelbench.store.schema import SCHEMA_VERSION, variables
 
 __all__ = ["default_path", "generate", "last_dataset", "make_spec"]
 
@@ -36,53 +36,51 @@ def make_spec(
     *,
     system: str = "dualband",
     state: str | None = None,
-    source: str = "stochastic",
-    engine: str = "fast",
+    source: str | None = None,
+    engine: str | None = None,
     preset: str = "quick",
     sizes: SizesSpec | None = None,
     assignments: Mapping[str, Any] | None = None,
 ) -> ScenarioSpec:
-    """The spec of a scenario: the system's defaults, the scenario's geometry, a preset's sizes, then your changes.
+    """The spec of a scenario: the system's defaults, the scenario's geometry, what new specs of the source begin with,
+    a preset's sizes, then your changes.
+
+    It is the same whether a field is an argument here or among the assignments, which come last.
 
     Args:
         scenario: A name from ``channelbench list scenarios``, or ``package.module:Class``.
         system: ``dualband`` or ``multiuser``.
         state: ``los``, ``nlos`` or ``random``; the system's default if left out.
-        source: ``stochastic`` or ``raytraced``.
-        engine: ``fast``; ``cuda``, which draws the same paths and sums them on a GPU; or ``sionna`` for Sionna's own
-            classes, the reference, many times as slow.
+        source: Where the channels come from; the scenario's own source if left out.
+        engine: What draws and sums them, for sources that have several: the field ``engine`` of the source.
         preset: ``quick``, ``standard`` or ``paper``; ignored where ``sizes`` are given.
         sizes: Samples per split.
-        assignments: Dotted fields to change, e.g. ``{"sub6.carrier_hz": 2.4e9}``.
+        assignments: Dotted fields to change, e.g. ``{"sub6.carrier_hz": 2.4e9}``; the source's stand beside the others
+            or below ``source.``.
 
     Raises:
         RequestError: a name, field or value that does not exist or is out of range.
     """
+    changes = flat_assignments(assignments or {})
+    scenario, system = str(changes.pop("scenario", scenario)), str(changes.pop("system", system))
+    source = changes.pop("source", source)
     if system not in SYSTEMS:
         raise RequestError("system", expected="a known system", got=system, choices=SYSTEMS)
     if preset not in PRESETS[system]:
         raise RequestError("preset", expected="a known preset", got=preset, choices=PRESETS[system])
-    generator = registry.find("generators", scenario)
-    if source != "stochastic":
-        raise RequestError("source", expected="a source this version has", got=source, choices=["stochastic"])
+    generator = registry.find("generators", scenario, source=source)
     # The multi-user system states its own distances; the scenario supplies what the system leaves open.
-    fields: dict[str, Any] = {**generator.geometry, **SYSTEMS[system]}
-    if state is not None:
-        fields["state"] = state
-    spec = ScenarioSpec(
-        scenario=scenario,
-        source=source,
-        system=system,
-        engine=engine,
-        sizes=sizes or PRESETS[system][preset],
-        **fields,
-    )
-    return spec.replace(assignments) if assignments else spec
+    fields: dict[str, Any] = {**generator.geometry, **SYSTEMS[system], **generator.source.new}
+    fields |= {"scenario": scenario, "system": system, "source": generator.source.name}
+    given = {name: value for name, value in (("state", state), ("engine", engine)) if value is not None}
+    return ScenarioSpec(**fields, sizes=sizes or PRESETS[system][preset]).replace(given | changes)
 
 
 def default_path(spec: ScenarioSpec) -> Path:
-    """``data/uma.zarr``, or with system and state where they are not the defaults."""
+    """``data/uma.zarr``, or with source, system and state where they are not the defaults."""
     parts = [spec.scenario.rpartition(":")[2].lower()]
+    if spec.source.name != registry.find("generators", spec.scenario).source.name:
+        parts.append(spec.source.name)
     if spec.system != "dualband":
         parts.append(spec.system)
     if spec.state != SYSTEMS[spec.system]["state"]:
@@ -127,22 +125,20 @@ def generate(
     """
     location, began = Location.of(default_path(spec) if out is None else out, field="--out"), time.time()
     _check_workers(location, workers, scheduler)
-    generator = registry.find("generators", spec.scenario)
-    if spec.engine == "cuda" and scheduler is None:
-        require_cuda("--engine", ["fast", "sionna"])  # before anything is written
-    processor = "cuda" if spec.engine == "cuda" else "cpu"
-    engine = f"{generator.__module__.rpartition('.')[0]}:{generator.card.name} {processor}"
+    generator, packages = _generator(spec), spec.source.packages
+    if scheduler is None:
+        generator.check(spec)  # before anything is written
     with ExitStack() as stack:
         stack.callback(vars(_last).clear)  # a gigabyte, perhaps, that nobody needs any more
-        client = stack.enter_context(cluster.connect(scheduler)) if scheduler is not None else None
-        _claim(location, spec, seed, engine, Files.choose(spec, file_samples, chunk_samples))
+        client = stack.enter_context(cluster.connect(scheduler, packages)) if scheduler is not None else None
+        _claim(location, spec, seed, generator.engine(spec), Files.choose(spec, file_samples, chunk_samples))
         group = open_group(location.place, field="--out", mode="r+")
-        files, todo = Files.of(group, spec), layout.missing_units(group, spec)
+        files, todo = Files.of(group), layout.missing_units(group, spec)
         done = spec.sizes.total - sum(unit.stop - unit.start for unit in todo)
         progress(done, spec.sizes.total)
         if client is None and workers > 1 and len(todo) > 1:
             client = stack.enter_context(cluster.start(min(workers, len(todo))))
-        work = partial(_write, location.absolute(), spec.model_dump(), seed, files, dict(layout.versions()))
+        work = partial(_write, location.absolute(), spec.flat(), seed, files, dict(layout.versions(packages)))
         for unit in _one_by_one(work, todo) if client is None else cluster.spread(client, work, todo):
             done += unit.stop - unit.start
             progress(done, spec.sizes.total)
@@ -156,8 +152,8 @@ def generate(
 
 def make_unit(spec: ScenarioSpec, seed: int, unit: layout.Unit, files: Files) -> UnitFiles:
     """One unit, generated, as the files that it will be; valid until this thread makes the next."""
-    generator = registry.create("generators", spec.scenario)
-    made, start = _room(spec, files, unit.stop - unit.start), 0
+    generator = _generator(spec)()
+    made, start = _buffers(spec, files, unit.stop - unit.start), 0
     for piece in unit.pieces:
         stop = start + piece.num_samples
         generator.fill(spec, piece, seed, {name: column[start:stop] for name, column in made.columns.items()})
@@ -165,12 +161,16 @@ def make_unit(spec: ScenarioSpec, seed: int, unit: layout.Unit, files: Files) ->
     return made
 
 
-def _room(spec: ScenarioSpec, files: Files, rows: int) -> UnitFiles:
-    """The room of this thread's last unit, if that was as large: memory that is new costs the system time to give."""
+def _generator(spec: ScenarioSpec) -> type[Generator]:
+    return registry.find("generators", spec.scenario, source=spec.source.name)
+
+
+def _buffers(spec: ScenarioSpec, files: Files, rows: int) -> UnitFiles:
+    """Those of this thread's last unit, if that was as large: memory that is new costs the system time to give."""
     key = (spec, files.unit_rows, tuple(files.chunk_rows.items()), rows)
     if getattr(_last, "key", None) != key:
-        _last.key, _last.room = key, UnitFiles(spec, files, rows)
-    return _last.room
+        _last.key, _last.buffers = key, UnitFiles(spec, files, rows)
+    return _last.buffers
 
 
 def _write(
@@ -178,14 +178,15 @@ def _write(
 ) -> None:
     """One unit from spec to store, in whatever process and on whatever machine this runs."""
     cluster.keep_freed_memory()
-    if (here := layout.versions()) != versions:
+    spec = ScenarioSpec(**spec_data)
+    if (here := layout.versions(spec.source.packages)) != versions:
         # Workers that join later have not been seen by `cluster.connect`.
         raise cluster.other_versions(socket.gethostname(), here, versions)
     location = Location.of(place, field="--out")
     if not location.has(layout.ROOT):
         got = f"{place}, where {socket.gethostname()} sees nothing"
         raise RequestError("--out", expected="a place that all workers share", got=got)
-    make_unit(ScenarioSpec(**spec_data), seed, unit, files).write(location.store(), unit.index, files)
+    make_unit(spec, seed, unit, files).write(location.store(), unit.index, files)
 
 
 def _one_by_one(work: Callable[[layout.Unit], None], todo: Iterable[layout.Unit]) -> Iterable[layout.Unit]:
@@ -230,9 +231,11 @@ def _check_same(location: Location, spec: ScenarioSpec, seed: int) -> None:
     version = group.attrs["schema_version"]
     if version != SCHEMA_VERSION:
         raise RequestError("--out", expected=f"schema version {SCHEMA_VERSION}", got=f"{path} (version {version})")
-    differences = ScenarioSpec(**group.attrs["spec"]).differences(spec)
+    differences = ScenarioSpec.from_record(group.attrs["spec"]).differences(spec)
     if group.attrs["seed"] != seed:
         differences.append(f"seed: {group.attrs['seed']} → {seed}")
+    if (there := list(group[DIGEST].attrs["variables"])) != (ours := list(variables(spec))):
+        differences.append(f"variables: {' '.join(there)} → {' '.join(ours)}")
     if differences:
         raise RequestError(
             "--out",

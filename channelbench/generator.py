@@ -5,16 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.card import Card
+from channelbench.sources import SourceSpec
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 __all__ = ["Block", "Generator", "Paths"]
 
@@ -52,26 +50,55 @@ class Paths:
 
 
 class Generator(ABC):
-    """Makes the samples of one scenario.
+    """Makes the samples of one scenario from one source.
 
     ``sample`` is pure: the values of a row depend on the spec without its sizes, the split, the block index and the
-    seed alone; asking for fewer rows gives the same rows."""
+    seed alone; asking for fewer rows gives the same rows.
+    """
 
     card: ClassVar[Card]
+    """Its ``name`` is the scenario's; another class may make the same scenario from another source."""
     geometry: ClassVar[Mapping[str, float]]
     """Scenario defaults: ``bs_height_m``, ``min_distance_m``, ``max_distance_m``."""
+    source: ClassVar[type[SourceSpec]]
+    """What can be set about its channels, and what they are called."""
+
+    @classmethod
+    def check(cls, spec: ScenarioSpec) -> None:
+        """Whether this machine has what samples of ``spec`` need. It is asked before anything is written.
+
+        Raises:
+            RequestError: what is missing.
+        """
+        return
+
+    @classmethod
+    def engine(cls, spec: ScenarioSpec) -> str:
+        """What makes the samples, for the dataset's attributes: ``package:scenario processor``."""
+        return f"{cls.__module__.rpartition('.')[0]}:{cls.card.name} cpu"
 
     @abstractmethod
-    def sample(self, spec: ScenarioSpec, block: Block, seed: int) -> xr.Dataset:
-        """Rows of one block, as ``store.schema.variables`` has them."""
+    def sample(self, spec: ScenarioSpec, block: Block, seed: int) -> Mapping[Any, Any]:
+        """Rows of one block: by name, every variable of ``store.schema.variables(spec)``, ``[block.num_samples, …]``.
+
+        Args:
+            spec: Of this scenario and source.
+            block: Which rows.
+            seed: From 0 to 2^63 − 1.
+
+        Returns:
+            Arrays, or an xarray dataset; they are stored in the dtype that the table has.
+        """
 
     def fill(self, spec: ScenarioSpec, block: Block, seed: int, columns: Mapping[str, NDArray[Any]]) -> None:
-        """``sample`` into arrays that are there, for generators that can spare a copy."""
+        """``sample`` into arrays that are there, by variable, ``[block.num_samples, …]`` each; for generators that can
+        spare a copy."""
         made = self.sample(spec, block, seed)
         for name, column in columns.items():
-            if made[name].shape != column.shape:
-                raise ValueError(f"{spec.scenario} made {name} of shape {made[name].shape}, expected {column.shape}")
-            column[...] = made[name].values
+            values = np.asarray(made[name])
+            if values.shape != column.shape:
+                raise ValueError(f"{spec.scenario} made {name} of shape {values.shape}, expected {column.shape}")
+            column[...] = values
 
     def paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, Paths]:
         """The paths behind ``sample``, by band, for reference lines that know a drop's true covariance."""

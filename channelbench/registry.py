@@ -5,17 +5,16 @@ Nothing is imported before somebody asks. Duplicate names raise.
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, Literal
 
+from channelbench import discovery
 from channelbench.contracts import Method, Metric, Suite, Task
 from channelbench.errors import RequestError
 from channelbench.generator import Generator
+from channelbench.sources import default_of, makers
 
 __all__ = ["Kind", "address", "create", "find", "names", "tasks_of"]
 
@@ -28,13 +27,8 @@ _BASES: dict[str, type] = {
     "suites": Suite,
     "tasks": Task,
 }
-_PACKAGES: dict[str, tuple[str, ...]] = {
-    "generators": ("channelbench.generators",),
-    "methods": ("channelbench.baselines", "channelbench.models"),
-    "metrics": ("channelbench.metrics",),
-    "suites": ("channelbench.benchmarks",),
-    "tasks": ("channelbench.tasks.link",),
-}
+_DECLARES: dict[str, tuple[str, ...]] = {"generators": ("card", "source", "geometry")}
+"""What a class has to say about itself, where that is more than a card."""
 _SINGULAR = {"generators": "scenario", "methods": "method", "metrics": "metric", "suites": "suite", "tasks": "task"}
 
 
@@ -43,12 +37,14 @@ def names(kind: Kind) -> list[str]:
     return sorted(_entries(kind))
 
 
-def find(kind: Kind, name: str) -> Any:
+def find(kind: Kind, name: str, *, source: str | None = None) -> Any:
     """The class (or, for suites, the instance) called ``name``; ``package.module:Class`` is imported from there.
 
     A method's name may carry options, ``name+option+…``: the class is then what ``Method.variant`` makes of the method
     called ``name``, the same one each time and for any order of the options, which its own name has sorted. A
     registered name that has a ``+`` itself comes first.
+
+    A scenario may come from several sources. ``source`` says from which; without it, it is the scenario's own.
 
     Raises:
         RequestError: nothing has that name, what the import finds is of another kind, or a method has no such option.
@@ -56,19 +52,35 @@ def find(kind: Kind, name: str) -> Any:
     if kind == "methods" and "+" in name and name not in _entries(kind):
         base, *options = name.split("+")
         return _variant(find(kind, base), tuple(sorted(options)))
+    if kind == "generators":
+        return _generator(name, source)
     if ":" in name:
         return _import(kind, name)
     try:
         return _entries(kind)[name]
     except KeyError:
-        raise RequestError(
-            _SINGULAR[kind], expected=f"a known {_SINGULAR[kind]}", got=name, choices=names(kind)
-        ) from None
+        raise _unknown(kind, name) from None
 
 
-def create(kind: Kind, name: str) -> Any:
+def _unknown(kind: Kind, name: str) -> RequestError:
+    return RequestError(_SINGULAR[kind], expected=f"a known {_SINGULAR[kind]}", got=name, choices=names(kind))
+
+
+def _generator(scenario: str, source: str | None) -> type[Generator]:
+    if ":" in scenario:
+        _import("generators", scenario)
+    elif scenario not in _entries("generators"):
+        raise _unknown("generators", scenario)
+    found = makers(scenario)
+    name = default_of(scenario, found) if source is None else source
+    if name not in found:
+        raise RequestError("source", expected=f"a source of {scenario}", got=name, choices=found)
+    return found[name]
+
+
+def create(kind: Kind, name: str, *, source: str | None = None) -> Any:
     """An instance of what ``find`` finds."""
-    found = find(kind, name)
+    found = find(kind, name, source=source)
     return found() if inspect.isclass(found) else found
 
 
@@ -99,13 +111,13 @@ def _variant(base: type[Method], options: tuple[str, ...]) -> type[Method]:
 
 @cache
 def _entries(kind: Kind) -> dict[str, Any]:
-    entries: dict[str, Any] = {}
+    entries: dict[Any, Any] = {}
     for item in _listed([*_scan(kind), *_from_entry_points(kind)]):
-        name = item.card.name
-        if name in entries and entries[name] is not item:
-            raise RuntimeError(f"two {kind} are called {name!r}: {entries[name]!r} and {item!r}")
-        entries[name] = item
-    return entries
+        key = (item.card.name, item.source.name) if kind == "generators" else item.card.name
+        if key in entries and entries[key] is not item:
+            raise RuntimeError(f"two {kind} are called {key!r}: {entries[key]!r} and {item!r}")
+        entries[key] = item
+    return {item.card.name: item for item in entries.values()}
 
 
 def _listed(found: Iterable[Any]) -> Iterator[Any]:
@@ -118,35 +130,33 @@ def _listed(found: Iterable[Any]) -> Iterator[Any]:
 
 
 def _scan(kind: Kind) -> Iterator[Any]:
-    for package_name in _PACKAGES[kind]:
-        package = importlib.import_module(package_name)
-        for info in pkgutil.iter_modules(package.__path__):
-            if info.ispkg or info.name.startswith("_"):
-                continue
-            module = importlib.import_module(f"{package_name}.{info.name}")
-            yield from (item for item in vars(module).values() if _belongs(item, kind, module.__name__))
+    yield from (item for module, item in discovery.from_packages(kind) if _belongs(item, kind, module))
 
 
 def _belongs(item: Any, kind: Kind, module: str) -> bool:
-    base = _BASES[kind]
     if kind == "suites":
-        return isinstance(item, base)
-    return _is_concrete(item, base) and item.__module__ == module
+        return isinstance(item, _BASES[kind])
+    return _is_concrete(item, kind) and item.__module__ == module
 
 
-def _is_concrete(item: Any, base: type) -> bool:
-    return inspect.isclass(item) and issubclass(item, base) and not inspect.isabstract(item) and hasattr(item, "card")
+def _is_concrete(item: Any, kind: Kind) -> bool:
+    if not inspect.isclass(item) or not issubclass(item, _BASES[kind]) or inspect.isabstract(item):
+        return False
+    return all(hasattr(item, name) for name in _declares(kind))
+
+
+def _declares(kind: Kind) -> tuple[str, ...]:
+    return _DECLARES.get(kind, ("card",))
 
 
 def _from_entry_points(kind: Kind) -> Iterator[Any]:
-    for entry in entry_points(group=f"channelbench.{kind}"):
-        yield _checked(kind, entry.value, entry.load())
+    for path, item in discovery.from_entry_points(kind):
+        yield _checked(kind, path, item)
 
 
 def _import(kind: Kind, path: str) -> Any:
-    module_name, _, attribute = path.partition(":")
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        found = discovery.load(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise RequestError(
             _SINGULAR[kind], expected="an importable package.module:Class", got=f"{path} ({error})"
@@ -156,6 +166,9 @@ def _import(kind: Kind, path: str) -> Any:
 
 def _checked(kind: Kind, path: str, found: Any) -> Any:
     base = _BASES[kind]
-    if not (isinstance(found, base) if kind == "suites" else _is_concrete(found, base)):
-        raise RequestError(_SINGULAR[kind], expected=f"a concrete subclass of {base.__name__} with a card", got=path)
+    if not (isinstance(found, base) if kind == "suites" else _is_concrete(found, kind)):
+        declares = " and a ".join(_declares(kind))
+        raise RequestError(
+            _SINGULAR[kind], expected=f"a concrete subclass of {base.__name__} with a {declares}", got=path
+        )
     return found

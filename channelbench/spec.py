@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_serializer, model_validator
 
 from channelbench.errors import RequestError
+from channelbench.sources import RecordedSource, SourceSpec, make_source, makers, model_of
 
 __all__ = [
     "BLOCK_SIZE",
@@ -22,8 +23,10 @@ __all__ = [
     "BandSpec",
     "ScenarioSpec",
     "SizesSpec",
+    "flat_assignments",
     "parse_assignments",
     "read_toml",
+    "source_of",
     "split_samples",
 ]
 
@@ -33,8 +36,6 @@ BLOCK_SIZE = 200
 SPLITS = ("train", "val", "test")
 
 KMH = 1000.0 / 3600.0
-
-_LATER_FIELDS = {"engine": "sionna", "squint": True}
 
 
 class _Frozen(BaseModel):
@@ -92,16 +93,19 @@ class SizesSpec(_Frozen):
 class ScenarioSpec(_Frozen):
     """Everything but the seed that decides a dataset's bytes. docs/protocol.md gives the defaults.
 
-    Distances are two-dimensional, base station to user; speeds are of a straight-line motion. ``engine`` is what draws
-    and evaluates: Sionna's classes, or the loops of ours that ``make_spec`` asks for unless told otherwise, or loops of
-    ours with sums on a CUDA device.
+    The system (bands, state), where users stand and how they move, how many samples, and the source of the channels
+    with fields of its own. Distances are two-dimensional, base station to user; speeds are of a straight-line motion.
+
+    The written form is flat: ``source`` is the source's name, and its fields stand beside the others. That is what
+    ``flat`` gives and what the constructor takes, beside a ``SourceSpec`` or a mapping with a ``name`` as ``source``.
+    Without a source it is the one that the scenario means by itself.
 
     Raises:
         RequestError: on construction, naming the field, what was expected, what was given and the choices.
     """
 
     scenario: str
-    source: Literal["stochastic", "raytraced"] = "stochastic"
+    source: SerializeAsAny[SourceSpec]
     system: Literal["dualband", "multiuser"] = "dualband"
     state: Literal["los", "nlos", "random"] = "los"
     sub6: BandSpec
@@ -114,11 +118,6 @@ class ScenarioSpec(_Frozen):
     speed_min_mps: float = Field(30 * KMH, ge=0)
     speed_max_mps: float = Field(30 * KMH, ge=0, le=140)
     test_speeds_mps: tuple[float, ...] = ()
-    table_version: Literal["16.1", "19.2"] = "16.1"
-    uma_fc_clip: bool = True
-    rho_z: float = Field(1.0, ge=0, le=1)
-    squint: bool = True
-    engine: Literal["sionna", "fast", "cuda"] = "sionna"
     sizes: SizesSpec
 
     def __init__(self, **data: Any) -> None:
@@ -126,6 +125,38 @@ class ScenarioSpec(_Frozen):
             super().__init__(**data)
         except ValidationError as error:
             raise RequestError.from_pydantic(error, type(self)) from None
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> ScenarioSpec:
+        """The spec that a dataset or a result records, also where its source is not installed.
+
+        Args:
+            record: The written form.
+
+        Raises:
+            RequestError: it is no spec.
+        """
+        rest = {name: value for name, value in record.items() if name in cls.model_fields}
+        return cls(**(rest | {"source": source_of(record)}))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_source(cls, data: Any) -> Any:
+        """The source's fields, from wherever they stand, in the source's own model."""
+        if not isinstance(data, Mapping) or isinstance(data.get("source"), SourceSpec):
+            return data
+        flat = flat_assignments(data)
+        scenario, own = str(flat.get("scenario")), {k: v for k, v in flat.items() if k in cls.model_fields}
+        if "scenario" not in flat:
+            return own  # pydantic says what is missing
+        model = model_of(scenario, flat.get("source"))
+        if model is None:
+            raise _unknown_source(scenario, flat.get("source"))
+        return own | {"source": _source(model, flat)}
+
+    @model_serializer(mode="wrap")
+    def _write_flat(self, handler: Any, info: Any) -> dict[str, Any]:
+        return {**handler(self), "source": self.source.name, **self.source.fields(mode=info.mode)}
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> ScenarioSpec:
@@ -146,10 +177,19 @@ class ScenarioSpec(_Frozen):
         """The bands by the suffix that their variables carry; the anchor band first."""
         return {"sub6": self.sub6} if self.mmwave is None else {"sub6": self.sub6, "mmwave": self.mmwave}
 
+    def flat(self) -> dict[str, Any]:
+        """The written form, with every field: ``ScenarioSpec(**spec.flat()) == spec``."""
+        return self.model_dump()
+
     def replace(self, assignments: Mapping[str, Any]) -> ScenarioSpec:
-        """A validated copy with dotted fields changed, e.g. ``{"sub6.carrier_hz": 2.4e9}``."""
-        data = self.model_dump()
-        for dotted, value in assignments.items():
+        """A validated copy with dotted fields changed, e.g. ``{"sub6.carrier_hz": 2.4e9}``.
+
+        Another source begins with its own defaults; ``rho_z`` and ``source.rho_z`` are the same field.
+        """
+        changes, data = flat_assignments(assignments), self.flat()
+        if changes.get("source", self.source.name) != self.source.name:
+            data = {name: value for name, value in data.items() if name in type(self).model_fields}
+        for dotted, value in changes.items():
             *parents, leaf = dotted.split(".")
             node: Any = data
             for depth, parent in enumerate(parents):
@@ -166,11 +206,10 @@ class ScenarioSpec(_Frozen):
 
     def canonical(self, *, sizes: bool = True) -> str:
         """The spec as JSON with sorted keys: the form that digests and noise keys are made from."""
-        # Fields that came later are left out at the value that was meant before: old datasets keep their digests.
-        exclude = {name for name, before in _LATER_FIELDS.items() if getattr(self, name) == before}
-        if not sizes:
-            exclude.add("sizes")
-        return json.dumps(self.model_dump(mode="json", exclude=exclude), sort_keys=True, separators=(",", ":"))
+        own = self.model_dump(mode="json", exclude=None if sizes else {"sizes"})
+        for name in self.source.fields():
+            del own[name]
+        return json.dumps(own | self.source.recorded_fields(), sort_keys=True, separators=(",", ":"))
 
     def identity(self) -> str:
         """Digest of everything but the sizes, which never change a sample's bytes."""
@@ -178,8 +217,65 @@ class ScenarioSpec(_Frozen):
 
     def differences(self, other: ScenarioSpec) -> list[str]:
         """``field: here → there`` for each field in which two specs differ."""
-        here, there = _flatten(self.model_dump()), _flatten(other.model_dump())
+        here, there = _flatten(self.flat()), _flatten(other.flat())
         return [f"{k}: {here.get(k)} → {there.get(k)}" for k in sorted(here | there) if here.get(k) != there.get(k)]
+
+
+def source_of(record: Mapping[str, Any]) -> SourceSpec:
+    """The source that a dataset or a result records; a ``RecordedSource`` where that is not installed.
+
+    Args:
+        record: The written form of a spec, or what there is of it.
+
+    Raises:
+        RequestError: a field that the source does not have, or a value that it does not take.
+    """
+    scenario, name = str(record.get("scenario", "")), record.get("source")
+    if (model := model_of(scenario, name)) is not None:
+        return _source(model, record)
+    fields = {key: value for key, value in record.items() if key not in ScenarioSpec.model_fields}
+    return RecordedSource(recorded_name=str(name or scenario), **fields)
+
+
+def flat_assignments(assignments: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted assignments with those to the source in their flat form: ``source.rho_z`` is ``rho_z``, ``source.name``
+    is ``source``, and a mapping as ``source`` is all of these.
+
+    Raises:
+        RequestError: a field of the source that is none, because the spec has it.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in assignments.items():
+        if key == "source" and isinstance(value, SourceSpec):
+            flat |= {"source": value.name, **value.fields()}
+        elif key == "source" and isinstance(value, Mapping):
+            flat |= flat_assignments({f"source.{name}": each for name, each in value.items()})
+        elif key == "source.name":
+            flat["source"] = value
+        elif key.startswith("source."):
+            field = key.removeprefix("source.")
+            if field.partition(".")[0] in ScenarioSpec.model_fields:
+                raise RequestError(key, expected="a field of the source", got=f"{field}, a field of the spec itself")
+            flat[field] = value
+        else:
+            flat[key] = value
+    return flat
+
+
+def _source(model: type[SourceSpec], flat: Mapping[str, Any]) -> SourceSpec:
+    if shared := sorted(model.model_fields.keys() & ScenarioSpec.model_fields.keys()):
+        raise RequestError("source", expected="fields that the spec does not have", got=f"{model.name}: {shared}")
+    fields = {name: value for name, value in flat.items() if name not in ScenarioSpec.model_fields}
+    if unknown := [name for name in fields if name not in model.model_fields]:
+        choices = sorted({*ScenarioSpec.model_fields, *model.model_fields})
+        raise RequestError(unknown[0], expected="a known field", got=unknown[0], choices=choices)
+    return make_source(model, fields)
+
+
+def _unknown_source(scenario: str, source: Any) -> RequestError:
+    if known := makers(scenario):
+        return RequestError("source", expected=f"a source of {scenario}", got=source, choices=known)
+    return RequestError("scenario", expected="a scenario that is installed here", got=scenario)
 
 
 SYSTEMS: dict[str, dict[str, Any]] = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from channelbench.card import Card
-from channelbench.generators.tr38901.stochastic import StochasticGenerator
+from channelbench.generators.tr38901 import StochasticGenerator
 from channelbench.spec import ScenarioSpec
 
 __all__ = ["RuralMacro"]
@@ -24,18 +24,7 @@ class RuralMacro(StochasticGenerator):
     )
     geometry: ClassVar[Mapping[str, float]] = {"bs_height_m": 35.0, "min_distance_m": 35.0, "max_distance_m": 3000.0}
 
-    def build_scenario(self, spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
+    def build_scenario(self, spec: ScenarioSpec, options: Mapping[str, Any]) -> Any:
         from sionna.phy.channel.tr38901 import RMaScenario
 
-        from channelbench.generators.tr38901.scenarios import single_element
-
-        element = single_element(carrier_hz, precision)
-        return RMaScenario(
-            carrier_frequency=carrier_hz,
-            ut_array=element,
-            bs_array=element,
-            direction="downlink",
-            precision=precision,
-            device="cpu",
-            spec_version=spec.table_version,
-        )
+        return RMaScenario(**options)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from channelbench.card import Card
-from channelbench.generators.tr38901.stochastic import StochasticGenerator
+from channelbench.generators.tr38901 import StochasticGenerator, StochasticSource
 from channelbench.spec import ScenarioSpec
 
 __all__ = ["UrbanMacro"]
@@ -16,7 +16,7 @@ __all__ = ["UrbanMacro"]
 class UrbanMacro(StochasticGenerator):
     """UMa of TR 38.901.
 
-    ``spec.uma_fc_clip=False`` evaluates the tables of large-scale parameters at the true carrier also below 6 GHz,
+    ``uma_fc_clip=False`` evaluates the tables of large-scale parameters at the true carrier also below 6 GHz,
     where the standard (Table 7.5-6, note 6) uses their values at 6 GHz.
     """
 
@@ -30,22 +30,11 @@ class UrbanMacro(StochasticGenerator):
     )
     geometry: ClassVar[Mapping[str, float]] = {"bs_height_m": 25.0, "min_distance_m": 35.0, "max_distance_m": 500.0}
 
-    def build_scenario(self, spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
+    def build_scenario(self, spec: ScenarioSpec, options: Mapping[str, Any]) -> Any:
         from sionna.phy.channel.tr38901 import UMaScenario
 
-        from channelbench.generators.tr38901.scenarios import single_element
-
-        element = single_element(carrier_hz, precision)
-        return (UMaScenario if spec.uma_fc_clip else _unclipped())(
-            carrier_frequency=carrier_hz,
-            o2i_model="low",  # unused: everybody is outdoors
-            ut_array=element,
-            bs_array=element,
-            direction="downlink",
-            precision=precision,
-            device="cpu",
-            spec_version=spec.table_version,
-        )
+        clipped = cast(StochasticSource, spec.source).uma_fc_clip
+        return (UMaScenario if clipped else _unclipped())(o2i_model="low", **options)  # unused: everybody is outdoors
 
 
 @cache

@@ -59,9 +59,9 @@ def spread(client: Any, path: Path, spec: ScenarioSpec, work: Callable[..., Any]
     """Samples per second of ``work`` on all units of a new dataset."""
     shutil.rmtree(path, ignore_errors=True)
     layout.create(path, spec, 0, "benchmark")
-    files = Files.of(zarr.open_group(str(path), mode="r"), spec)
+    files = Files.of(zarr.open_group(str(path), mode="r"))
     units = layout.units(spec, files.unit_rows)
-    task = partial(work, str(path), spec.model_dump(), 0, files, dict(layout.versions()))
+    task = partial(work, str(path), spec.flat(), 0, files, dict(layout.versions(spec.source.packages)))
     begin = time.perf_counter()
     assert sum(1 for _ in cluster.spread(client, task, units)) == len(units)
     return spec.sizes.total / (time.perf_counter() - begin)

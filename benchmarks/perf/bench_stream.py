@@ -59,7 +59,7 @@ def _fill(path: Path, spec: ScenarioSpec) -> None:
 
     rng = np.random.default_rng(0)
     group = zarr.open_group(str(path), mode="r+")
-    files = Files.of(group, spec)
+    files = Files.of(group)
     for unit in layout.units(spec, files.unit_rows):
         made = UnitFiles(spec, files, unit.stop - unit.start)
         for column in made.columns.values():

@@ -59,7 +59,7 @@ def header(board: Board) -> dict[str, Any]:
 
 def _scenario(spec: Mapping[str, Any]) -> str:
     state = str(spec.get("state", ""))
-    return f"{labels.scenario(str(spec.get('scenario', '?')))} {_STATES.get(state, state)}".strip()
+    return f"{labels.scenario(spec)} {_STATES.get(state, state)}".strip()
 
 
 def dataset(card: DatasetCard) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def dataset(card: DatasetCard) -> dict[str, Any]:
     speeds = [3.6 * float(spec[key]) for key in ("speed_min_mps", "speed_max_mps") if key in spec]
     facts = [
         ("Scenario", _scenario(spec)),
-        ("Source", f"{spec.get('source', '?')}, TR 38.901 tables v{spec.get('table_version', '?')}"),
+        ("Source", labels.source(spec)),
         ("System", spec.get("system", "?")),
         (
             "Samples",

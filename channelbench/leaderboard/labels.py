@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from channelbench import registry
 from channelbench.conditions import DEFAULT
 from channelbench.errors import RequestError
+from channelbench.spec import source_of
 
 __all__ = [
     "FAMILIES",
@@ -12,6 +16,7 @@ __all__ = [
     "family_label",
     "metric_label",
     "scenario",
+    "source",
     "task_code",
     "unit",
 ]
@@ -73,6 +78,18 @@ def condition_title(label: str) -> str:
     return ", ".join(parts)
 
 
-def scenario(name: str) -> str:
-    """3GPP's spelling of its scenarios."""
-    return {"uma": "UMa", "umi": "UMi", "rma": "RMa"}.get(name, name)
+def scenario(record: Mapping[str, Any]) -> str:
+    """What a spec's scenario is called; its name where it is not installed here."""
+    name = str(record.get("scenario", "?"))
+    try:
+        return str(registry.find("generators", name, source=record.get("source")).card.label)
+    except RequestError:
+        return name
+
+
+def source(record: Mapping[str, Any]) -> str:
+    """What a spec's source is called; its name where a record has what the source does not know."""
+    try:
+        return source_of(record).label
+    except RequestError:
+        return str(record.get("source", "?"))

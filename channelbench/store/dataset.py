@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Hashable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import zarr
@@ -19,7 +19,7 @@ from channelbench.spec import ScenarioSpec
 from channelbench.store import layout
 from channelbench.store.files import DIGEST
 from channelbench.store.location import Location, is_store_error
-from channelbench.store.schema import SCHEMA_VERSION, coordinates, variables
+from channelbench.store.schema import SCHEMA_VERSION, Variable, coordinates, recorded_variables
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -42,7 +42,7 @@ def open_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> z
         raise RequestError(field, expected="the folder of a Zarr dataset", got=f"{path} (a file)")
     try:
         with layout.quiet_zarr():
-            location.knock()
+            location.probe()
             group = location.open(mode)
             dict(group.attrs)
     except (FileNotFoundError, zarr.errors.GroupNotFoundError):
@@ -67,10 +67,10 @@ def open_dataset(path: str | Path, *, field: str = "--data", allow_unfinished: b
     if found != SCHEMA_VERSION:
         raise RequestError(field, expected=f"schema version {SCHEMA_VERSION}", got=f"{path} (version {found})")
     try:
-        spec = ScenarioSpec(**group.attrs["spec"])
-    except (RequestError, TypeError) as error:
+        spec = ScenarioSpec.from_record(group.attrs["spec"])
+    except (RequestError, TypeError, AttributeError) as error:
         raise RequestError(field, expected="a valid spec in the attributes", got=f"{path} ({error})") from None
-    _check_arrays(group, spec, path, field)
+    table = _checked_arrays(group, spec, path, field)
     if not group.attrs["complete"] and not allow_unfinished:
         left, total = len(layout.missing_units(group, spec)), len(layout.units(spec, layout.unit_rows(group)))
         raise RequestError(
@@ -78,14 +78,23 @@ def open_dataset(path: str | Path, *, field: str = "--data", allow_unfinished: b
             expected="a finished dataset (the same `channelbench generate` command continues it)",
             got=f"{path} ({total - left} of {total} blocks written)",
         )
-    return ChannelDataset(group, spec, str(Location.of(path, field=field)))
+    return ChannelDataset(group, spec, str(Location.of(path, field=field)), table)
 
 
-def _check_arrays(group: zarr.Group, spec: ScenarioSpec, path: str | Path, field: str) -> None:
-    def complain(name: str, expected: str, got: str) -> None:
+def _checked_arrays(group: zarr.Group, spec: ScenarioSpec, path: str | Path, field: str) -> dict[str, Variable]:
+    """The dataset's variables, all of them there and of the right shape."""
+
+    def complain(name: str, expected: str, got: str) -> NoReturn:
         raise RequestError(field, expected=f"{name} {expected}", got=f"{path} ({got})")
 
-    for name, variable in variables(spec).items():
+    for name in (*coordinates(spec), DIGEST):
+        if _array(group, name) is None:
+            complain(name, "present", "missing")
+    try:
+        table = recorded_variables(group, list(group[DIGEST].attrs["variables"]), spec)
+    except KeyError as error:
+        complain(str(error.args[0]), "present", "missing")
+    for name, variable in table.items():
         shape = (spec.sizes.total, *variable.shape[1:])
         array = _array(group, name)
         if array is None:
@@ -94,9 +103,7 @@ def _check_arrays(group: zarr.Group, spec: ScenarioSpec, path: str | Path, field
             complain(name, f"{variable.dtype}{list(shape)}", f"{array.dtype}{list(array.shape)}")
         elif array.metadata.dimension_names != variable.dims:
             complain(name, f"with dimensions {variable.dims}", f"{array.metadata.dimension_names}")
-    for name in (*coordinates(spec), DIGEST):
-        if _array(group, name) is None:
-            complain(name, "present", "missing")
+    return table
 
 
 def _array(group: zarr.Group, name: str) -> Any:
@@ -113,10 +120,11 @@ class ChannelDataset:
         spec: What it was made of.
         seed: The seed it was made with.
         path: Where it is: a path or a URL.
+        variables: What it holds of each sample, in writing order.
     """
 
-    def __init__(self, group: zarr.Group, spec: ScenarioSpec, path: str) -> None:
-        self.group, self.spec, self.path = group, spec, path
+    def __init__(self, group: zarr.Group, spec: ScenarioSpec, path: str, variables: dict[str, Variable]) -> None:
+        self.group, self.spec, self.path, self.variables = group, spec, path, variables
         self.seed = int(group.attrs["seed"])
         self.digest = str(group.attrs["content_digest"])
         self.versions: dict[str, str] = dict(group.attrs["versions"])

@@ -34,8 +34,6 @@ MAX_BLOCKS = 4
 DIGEST = "unit_digest"
 """The array of the digests: a row for each 200 samples, a file for each unit."""
 DIGEST_BYTES = 16
-ALGORITHMS = {"sionna": "blake2b", "fast": "blake3", "cuda": "blake3"}
-"""The reference engine keeps the digests that its datasets have always had; BLAKE3 is faster."""
 ABSENT = np.uint64(2**64 - 1)
 """Offset and length of a chunk that lies wholly beyond the last sample."""
 
@@ -48,7 +46,7 @@ class Files:
         unit_rows: Samples in a file of each variable, a multiple of ``BLOCK_SIZE``: what is written at a time.
         chunk_rows: Samples in a chunk, by variable: what has to be read to see one of them. A divisor of
             ``unit_rows``; where it is smaller, the file is a shard.
-        algorithm: Of the digests.
+        algorithm: Of the digests, ``blake3`` or ``blake2b``.
     """
 
     unit_rows: int
@@ -80,16 +78,17 @@ class Files:
             fitting = max(1, CHUNK_BYTES // _sample_bytes(variable))
             own = next(rows for rows in range(min(fitting, unit_rows), 0, -1) if unit_rows % rows == 0)
             chunk_rows[name] = chunk_samples if chunk_samples and name.startswith("h_") else own
-        return cls(unit_rows, chunk_rows, ALGORITHMS[spec.engine])
+        return cls(unit_rows, chunk_rows, spec.source.digest_algorithm)
 
     @classmethod
-    def of(cls, group: zarr.Group, spec: ScenarioSpec) -> Files:
+    def of(cls, group: zarr.Group) -> Files:
         """Those of a dataset that is there.
 
         Raises:
             RequestError: an earlier version has begun it, which cut it otherwise.
         """
-        arrays, digests = {name: group[name] for name in variables(spec)}, group[DIGEST]
+        digests = group[DIGEST]
+        arrays = {name: group[name] for name in digests.attrs["variables"]}
         unit_rows = digests.chunks[0] * BLOCK_SIZE
         if any((array.shards or array.chunks)[0] != unit_rows for array in arrays.values()):
             raise RequestError("--out", expected="a dataset that this version has begun", got=str(group.store_path))

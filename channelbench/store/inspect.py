@@ -12,7 +12,7 @@ from channelbench.errors import RequestError
 from channelbench.spec import SPLITS
 from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.location import Location
-from channelbench.store.schema import subcarrier_hz, variables
+from channelbench.store.schema import subcarrier_hz
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,14 +32,14 @@ def summary(path: str | Path) -> str:
     dataset = open_dataset(path, field="data")
     spec = dataset.spec
     lines = [
-        f"{path}: {spec.scenario} {spec.state}, {spec.system}, TR 38.901 v{spec.table_version}, seed {dataset.seed}",
+        f"{path}: {spec.scenario} {spec.state}, {spec.system}, {spec.source.label}, seed {dataset.seed}",
         "samples  " + ", ".join(f"{split} {spec.sizes.of(split)}" for split in SPLITS),
         *(_band_line(name, dataset) for name in spec.bands),
         f"digest   {dataset.digest}",
         "",
         f"{'variable':<26} {'shape':<20} {'unit':<7} {'mean':>11} {'std':>11} {'min':>11} {'max':>11}",
     ]
-    for name, variable in variables(spec).items():
+    for name, variable in dataset.variables.items():
         values = np.concatenate([dataset.array(name, split) for split in SPLITS])
         shape = "×".join(map(str, values.shape))
         lines.append(f"{name:<26} {shape:<20} {variable.unit:<7} {_statistics(values)}")
@@ -107,7 +107,9 @@ def _picture_of(path: str | Path) -> Path:
 
 
 def _typical_link(dataset: ChannelDataset) -> int:
-    """The test sample of median delay spread."""
+    """The test sample of median delay spread; the first one where that is not known."""
+    if "delay_spread_s_sub6" not in dataset.variables:
+        return 0
     spread = dataset.array("delay_spread_s_sub6", "test")
     return int(np.argsort(spread)[len(spread) // 2])
 
@@ -158,8 +160,9 @@ def _angle_spectra(ax: Axes, dataset: ChannelDataset, link: int) -> None:
         angle, power = angle_spectrum(h, band.array.spacing_wavelengths)
         label = f"{band.carrier_hz / 1e9:g} GHz, {band.array.columns} antennas"
         ax.plot(angle, 10 * np.log10(np.maximum(power, 1e-6)), color=_BAND_COLOURS[name], label=label, lw=1.4)
-    strongest = float(dataset.array("strongest_aod_deg_sub6", "test")[link])
-    ax.axvline(strongest, color="black", lw=0.8, ls=":", label="strongest path")
+    if "strongest_aod_deg_sub6" in dataset.variables:
+        strongest = float(dataset.array("strongest_aod_deg_sub6", "test")[link])
+        ax.axvline(strongest, color="black", lw=0.8, ls=":", label="strongest path")
     ax.set(
         title=f"Angle spectra of test link {link}",
         xlabel="azimuth of departure (°)",
@@ -171,6 +174,10 @@ def _angle_spectra(ax: Axes, dataset: ChannelDataset, link: int) -> None:
 
 
 def _cdf(ax: Axes, dataset: ChannelDataset, variable: str, scale: float, label: str, *, log: bool = False) -> None:
+    if f"{variable}_sub6" not in dataset.variables:
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, f"no {label}\nfrom this source", ha="center", va="center", transform=ax.transAxes)
+        return
     for name, band in dataset.spec.bands.items():
         values = np.sort(np.concatenate([dataset.array(f"{variable}_{name}", split) for split in SPLITS])) * scale
         median = f"{np.median(values):.4g}"

@@ -29,7 +29,7 @@ from channelbench.generator import Block
 from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
 from channelbench.store.files import DIGEST, DIGEST_BYTES, Files, put
 from channelbench.store.location import Location
-from channelbench.store.schema import SCHEMA_VERSION, SPLIT_FLAGS, coordinates, variables
+from channelbench.store.schema import NAN_ATTRIBUTE, SCHEMA_VERSION, SPLIT_FLAGS, coordinates, core_variables, variables
 
 __all__ = [
     "ROOT",
@@ -47,8 +47,6 @@ __all__ = [
 
 ROOT = "zarr.json"
 """The key of the group's metadata: with it a dataset begins to exist."""
-
-CITATION = "channelbench: wireless-channel datasets and benchmarks, https://pypi.org/project/channelbench"
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def create(path: str | Path, spec: ScenarioSpec, seed: int, engine: str, files: 
 
 def skeleton(spec: ScenarioSpec, seed: int, engine: str, files: Files) -> dict[str, NDArray[np.uint8]]:
     """All that is written before the first sample, by key: metadata and coordinates."""
-    total, table = spec.sizes.total, variables(spec)
+    total, table, core = spec.sizes.total, variables(spec), core_variables(spec)
     contents: dict[str, Any] = {}
     with quiet_zarr():
         store = zarr.storage.MemoryStore(contents)
@@ -111,7 +109,9 @@ def skeleton(spec: ScenarioSpec, seed: int, engine: str, files: Files) -> dict[s
                 name, data=np.ascontiguousarray(values), dimension_names=dims, compressors=None, attributes=attributes
             )
         for name, variable in table.items():
-            flags = SPLIT_FLAGS if name == "split" else {}
+            flags: dict[str, Any] = SPLIT_FLAGS if name == "split" else {}
+            if name not in core and variable.nan != "never":
+                flags = {NAN_ATTRIBUTE: variable.nan}
             files.create_array(group, name, variable, total, units=variable.unit, long_name=variable.long_name, **flags)
         group.create_array(
             DIGEST,
@@ -139,20 +139,20 @@ def _attributes(spec: ScenarioSpec, seed: int, engine: str) -> dict[str, Any]:
         "spec": json.loads(spec.canonical()),
         "seed": seed,
         "engine": engine,
-        "versions": dict(versions()),
+        "versions": dict(versions(spec.source.packages)),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "coordinates": " ".join(f"antenna_position_{band}" for band in spec.bands),
-        "license": "CC-BY-4.0",
-        "citation": CITATION,
+        "license": spec.source.licence,
+        "citation": spec.source.citation,
         "complete": False,
         "content_digest": "",
     }
 
 
 @cache
-def versions() -> Mapping[str, str]:
-    """Installed versions of what the bytes depend on."""
-    return {package: version(package) for package in ("channelbench", "sionna", "torch", "numpy", "zarr")}
+def versions(packages: tuple[str, ...]) -> Mapping[str, str]:
+    """Installed versions of what the bytes depend on: of a source's ``packages``, and of what writes them."""
+    return {package: version(package) for package in ("channelbench", *packages, "numpy", "zarr")}
 
 
 def unit_rows(group: zarr.Group) -> int:

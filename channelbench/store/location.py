@@ -127,7 +127,7 @@ class Location:
         """Zarr's store of the place."""
         return LocalStore(self.folder) if self.folder is not None else FsspecStore.from_url(str(self))
 
-    def knock(self) -> None:
+    def probe(self) -> None:
         """Raise what the store says where there is no group. Zarr asks several things at a time, and of the answers
         that it does not wait for a failing connection leaves tracebacks at exit."""
         if self.folder is None:

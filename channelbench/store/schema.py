@@ -5,18 +5,23 @@ See docs/protocol.md. A band's variables carry its name as suffix; ``{band}`` st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from channelbench.errors import RequestError
 from channelbench.spec import SPLITS, BandSpec, ScenarioSpec
+from channelbench.variables import Variable
 
 __all__ = [
+    "OPTIONAL",
     "SCHEMA_VERSION",
     "Variable",
     "antenna_positions",
     "coordinates",
+    "core_variables",
+    "recorded_variables",
     "slot_dim",
     "slot_times",
     "subcarrier_hz",
@@ -25,28 +30,13 @@ __all__ = [
 
 SCHEMA_VERSION = "1"
 
+OPTIONAL = ("delay_spread_s", "asd_deg", "asa_deg", "k_factor_db", "strongest_aod_deg")
+"""Variables of each band that a source may do without."""
+
+NAN_ATTRIBUTE = "nan_where"
+"""Of a variable that is none of the core: where NaN may stand, if it may."""
+
 SPLIT_FLAGS = {"flag_values": [0, 1, 2], "flag_meanings": " ".join(SPLITS)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variable:
-    """One array of the store.
-
-    Attributes:
-        dims: Names of its dimensions.
-        dtype: numpy dtype name.
-        unit: UDUNITS string; ``1`` for pure numbers.
-        long_name: What it is.
-        shape: Its length along ``dims``; ``-1`` stands for the number of samples.
-        nan: Where NaN may stand: ``never`` or ``nlos`` (the K-factor has no value without a line of sight).
-    """
-
-    dims: tuple[str, ...]
-    dtype: str
-    unit: str
-    long_name: str
-    shape: tuple[int, ...] = (-1,)
-    nan: str = "never"
 
 
 def slot_dim(band: str) -> str:
@@ -79,8 +69,51 @@ def antenna_positions(band: BandSpec) -> NDArray[np.float64]:
 
 
 def variables(spec: ScenarioSpec) -> dict[str, Variable]:
-    """The per-sample variables of a dataset of ``spec``, in writing order."""
-    table: dict[str, Variable] = {}
+    """What the spec's source makes of each sample, in writing order.
+
+    Raises:
+        RequestError: the source leaves out what every dataset has, or what it adds is not one row per sample.
+    """
+    core = core_variables(spec)
+    table = spec.source.variables(core)
+    optional = {f"{name}_{band}" for name in OPTIONAL for band in spec.bands}
+    wrong = [name for name in core if table.get(name, core[name] if name in optional else None) != core[name]]
+    wrong += [name for name, variable in table.items() if variable.dims[:1] != ("sample",) or variable.shape[0] != -1]
+    if wrong:
+        expected = "variables of one row per sample, and all those of the core that are not optional, as they are"
+        raise RequestError("source", expected=expected, got=f"{spec.source.name}: {', '.join(wrong)}")
+    return table
+
+
+def recorded_variables(group: Any, names: list[str], spec: ScenarioSpec) -> dict[str, Variable]:
+    """What a dataset holds of each sample, in writing order, by what it says itself: its source need not be here.
+
+    Args:
+        group: The Zarr group.
+        names: Of its variables, in writing order.
+        spec: Of the dataset.
+
+    Raises:
+        KeyError: a variable that is not there.
+    """
+    core = core_variables(spec)
+    return {name: core[name] if name in core else _recorded(group[name]) for name in names}
+
+
+def _recorded(array: Any) -> Variable:
+    return Variable(
+        dims=tuple(array.metadata.dimension_names),
+        dtype=str(array.dtype),
+        unit=array.attrs["units"],
+        long_name=array.attrs["long_name"],
+        shape=(-1, *array.shape[1:]),
+        nan=array.attrs.get(NAN_ATTRIBUTE, "never"),
+    )
+
+
+def core_variables(spec: ScenarioSpec) -> dict[str, Variable]:
+    """The per-sample variables that tasks, checks and pictures know, in writing order."""
+    scalar, table = Variable.scalar, dict[str, Variable]()
     for name, band in spec.bands.items():
         table[f"h_{name}"] = Variable(
             dims=("sample", slot_dim(name), f"subcarrier_{name}", f"antenna_{name}"),
@@ -91,30 +124,26 @@ def variables(spec: ScenarioSpec) -> dict[str, Variable]:
         )
     for name in spec.bands:
         table |= {
-            f"path_gain_db_{name}": _scalar("float32", "dB", "minus path loss and shadow fading"),
-            f"main_path_gain_db_{name}": _scalar("float32", "dB", "path gain with the strongest path's share of power"),
-            f"delay_spread_s_{name}": _scalar("float32", "s", "realised RMS delay spread"),
-            f"asd_deg_{name}": _scalar("float32", "degree", "realised RMS azimuth spread of departure"),
-            f"asa_deg_{name}": _scalar("float32", "degree", "realised RMS azimuth spread of arrival"),
-            f"k_factor_db_{name}": _scalar("float32", "dB", "Rician K-factor; NaN without line of sight", nan="nlos"),
-            f"strongest_aod_deg_{name}": _scalar("float32", "degree", "azimuth of departure of the strongest path"),
+            f"path_gain_db_{name}": scalar("float32", "dB", "minus path loss and shadow fading"),
+            f"main_path_gain_db_{name}": scalar("float32", "dB", "path gain with the strongest path's share of power"),
+            f"delay_spread_s_{name}": scalar("float32", "s", "realised RMS delay spread"),
+            f"asd_deg_{name}": scalar("float32", "degree", "realised RMS azimuth spread of departure"),
+            f"asa_deg_{name}": scalar("float32", "degree", "realised RMS azimuth spread of arrival"),
+            f"k_factor_db_{name}": scalar("float32", "dB", "Rician K-factor; NaN without line of sight", nan="nlos"),
+            f"strongest_aod_deg_{name}": scalar("float32", "degree", "azimuth of departure of the strongest path"),
         }
     table |= {
         "ue_position": Variable(dims=("sample", "xyz"), shape=(-1, 3), dtype="float32", unit="m", long_name="position"),
         "ue_velocity": Variable(
             dims=("sample", "xyz"), shape=(-1, 3), dtype="float32", unit="m s-1", long_name="velocity"
         ),
-        "distance_m": _scalar("float32", "m", "3-D distance from the base station"),
-        "los": _scalar("bool", "1", "line of sight"),
-        "drop": _scalar("int64", "1", "drop identifier, unique in the dataset"),
-        "block": _scalar("int64", "1", "index of the 200-sample block within the split"),
-        "split": _scalar("int8", "1", "train, val or test"),
+        "distance_m": scalar("float32", "m", "3-D distance from the base station"),
+        "los": scalar("bool", "1", "line of sight"),
+        "drop": scalar("int64", "1", "drop identifier, unique in the dataset"),
+        "block": scalar("int64", "1", "index of the 200-sample block within the split"),
+        "split": scalar("int8", "1", "train, val or test"),
     }
     return table
-
-
-def _scalar(dtype: str, unit: str, long_name: str, *, nan: str = "never") -> Variable:
-    return Variable(dims=("sample",), dtype=dtype, unit=unit, long_name=long_name, nan=nan)
 
 
 def coordinates(spec: ScenarioSpec) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]]:

@@ -17,7 +17,7 @@ from channelbench.store import layout
 from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.direct import DirectArray
 from channelbench.store.files import DIGEST, digest_rows
-from channelbench.store.schema import variables
+from channelbench.variables import Variable
 
 __all__ = ["CHECKS", "Finding", "verify"]
 
@@ -95,7 +95,7 @@ def _inspect_unit(dataset: ChannelDataset, unit: layout.Unit) -> _UnitReport:
     algorithm = digests.attrs.get("algorithm", "blake2b")
     los = _read(dataset, "los", unit)
     changed, nan, zero_rows, power = [], [], [], {}
-    for position, (name, variable) in enumerate(variables(dataset.spec).items()):
+    for position, (name, variable) in enumerate(dataset.variables.items()):
         values = _read(dataset, name, unit)
         if values is None:
             changed.append((name, unit.start))
@@ -112,10 +112,15 @@ def _inspect_unit(dataset: ChannelDataset, unit: layout.Unit) -> _UnitReport:
         # A sum of squares that is finite has no part that is not: the channels need no second look.
         if values.dtype.kind in "fc" and not (name in power and np.isfinite(power[name]).all()):
             finite = np.isfinite(values.view(np.float32)).reshape(len(values), -1).all(axis=1)
-            may_be_nan = ~los if variable.nan == "nlos" and los is not None else np.zeros(len(values), dtype=bool)
-            if not (finite | may_be_nan).all():
+            if not (finite | _may_be_nan(variable, los, len(values))).all():
                 nan.append(name)
     return _UnitReport(unit.start, tuple(changed), tuple(nan), tuple(zero_rows), power)
+
+
+def _may_be_nan(variable: Variable, los: NDArray[Any] | None, rows: int) -> NDArray[np.bool_]:
+    if variable.nan == "nlos" and los is not None:
+        return ~los
+    return np.full(rows, variable.nan == "anywhere")
 
 
 def _read(dataset: ChannelDataset, name: str, unit: layout.Unit) -> NDArray[Any] | None:
@@ -142,7 +147,7 @@ def _chunks(dataset: ChannelDataset, todo: set[int]) -> Iterator[str]:
     """Files of finished units that are not in the store."""
     if todo:
         return
-    for name in (*variables(dataset.spec), DIGEST):
+    for name in (*dataset.variables, DIGEST):
         array = dataset.group[name]
         in_file = array.shards[0] // array.chunks[0] if array.shards else 1
         files = -(-array.shape[0] // (array.shards or array.chunks)[0])

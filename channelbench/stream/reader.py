@@ -19,7 +19,6 @@ from channelbench.spec import SPLITS
 from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.direct import DirectArray
 from channelbench.store.layout import split_rows
-from channelbench.store.schema import variables as schema_variables
 from channelbench.stream.plan import Lane, Plan, Window, require_whole
 
 __all__ = ["Batch", "Reader", "piece_rows", "require_position"]
@@ -232,7 +231,7 @@ def _channel_bytes(dataset: ChannelDataset, names: Iterable[str]) -> int:
 
 
 def _known(names: Iterable[str] | None, dataset: ChannelDataset) -> tuple[str, ...]:
-    table = schema_variables(dataset.spec)
+    table = dataset.variables
     if names is None:
         return tuple(name for name in table if name.startswith("h_"))
     chosen = (names,) if isinstance(names, str) else tuple(names)

@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.cuda import require_cuda
-from channelbench.generators.tr38901.paths import DrawnPaths
+from channelbench.generators.evaluate.paths import DrawnPaths
 from channelbench.spec import BandSpec
 from channelbench.store.schema import antenna_positions, subcarrier_hz
 
-__all__ = ["evaluate_torch"]
+__all__ = ["evaluate_cuda"]
 
 
-def evaluate_torch(
+def evaluate_cuda(
     paths: DrawnPaths,
     band: BandSpec,
     *,
@@ -32,18 +31,12 @@ def evaluate_torch(
         band: Its grid and array.
         squint: Whether the array's phases follow the subcarrier's frequency.
         out: Where to write; a new array by default.
-        device: Of torch.
+        device: Any of torch's.
 
     Returns:
         ``[batch, slots, subcarriers, antennas]``, complex64.
-
-    Raises:
-        RequestError: ``device`` is CUDA's and there is none.
     """
     import torch
-
-    if device == "cuda":
-        require_cuda("--engine", ["fast", "sionna"])
 
     def load(values: NDArray[Any]) -> Any:
         return torch.as_tensor(values, dtype=torch.float64, device=device)

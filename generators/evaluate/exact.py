@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.generators.tr38901.paths import DrawnPaths
+from channelbench.generators.evaluate.paths import DrawnPaths
 from channelbench.spec import BandSpec
 from channelbench.store.schema import antenna_positions, subcarrier_hz
 
@@ -30,13 +30,13 @@ def evaluate(
     Returns:
         ``[batch, slots, subcarriers, antennas]``, complex64.
     """
-    from channelbench.generators.evaluate.exact_loops import march
+    from channelbench.generators.evaluate.exact_loops import sum_paths
 
     shape = (len(paths.power), band.num_slots, band.num_subcarriers, band.array.num_antennas)
     h = np.empty(shape, np.complex64) if out is None else out
     start, turn = _subcarrier_turns(paths, band, squint)
     slot_turn = _phasors(paths.doppler_hz * band.slot_s)
-    march(paths.power > 0, start, turn, slot_turn, band.array.rows, band.array.columns, h)
+    sum_paths(paths.power > 0, start, turn, slot_turn, band.array.rows, band.array.columns, h)
     return h
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from channelbench.generators.evaluate.compiled import compiled
 
-__all__ = ["march"]
+__all__ = ["sum_paths"]
 
 Reals = NDArray[np.float64]
 
@@ -42,8 +42,8 @@ def _columns(values: Reals, chosen: NDArray[np.int64]) -> Reals:
 
 
 @compiled
-def _march_one(start: Reals, turn: Reals, doppler: NDArray[np.complex64], rows: int, columns: int, out: Any) -> None:
-    """``march`` for one sample, with ``doppler`` ``[slots, paths]``.
+def _sum_sample(start: Reals, turn: Reals, doppler: NDArray[np.complex64], rows: int, columns: int, out: Any) -> None:
+    """``sum_paths`` for one sample, with ``doppler`` ``[slots, paths]``.
 
     At each antenna all paths step together over the subcarriers; one matrix product with the slots' Doppler factors
     then sums them.
@@ -67,7 +67,7 @@ def _march_one(start: Reals, turn: Reals, doppler: NDArray[np.complex64], rows: 
 
 
 @compiled
-def march(
+def sum_paths(
     alive: NDArray[np.bool_],
     start: Reals,
     turn: Reals,
@@ -95,4 +95,6 @@ def march(
         step = _columns(slot_turn[sample], chosen)[0]
         for slot in range(out.shape[1]):
             _store_and_rotate(doppler[slot], moving, step)
-        _march_one(_columns(start[sample], chosen), _columns(turn[sample], chosen), doppler, rows, columns, out[sample])
+        _sum_sample(
+            _columns(start[sample], chosen), _columns(turn[sample], chosen), doppler, rows, columns, out[sample]
+        )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import jv
 
-from channelbench.generators.tr38901.paths import DrawnPaths
+from channelbench.generators.evaluate.paths import DrawnPaths
 from channelbench.spec import BandSpec
 from channelbench.store.schema import antenna_positions, subcarrier_hz
 

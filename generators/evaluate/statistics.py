@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.generators.tr38901.paths import DrawnPaths
+from channelbench.generators.evaluate.paths import DrawnPaths
 
 __all__ = ["angular_spread_deg", "delay_spread_s", "link_statistics"]
 

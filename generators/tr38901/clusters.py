@@ -1,4 +1,4 @@
-"""What is drawn once for all bands, by whichever engine, and what each band's table adds to it."""
+"""Clusters and rays as one band, the anchor, draws them for all: TR 38.901 clause 7.5, steps 5 to 8."""
 
 from __future__ import annotations
 
@@ -7,32 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MIN_CLUSTER_POWER", "AnchorRays", "LargeScale", "delay_scaling"]
+__all__ = ["MIN_CLUSTER_POWER", "AnchorRays", "delay_scaling"]
 
 MIN_CLUSTER_POWER = 10**-2.5
 """Step 6 removes clusters that are more than 25 dB below the strongest."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LargeScale:
-    """One band's large-scale parameters as drawn, ``[links]`` each.
-
-    Attributes:
-        path_gain_db: −(path loss + shadowing).
-        k_factor: Rician K, linear; without meaning where there is no line of sight.
-        ds: Delay spread, s.
-        asd, asa, zsd, zsa: Angular spreads, degrees.
-        sf: Shadow fading, linear.
-    """
-
-    path_gain_db: NDArray[np.float64]
-    k_factor: NDArray[np.float64]
-    ds: NDArray[np.float64]
-    asd: NDArray[np.float64]
-    asa: NDArray[np.float64]
-    zsd: NDArray[np.float64]
-    zsa: NDArray[np.float64]
-    sf: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
 from channelbench.generators.tr38901.drops import Drops
-from channelbench.generators.tr38901.paths import SPEED_OF_LIGHT
 from channelbench.generators.tr38901.rays import BandRays
 from channelbench.generators.tr38901.scenarios import PRECISION
 from channelbench.spec import BandSpec
@@ -21,7 +21,7 @@ MAX_COEFFICIENTS = 2_000_000
 
 
 def sionna_channel(rays: BandRays, drops: Drops, band: BandSpec, rows: slice) -> NDArray[np.complex64]:
-    """``[batch, slots, subcarriers, antennas]`` of links ``rows``; the rays are in the order of ``_sionna_rays``."""
+    """``[batch, slots, subcarriers, antennas]`` of links ``rows``; the rays are in the order of ``rays_sionna``."""
     per_link = rays.power.shape[1] * band.num_slots * band.array.num_antennas
     step = max(1, MAX_COEFFICIENTS // per_link)
     parts = [

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.contracts import Block
+from channelbench.generator import Block
 from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
 
 __all__ = ["Drops", "Streams", "draw_drops"]
@@ -74,9 +75,27 @@ class Drops:
         """3-D distance, ``[links]``."""
         return np.linalg.norm(self.offset, axis=-1)
 
+    def columns(self, block: Block) -> dict[str, Any]:
+        """What a dataset holds of the block's rows whatever their channels are, ``[block.num_samples, …]`` each."""
+        rows = slice(block.start, block.stop)
+        return {
+            "ue_position": self.position[rows],
+            "ue_velocity": self.velocity[rows],
+            "distance_m": self.distance_m[rows],
+            "drop": self.identifier[rows],
+            "block": np.full(block.num_samples, block.index),
+            "split": np.full(block.num_samples, SPLITS.index(block.split)),
+        }
+
 
 def draw_drops(spec: ScenarioSpec, block: Block, stream: np.random.SeedSequence) -> Drops:
-    """Users uniform in area over the sector around +x, each moving straight on in a random horizontal direction."""
+    """Users uniform in area over the sector around +x, each moving straight on in a random horizontal direction.
+
+    Args:
+        spec: Heights, distances, sector and speeds are read.
+        block: Drawn whole, whatever its rows.
+        stream: Of random numbers, ``Streams.drops``.
+    """
     rng = np.random.default_rng(stream)
     # The area within distance d grows with d²: d² is what is uniform.
     distance = np.sqrt(rng.uniform(spec.min_distance_m**2, spec.max_distance_m**2, BLOCK_SIZE))

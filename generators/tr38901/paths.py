@@ -8,41 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.contracts import Paths
+from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT, DrawnPaths
 from channelbench.generators.tr38901.clusters import AnchorRays
 from channelbench.generators.tr38901.drops import Drops
 from channelbench.generators.tr38901.rays import BandRays
 
-__all__ = ["Directions", "DrawnPaths", "directions", "expand"]
-
-SPEED_OF_LIGHT = 299_792_458.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrawnPaths(Paths):
-    """Paths with what one draw adds to them. Path 0 is the specular one, absent without line of sight.
-
-    Attributes:
-        phase: Phase at the array's centre, the carrier and time 0, radian, ``[batch, paths]``.
-        aod: Azimuths of departure, radian, ``[batch, paths]``.
-        aod_phasor, aoa_phasor: ``e^{jφ}`` of the azimuths of departure and arrival, ``[batch, paths]``.
-        los: ``[batch]``.
-    """
-
-    phase: NDArray[np.float64]
-    aod: NDArray[Any]
-    aod_phasor: NDArray[Any]
-    aoa_phasor: NDArray[Any]
-    los: NDArray[np.bool_]
-
-    def without_phases(self) -> Paths:
-        """What is known of a drop but for its phases."""
-        return Paths(
-            power=self.power,
-            delay_s=self.delay_s,
-            doppler_hz=self.doppler_hz.astype(np.float64),
-            direction=self.direction.astype(np.float64),
-        )
+__all__ = ["Directions", "directions", "expand"]
 
 
 @dataclass(frozen=True, kw_only=True)

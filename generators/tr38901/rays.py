@@ -15,16 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.generators.tr38901.clusters import MIN_CLUSTER_POWER, AnchorRays, LargeScale, delay_scaling
+from channelbench.generators.tr38901.clusters import MIN_CLUSTER_POWER, AnchorRays, delay_scaling
 from channelbench.generators.tr38901.drops import Drops, Streams
+from channelbench.generators.tr38901.large_scale import LargeScale
 from channelbench.generators.tr38901.rays_fast import draw as draw_fast
 from channelbench.generators.tr38901.rays_sionna import draw as draw_sionna
-from channelbench.generators.tr38901.scenarios import PRECISION, links, set_topologies
+from channelbench.generators.tr38901.scenarios import links, set_topologies
+from channelbench.generators.tr38901.source import StochasticSource
 from channelbench.spec import ScenarioSpec
 
 __all__ = ["BandRays", "draw_rays", "other_band_powers"]
@@ -54,32 +56,31 @@ class BandRays:
     anchor: AnchorRays
 
 
-def draw_rays(
-    spec: ScenarioSpec, drops: Drops, streams: Streams, build: Callable[[float, str], Any]
-) -> dict[str, BandRays]:
+def draw_rays(spec: ScenarioSpec, drops: Drops, streams: Streams, build: Callable[[float], Any]) -> dict[str, BandRays]:
     """The rays of all bands of one block.
 
     Args:
-        spec: Engine, state, bands and ``rho_z`` are read.
+        spec: State, bands, and of the source ``engine`` and ``rho_z`` are read.
         drops: The links.
         streams: The random streams of the block.
-        build: Makes a Sionna ``SystemLevelScenario`` for a carrier in Hz in a precision.
+        build: Makes a Sionna ``SystemLevelScenario`` for a carrier in Hz.
     """
     import torch
     from sionna.phy import config
 
-    draw = draw_sionna if spec.engine == "sionna" else draw_fast
+    source = cast(StochasticSource, spec.source)
+    draw = draw_sionna if source.engine == "sionna" else draw_fast
     # Sionna draws everything from this generator. Seeding the generator itself, rather than setting config.seed,
     # leaves torch's global generator and Sionna's numpy and Python ones as they are.
     generator = config.torch_rng("cpu")
     state = generator.get_state()
     try:
-        scenarios = {name: build(band.carrier_hz, PRECISION) for name, band in spec.bands.items()}
+        scenarios = {name: build(band.carrier_hz) for name, band in spec.bands.items()}
         # Nothing is differentiated, and to note what would be needed for that slows operations on small tensors.
         with torch.inference_mode():
             los = set_topologies(spec, drops, streams, scenarios, generator)
         large_scale, anchor = draw(los, scenarios, streams, generator)
-        powers = _band_powers(spec, los, scenarios, large_scale, anchor, streams)
+        powers = _band_powers(source.rho_z, los, scenarios, large_scale, anchor, streams)
         return {
             band: BandRays(
                 los=los,
@@ -98,7 +99,7 @@ def draw_rays(
 
 
 def _band_powers(
-    spec: ScenarioSpec,
+    rho_z: float,
     los: NDArray[np.bool_],
     scenarios: dict[str, Any],
     large_scale: dict[str, LargeScale],
@@ -117,7 +118,7 @@ def _band_powers(
             delay_scaling=links(scenarios[band].get_param("rTau")),
             zeta_anchor=links(scenarios[first].get_param("zeta")),
             zeta_band=links(scenarios[band].get_param("zeta")),
-            rho_z=spec.rho_z,
+            rho_z=rho_z,
             innovation=innovations.standard_normal(anchor.power.shape),
         )
     return powers

@@ -1,4 +1,4 @@
-"""Large-scale parameters, clusters and rays by loops of ours: TR 38.901 clause 7.5, steps 4 to 8.
+"""Clusters and rays by loops of ours: TR 38.901 clause 7.5, steps 5 to 8, after ``large_scale``.
 
 The parameters are those of Sionna's scenario; what is left out is its general machinery for many stations, indoor links
 and polarisation. The random numbers are others than Sionna's, their distribution is the same.
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.generators.evaluate.compiled import compiled
-from channelbench.generators.tr38901.clusters import MIN_CLUSTER_POWER, AnchorRays, LargeScale, delay_scaling
+from channelbench.generators.tr38901.clusters import MIN_CLUSTER_POWER, AnchorRays, delay_scaling
 from channelbench.generators.tr38901.drops import Streams
+from channelbench.generators.tr38901.large_scale import CORRELATED, SIONNA_ORDER, LargeScale, draw_large_scale
 from channelbench.generators.tr38901.scenarios import links
 from channelbench.spec import BLOCK_SIZE
 
@@ -23,13 +24,6 @@ __all__ = ["draw"]
 
 MAX_CLUSTERS = 20
 """Random numbers are drawn for as many clusters as any state has, so that a link's do not depend on the others'."""
-
-CORRELATED = ("SF", "K", "DS", "ASD", "ASA", "ZSD", "ZSA")
-"""The order of step 4, in which correlated Gaussians are made from independent ones."""
-SIONNA_ORDER = ("DS", "ASD", "ASA", "SF", "K", "ZSA", "ZSD")
-"""The order of ``lsp_log_mean`` and ``lsp_log_std``."""
-CAPS = np.array([np.inf, 104.0, 104.0, np.inf, np.inf, 52.0, 52.0])
-"""Step 4 limits azimuth spreads to 104° and zenith spreads to 52°."""
 
 _POSITIVE = np.array([0.0447, 0.1413, 0.2492, 0.3715, 0.5129, 0.6797, 0.8844, 1.1481, 1.5195, 2.1551])
 RAY_OFFSETS = np.stack([_POSITIVE, -_POSITIVE], axis=1).ravel()
@@ -43,9 +37,9 @@ SUBCLUSTER_OFFSETS = np.repeat([0.0, 1.28, 2.56], np.diff(SUBCLUSTER_BOUNDS))
 def draw(
     los: NDArray[np.bool_], scenarios: dict[str, Any], streams: Streams, generator: Any
 ) -> tuple[dict[str, LargeScale], AnchorRays]:
-    """What ``_sionna_rays.draw`` returns, drawn here; ``generator`` is not used."""
+    """What ``rays_sionna.draw`` returns, drawn here; ``generator`` is not used."""
     gaussians = np.random.default_rng(streams.large_scale).standard_normal((BLOCK_SIZE, len(CORRELATED)))
-    large_scale = {band: _large_scale(scenario, los, gaussians) for band, scenario in scenarios.items()}
+    large_scale = {band: draw_large_scale(scenario, los, gaussians) for band, scenario in scenarios.items()}
     first, anchor = next(iter(scenarios.items()))
     lsp = large_scale[first]
     rng = np.random.default_rng(streams.rays)
@@ -57,48 +51,6 @@ def draw(
         subcluster_offsets=SUBCLUSTER_OFFSETS,
         **angles,
     )
-
-
-def _large_scale(scenario: Any, los: NDArray[np.bool_], gaussians: NDArray[np.float64]) -> LargeScale:
-    """Step 4: log-normal parameters from ``gaussians``, ``[links, 7]``."""
-    roots = np.zeros((2, len(CORRELATED), len(CORRELATED)))
-    for state in np.unique(los):
-        roots[int(state)] = _correlation_root(scenario, bool(state))
-    correlated = np.einsum("lij,lj->li", roots[los.astype(int)], gaussians)
-    correlated = correlated[:, [CORRELATED.index(name) for name in SIONNA_ORDER]]
-    drawn = 10 ** (links(scenario.lsp_log_mean) + links(scenario.lsp_log_std) * correlated)
-    ds, asd, asa, sf, k, zsa, zsd = np.minimum(drawn, CAPS).T
-    return LargeScale(
-        path_gain_db=10 * np.log10(sf) - links(scenario.basic_pathloss),
-        k_factor=k,
-        ds=ds,
-        asd=asd,
-        asa=asa,
-        zsd=zsd,
-        zsa=zsa,
-        sf=sf,
-    )
-
-
-@lru_cache(maxsize=16)
-def _correlation_root(scenario: Any, state: bool) -> NDArray[np.float64]:
-    """Cholesky root of the parameters' correlations with (``state``) or without line of sight, ``[7, 7]``.
-
-    They are the same for all links of a state, whatever the topology: any such link's will do.
-    """
-    link = int(np.flatnonzero(links(scenario.los) == state)[0])
-    matrix = np.eye(len(CORRELATED))
-    for i, first in enumerate(CORRELATED):
-        for j, second in enumerate(CORRELATED[:i]):
-            matrix[i, j] = matrix[j, i] = links(_correlation(scenario, first, second))[link]
-    return np.asarray(np.linalg.cholesky(matrix), np.float64)
-
-
-def _correlation(scenario: Any, first: str, second: str) -> Any:
-    try:
-        return scenario.get_param(f"corr{first}vs{second}")
-    except KeyError:
-        return scenario.get_param(f"corr{second}vs{first}")
 
 
 def _clusters(

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.generators.tr38901.clusters import AnchorRays, LargeScale
+from channelbench.generators.tr38901.clusters import AnchorRays
 from channelbench.generators.tr38901.drops import Streams
+from channelbench.generators.tr38901.large_scale import LargeScale
 from channelbench.generators.tr38901.scenarios import links, torch_seed
 
 __all__ = ["draw"]

@@ -10,17 +10,33 @@ from numpy.typing import NDArray
 from channelbench.generators.tr38901.drops import Drops, Streams
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
 
-__all__ = ["PRECISION", "Remembered", "links", "set_topologies", "single_element", "torch_seed"]
+__all__ = ["PRECISION", "Remembered", "links", "scenario_options", "set_topologies", "torch_seed"]
 
 PRECISION = "double"
 """In single precision Sionna's own 2πd/λ is off by 1e-2 to 1e-1; drawing in double costs a fifth of the drawing."""
 
 
-def single_element(carrier_hz: float, precision: str) -> Any:
-    """One upright omnidirectional element: scenarios ask for arrays, rays do not depend on them."""
+def scenario_options(carrier_hz: float, table_version: str) -> dict[str, Any]:
+    """The arguments that all of Sionna's scenarios take, for the CPU in ``PRECISION``.
+
+    Scenarios ask for arrays, on which rays do not depend: a single upright omnidirectional element at both ends.
+
+    Args:
+        carrier_hz: Hz.
+        table_version: Of TR 38.901, ``16.1`` or ``19.2``.
+    """
     from sionna.phy.channel.tr38901 import PanelArray
 
-    return PanelArray(1, 1, "single", "V", "omni", carrier_hz, precision=precision, device="cpu")
+    here: dict[str, Any] = {"precision": PRECISION, "device": "cpu"}
+    element = PanelArray(1, 1, "single", "V", "omni", carrier_hz, **here)
+    return {
+        "carrier_frequency": carrier_hz,
+        "ut_array": element,
+        "bs_array": element,
+        "direction": "downlink",
+        "spec_version": table_version,
+        **here,
+    }
 
 
 def links(tensor: Any) -> NDArray[np.float64]:
@@ -68,15 +84,16 @@ def set_topologies(
 
     zeros = torch.zeros(BLOCK_SIZE, 1, 3, dtype=torch.float64)
     nobody = torch.zeros(BLOCK_SIZE, 1, dtype=torch.bool)
+    anchor = next(iter(scenarios.values()))
     place: dict[str, Any] = {
         "ut_loc": torch.from_numpy(drops.position)[:, None],
         "bs_loc": torch.from_numpy(drops.bs_position).expand(BLOCK_SIZE, 1, 3),
         "ut_orientations": zeros,
         "bs_orientations": zeros,
         "ut_velocities": torch.from_numpy(drops.velocity)[:, None],
-        "in_state": nobody,
+        # Outdoor scenarios have their users outdoors; in offices and halls there is no outside.
+        "in_state": ~nobody if anchor.scenario_kind in ("inh", "inf") else nobody,
     }
-    anchor = next(iter(scenarios.values()))
     if anchor.scenario_kind == "rma":
         place["in_car"] = nobody  # Sionna otherwise puts every rural user into a car, with its penetration loss
 

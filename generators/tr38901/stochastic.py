@@ -3,47 +3,89 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import lru_cache
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from channelbench.cuda import require_cuda
 from channelbench.errors import RequestError
 from channelbench.generator import Block, Generator, Paths
 from channelbench.generators.tr38901.drops import Drops, Streams, draw_drops
 from channelbench.generators.tr38901.loading import load_sionna
-from channelbench.generators.tr38901.scenarios import Remembered
-from channelbench.spec import BLOCK_SIZE, SPLITS, BandSpec, ScenarioSpec
+from channelbench.generators.tr38901.scenarios import Remembered, scenario_options
+from channelbench.generators.tr38901.source import StochasticSource
+from channelbench.generators.tr38901.threads import single_threaded
+from channelbench.sources import SourceSpec
+from channelbench.spec import BLOCK_SIZE, BandSpec, ScenarioSpec
 from channelbench.store.schema import variables
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from channelbench.generators.tr38901.paths import DrawnPaths
+    from channelbench.generators.evaluate.paths import DrawnPaths
     from channelbench.generators.tr38901.rays import BandRays
 
-__all__ = ["StochasticGenerator"]
+__all__ = ["DrawnBlock", "StochasticGenerator"]
 
-_ONE_AT_A_TIME = Lock()
-"""Sionna's random generator and the thread counts are the process's: blocks are drawn one after the other."""
+
+class DrawnBlock(NamedTuple):
+    """What is drawn of a block.
+
+    Attributes:
+        drops: Of all its links.
+        rays: Of all its links, by band.
+        paths: Of the rows that were asked for, by band.
+    """
+
+    drops: Drops
+    rays: dict[str, BandRays]
+    paths: dict[str, DrawnPaths]
 
 
 class StochasticGenerator(Generator):
-    """TR 38.901 clause 7.5, for one or two bands of one environment."""
+    """TR 38.901 clause 7.5, for one or two bands of one environment.
+
+    A scenario is a subclass with a ``card``, a ``geometry`` and ``build_scenario``. One with a source of its own sets
+    ``source`` to a subclass of ``StochasticSource``; what that makes besides, an overridden ``fill`` adds to the
+    columns that this one has filled.
+    """
+
+    source: ClassVar[type[SourceSpec]] = StochasticSource
 
     @abstractmethod
-    def build_scenario(self, spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
-        """A Sionna ``SystemLevelScenario`` on the CPU, with single omnidirectional elements at both ends."""
+    def build_scenario(self, spec: ScenarioSpec, options: Mapping[str, Any]) -> Any:
+        """A Sionna ``SystemLevelScenario``, from which come tables, path loss and line-of-sight probability.
+
+        Args:
+            spec: ``spec.source`` is of this class's model.
+            options: The arguments that all of Sionna's scenarios take: carrier frequency in Hz, antenna arrays,
+                direction, precision, device and version of the tables.
+        """
+
+    @classmethod
+    def check(cls, spec: ScenarioSpec) -> None:
+        """Whether there is a CUDA device, if that is what sums.
+
+        Raises:
+            RequestError: there is none.
+        """
+        if cls._settings(spec).engine == "cuda":
+            require_cuda("--engine", ["fast", "sionna"])
+
+    @classmethod
+    def engine(cls, spec: ScenarioSpec) -> str:
+        made_by, _, _ = super().engine(spec).rpartition(" ")
+        return f"{made_by} {'cuda' if cls._settings(spec).engine == 'cuda' else 'cpu'}"
 
     def sample(self, spec: ScenarioSpec, block: Block, seed: int) -> xr.Dataset:
         """Rows of one block, with the variables, dims and dtypes of ``channelbench.store.schema.variables``.
 
         Raises:
-            RequestError: the spec asks for ray tracing, or the block's rows lie outside it.
+            RequestError: the spec is of another source, the block's rows lie outside it, or there is no CUDA device for
+                engine ``cuda``.
         """
         import xarray as xr
 
@@ -55,47 +97,42 @@ class StochasticGenerator(Generator):
         return xr.Dataset({name: (table[name].dims, column) for name, column in columns.items()})
 
     def fill(self, spec: ScenarioSpec, block: Block, seed: int, columns: Mapping[str, NDArray[Any]]) -> None:
-        """``sample`` into arrays that are there."""
+        """``sample`` into arrays that are there; those that are no variables of TR 38.901 are left as they are."""
         from channelbench.generators.evaluate.statistics import link_statistics
 
+        self.check(spec)
         rows = slice(block.start, block.stop)
-        with _single_threaded():
+        with single_threaded():
             drops, rays, paths = self._draw(spec, block, seed)
             for name, band in spec.bands.items():
                 _evaluate(spec, band, drops, rays[name], paths[name], rows, columns[f"h_{name}"])
-        values: dict[str, Any] = {
-            "ue_position": drops.position[rows],
-            "ue_velocity": drops.velocity[rows],
-            "distance_m": drops.distance_m[rows],
-            "los": rays["sub6"].los[rows],
-            "drop": drops.identifier[rows],
-            "block": block.index,
-            "split": SPLITS.index(block.split),
-        }
+        values = drops.columns(block) | {"los": rays["sub6"].los[rows]}
         for name in spec.bands:
             statistics = link_statistics(paths[name], rays[name].large_scale.path_gain_db[rows])
             values |= {f"{key}_{name}": value for key, value in statistics.items()}
-        for name, value in values.items():
-            columns[name][...] = value
+        for name in values.keys() & columns.keys():
+            columns[name][...] = values[name]
 
     def paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, Paths]:
         """The paths of the same rows that ``sample`` returns, by band, without their phases."""
-        with _single_threaded():
-            _, _, paths = self._draw(spec, block, seed)
-        return {band: drawn.without_phases() for band, drawn in paths.items()}
+        return {band: drawn.without_phases() for band, drawn in self.draw(spec, block, seed).paths.items()}
 
-    def _draw(
-        self, spec: ScenarioSpec, block: Block, seed: int
-    ) -> tuple[Drops, dict[str, BandRays], dict[str, DrawnPaths]]:
-        """The whole block's drops and rays, and the paths of its wanted rows.
+    def draw(self, spec: ScenarioSpec, block: Block, seed: int) -> DrawnBlock:
+        """Users, rays and paths of a block, without its channels. The rows of ``fill`` with the same arguments are made
+        from the same draw.
 
-        The block is always drawn whole, because what a random generator returns first depends on how much is asked.
+        Raises:
+            RequestError: the spec is of another source, or the block's rows lie outside it.
         """
+        with single_threaded():
+            return self._draw(spec, block, seed)
+
+    def _draw(self, spec: ScenarioSpec, block: Block, seed: int) -> DrawnBlock:
+        # The block is always drawn whole, because what a random generator returns first depends on how much is asked.
         from channelbench.generators.tr38901.paths import directions, expand
         from channelbench.generators.tr38901.rays import draw_rays
 
-        if spec.source != "stochastic":
-            raise RequestError("source", expected="stochastic for this generator", got=spec.source)
+        self._settings(spec)
         if not 0 <= block.start < block.stop <= BLOCK_SIZE:
             raise RequestError(
                 "block", expected=f"rows within 0:{BLOCK_SIZE}, at least one", got=f"{block.start}:{block.stop}"
@@ -103,13 +140,17 @@ class StochasticGenerator(Generator):
         load_sionna()
         streams = Streams.of(block, seed, len(spec.bands))
         drops = draw_drops(spec, block, streams.drops)
-        rays = draw_rays(
-            spec, drops, streams, lambda carrier_hz, precision: _scenario(type(self), spec, carrier_hz, precision)
-        )
+        rays = draw_rays(spec, drops, streams, lambda carrier_hz: _scenario(type(self), spec, carrier_hz))
         rows = slice(block.start, block.stop)
         where = directions(next(iter(rays.values())).anchor, drops, rows)
         paths = {name: expand(rays[name], where, band.carrier_hz, rows) for name, band in spec.bands.items()}
-        return drops, rays, paths
+        return DrawnBlock(drops, rays, paths)
+
+    @classmethod
+    def _settings(cls, spec: ScenarioSpec) -> StochasticSource:
+        if not isinstance(spec.source, StochasticSource):
+            raise RequestError("source", expected=f"{cls.source.name} for this generator", got=spec.source.name)
+        return spec.source
 
 
 def _evaluate(
@@ -123,53 +164,30 @@ def _evaluate(
 ) -> None:
     """By the fast engine; on a CUDA device; or exactly: by Sionna's coefficients, or by a sum of our own where arrays
     squint, which Sionna's do not."""
-    from channelbench.generators.evaluate.cuda import evaluate_torch
+    from channelbench.generators.evaluate.cuda import evaluate_cuda
     from channelbench.generators.evaluate.exact import evaluate
     from channelbench.generators.evaluate.fast import evaluate_fast
+    from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
     from channelbench.generators.tr38901.coefficients_sionna import sionna_channel
-    from channelbench.generators.tr38901.paths import SPEED_OF_LIGHT
 
-    if spec.engine == "fast":
+    source: Any = spec.source
+    if source.engine == "fast":
         fastest_mps = max(spec.speed_max_mps, *spec.test_speeds_mps, 0.0)
         max_doppler_hz = fastest_mps * band.carrier_hz / SPEED_OF_LIGHT
-        evaluate_fast(paths, band, squint=spec.squint, max_doppler_hz=max_doppler_hz, out=out)
-    elif spec.engine == "cuda":
-        evaluate_torch(paths, band, squint=spec.squint, out=out)
-    elif spec.squint:
+        evaluate_fast(paths, band, squint=source.squint, max_doppler_hz=max_doppler_hz, out=out)
+    elif source.engine == "cuda":
+        evaluate_cuda(paths, band, squint=source.squint, out=out)
+    elif source.squint:
         evaluate(paths, band, out=out)
     else:
         out[...] = sionna_channel(rays, drops, band, rows)
 
 
 @lru_cache(maxsize=8)
-def _scenario(kind: type[StochasticGenerator], spec: ScenarioSpec, carrier_hz: float, precision: str) -> Any:
+def _scenario(kind: type[StochasticGenerator], spec: ScenarioSpec, carrier_hz: float) -> Any:
     """A scenario is tables and one block's topology: the tables are read from disk once, not once per block."""
-    scenario = kind().build_scenario(spec, carrier_hz, precision)
-    if spec.engine != "sionna":
+    source: Any = spec.source
+    scenario = kind().build_scenario(spec, scenario_options(carrier_hz, source.table_version))
+    if source.engine != "sionna":
         Remembered(scenario)
     return scenario
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """One thread in torch and in BLAS: bytes must not depend on how many there are, and workers are processes."""
-    import torch
-
-    with _ONE_AT_A_TIME:
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with _libraries().limit(limits=1):
-                yield
-        finally:
-            torch.set_num_threads(before)
-
-
-@lru_cache(maxsize=1)
-def _libraries() -> Any:
-    """The thread pools to limit. To find them takes milliseconds, as much as to draw some samples."""
-    from threadpoolctl import ThreadpoolController
-
-    import channelbench.generators.evaluate.compiled  # noqa: F401 - loads the BLAS that is to be limited
-
-    return ThreadpoolController()

@@ -140,7 +140,7 @@ def test_leaving_takes_back_what_is_not_done(client: Client, somebodys: LocalClu
     def left(dask_scheduler) -> int:
         return len(dask_scheduler.tasks)
 
-    with cluster.connect(somebodys.scheduler_address) as ours:
+    with cluster.connect(somebodys.scheduler_address, ()) as ours:
         next(cluster.spread(ours, time.sleep, [0.01, *[0.5] * 100]))
         assert client.run_on_scheduler(left) > 0
     for _ in range(100):
@@ -165,10 +165,7 @@ def test_cluster_from_the_command_line(
     layout.versions.cache_clear()
     code, _, err = shell(*arguments, "--out", "other.zarr", "--scheduler", somebodys.scheduler_address)
     assert code == 2
-    assert (
-        "expected workers with channelbench 1.0, sionna 1.0, torch 1.0, numpy 1.0, zarr 1.0, as here, got 'tcp://"
-        in err
-    )
+    assert "expected workers with channelbench 1.0, numpy 1.0, zarr 1.0, as here, got 'tcp://" in err
     assert err.count("\n") == 1
     assert not Path("other.zarr").exists()
 
@@ -179,11 +176,11 @@ def test_a_worker_that_comes_later_is_checked_too(client: Client, somebodys: Loc
     place = tmp_path / "x.zarr"
     layout.create(place, small_spec(), 0, "test")
     (unit,) = layout.units(small_spec())
-    data, files = small_spec().model_dump(), Files.choose(small_spec())
+    data, files = small_spec().flat(), Files.choose(small_spec())
     with pytest.raises(RequestError, match=r"as here, got '.* with zarr"):
-        _write(str(place), data, 0, files, {**layout.versions(), "zarr": "0"}, unit)
+        _write(str(place), data, 0, files, {**layout.versions(()), "zarr": "0"}, unit)
     with pytest.raises(RequestError, match=r"all workers share, got '/nowhere.zarr, where .* sees nothing'"):
-        _write("/nowhere.zarr", data, 0, files, layout.versions(), unit)
+        _write("/nowhere.zarr", data, 0, files, layout.versions(()), unit)
     with pytest.raises(RequestError, match=r"all workers share, got '.*1 of 1 blocks are not there"):
         layout.finish(place, small_spec(), 0)
 

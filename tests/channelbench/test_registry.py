@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 import numpy as np
 import pytest
 
-from channelbench import registry
+from channelbench import discovery, registry
 from channelbench.card import Card
 from channelbench.contracts import Method
 from channelbench.errors import RequestError
@@ -61,11 +61,15 @@ def entry_points(monkeypatch: pytest.MonkeyPatch):
 
     def install(**values: str) -> None:
         found = [EntryPoint(name, value, "channelbench.methods") for name, value in values.items()]
-        monkeypatch.setattr(registry, "entry_points", lambda group: [e for e in found if e.group == group])
+        monkeypatch.setattr(discovery, "entry_points", lambda group: [e for e in found if e.group == group])
+        forget()
+
+    def forget() -> None:
+        discovery.from_entry_points.cache_clear()
         registry._entries.cache_clear()
 
     yield install
-    registry._entries.cache_clear()
+    forget()
 
 
 def test_everything_built_in_is_found() -> None:

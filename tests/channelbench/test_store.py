@@ -204,7 +204,7 @@ def rewrite(path: Path, name: str, change) -> None:
     group = zarr.open_group(str(path), mode="r+")
     columns = {key: group[key][:] for key in variables(dataset.spec)}
     columns[name] = change(columns[name])
-    files = Files.of(group, dataset.spec)
+    files = Files.of(group)
     for unit in layout.units(dataset.spec, files.unit_rows):
         made = UnitFiles(dataset.spec, files, unit.stop - unit.start)
         for key, column in made.columns.items():

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from channelbench.contracts import Block
-from channelbench.generators.tr38901 import stochastic
+from channelbench.generator import Block
+from channelbench.generators.evaluate.paths import DrawnPaths
 from channelbench.generators.tr38901.drops import Drops, Streams
-from channelbench.generators.tr38901.paths import DrawnPaths
 from channelbench.generators.tr38901.rays import BandRays, draw_rays
+from channelbench.generators.tr38901.scenarios import scenario_options
 from channelbench.registry import create
 from channelbench.spec import PRESETS, SYSTEMS, ScenarioSpec
 
@@ -46,8 +46,7 @@ def draw(make_spec: MakeSpec) -> Callable[..., DrawnBlock]:
 
     def make(scenario: str = "uma", system: str = "dualband", *, index: int = 0, **changes: Any) -> DrawnBlock:
         spec = make_spec(scenario, system, **changes)
-        with stochastic._single_threaded():
-            drawn = create("generators", scenario)._draw(spec, Block(split="train", index=index), 1)
+        drawn = create("generators", scenario).draw(spec, Block(split="train", index=index), 1)
         return DrawnBlock(spec, *drawn)
 
     return make
@@ -70,6 +69,10 @@ def draw_at(make_spec: MakeSpec) -> Callable[..., dict[str, BandRays]]:
             identifier=np.arange(200),
         )
         streams = Streams.of(Block(split="train", index=0), 3, len(spec.bands))
-        return draw_rays(spec, drops, streams, lambda hz, precision: generator.build_scenario(spec, hz, precision))
+
+        def build(carrier_hz: float) -> Any:
+            return generator.build_scenario(spec, scenario_options(carrier_hz, spec.source.table_version))
+
+        return draw_rays(spec, drops, streams, build)
 
     return make

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from channelbench.contracts import Block
 from channelbench.errors import RequestError
+from channelbench.generator import Block
 from channelbench.registry import create, names
 from channelbench.spec import KMH, SPLITS, ScenarioSpec
 from channelbench.store.schema import variables
+from channelbench.testing import small_spec
 
 MakeSpec = Callable[..., ScenarioSpec]
 SCENARIOS = ("uma", "rma", "umi")
@@ -118,7 +119,7 @@ def test_rows_do_not_depend_on_what_else_was_made(make_spec: MakeSpec) -> None:
 
 SCRIPT = """
 import sys
-from channelbench.contracts import Block
+from channelbench.generator import Block
 from channelbench.registry import create
 from channelbench.spec import ScenarioSpec
 sys.path.insert(0, {here!r})
@@ -189,8 +190,10 @@ def test_random_state_follows_the_probability_of_the_standard(draw: Callable[...
 
 def test_wrong_requests_are_refused(make_spec: MakeSpec) -> None:
     generator = create("generators", "uma")
-    with pytest.raises(RequestError, match="source: expected stochastic"):
-        generator.sample(make_spec("uma", source="raytraced"), Block(split="train", index=0), 0)
+    with pytest.raises(RequestError, match="source: expected a source of uma, got 'raytraced'; choices: stochastic"):
+        make_spec("uma", source="raytraced")
+    with pytest.raises(RequestError, match="source: expected stochastic for this generator"):
+        generator.sample(small_spec(), Block(split="train", index=0), 0)
     for start, stop in ((5, 5), (-1, 3), (0, 201)):
         with pytest.raises(RequestError, match="block: expected rows within 0:200"):
             generator.sample(make_spec("uma"), Block(split="train", index=0, start=start, stop=stop), 0)

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
-from channelbench.contracts import Block
+from channelbench.generator import Block
 from channelbench.generators.evaluate.statistics import link_statistics
 from channelbench.registry import create
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from channelbench.contracts import Block
-from channelbench.generators.evaluate.cuda import evaluate_torch
+from channelbench.generator import Block
+from channelbench.generators.evaluate.cuda import evaluate_cuda
 from channelbench.generators.evaluate.exact import evaluate
 from channelbench.generators.evaluate.fast import _slots, evaluate_fast
 from channelbench.generators.evaluate.fast_loops import _over_slots
+from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT, DrawnPaths
 from channelbench.generators.tr38901.coefficients_sionna import sionna_channel
-from channelbench.generators.tr38901.paths import SPEED_OF_LIGHT, DrawnPaths
 from channelbench.registry import create
 from channelbench.spec import ArraySpec, BandSpec
 from channelbench.store.schema import antenna_positions, subcarrier_hz
@@ -51,7 +51,7 @@ def head(paths: DrawnPaths, rows: int = ROWS) -> DrawnPaths:
     return DrawnPaths(**{name: values[:rows] for name, values in vars(paths).items()})
 
 
-by_torch = partial(evaluate_torch, device="cpu")
+by_torch = partial(evaluate_cuda, device="cpu")
 EVERY = pytest.mark.parametrize(
     ("channel", "tolerance"),
     [(evaluate, 1e-5), (evaluate_fast, 1e-4), (by_torch, 1e-5)],
@@ -77,7 +77,7 @@ def test_engines_without_squint_use_the_carriers_phases(make_spec: Callable[...,
         spec = make_spec("uma", engine=engine, squint=False, **{"mmwave.num_subcarriers": 4})
         generator, rows = create("generators", "uma"), Block(split="train", index=0, start=3, stop=6)
         made = generator.sample(spec, rows, 1)
-        _, _, paths = generator._draw(spec, rows, 1)
+        _, _, paths = generator.draw(spec, rows, 1)
         for name, band in spec.bands.items():
             want = brute_force(paths[name], paths[name].phase, band, False)
             assert relative_error(made[f"h_{name}"].values, want) < 1e-5

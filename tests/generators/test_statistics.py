@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from channelbench.contracts import Block, Paths
+from channelbench.generator import Block, Paths
 from channelbench.generators.evaluate.exact import evaluate
+from channelbench.generators.evaluate.paths import DrawnPaths
 from channelbench.generators.evaluate.statistics import angular_spread_deg, delay_spread_s, link_statistics
-from channelbench.generators.tr38901.paths import DrawnPaths
 from channelbench.generators.tr38901.rays import other_band_powers
 from channelbench.registry import create
 from channelbench.spec import BandSpec

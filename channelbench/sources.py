@@ -1,0 +1,163 @@
+"""Sources of channels: what a spec says beside system and geometry, in a model that each source declares.
+
+A generator names its source's model in ``Generator.source``. Which model a spec has follows from scenario and source:
+``uma`` may be drawn by one class and traced by another.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from channelbench.discovery import from_entry_points, from_packages, load
+from channelbench.errors import RequestError
+from channelbench.variables import Variable
+
+__all__ = ["CITATION", "RecordedSource", "SourceSpec", "default_of", "make_source", "makers", "model_of"]
+
+CITATION = "channelbench: wireless-channel datasets and benchmarks, https://pypi.org/project/channelbench"
+
+
+class SourceSpec(BaseModel):
+    """What can be set about a source, and what it declares about itself.
+
+    A source is a subclass with a ``name``. Its fields are set like all fields of a spec: by ``--set field=value``, in a
+    TOML file, or in its ``[source]`` table. No field may have the name of a field of ``ScenarioSpec``.
+
+    Attributes:
+        name: What ``--source`` takes and specs record.
+        default: Whether a scenario of several sources means this one where none is named.
+        new: Fields of new specs that begin with another value than their default, which is what a record without
+            them means.
+        later: Fields that came after the first datasets. Records leave them out at their default, so that what was
+            made before keeps its digests.
+        licence: Of its datasets.
+        citation: What to cite for them.
+        packages: Installed packages whose versions its bytes depend on, beside channelbench, numpy and zarr.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    default: ClassVar[bool] = False
+    new: ClassVar[Mapping[str, Any]] = {}
+    later: ClassVar[frozenset[str]] = frozenset()
+    licence: ClassVar[str] = "not stated"
+    citation: ClassVar[str] = CITATION
+    packages: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def label(self) -> str:
+        """What people call it, with what matters of its fields."""
+        return self.name
+
+    @property
+    def digest_algorithm(self) -> str:
+        """Of the digests in its datasets: ``blake3``, or ``blake2b``."""
+        return "blake3"
+
+    def variables(self, core: Mapping[str, Variable]) -> dict[str, Variable]:
+        """What it makes of each sample, by name, in writing order.
+
+        Args:
+            core: The variables that every source of ours makes; see ``store.schema``. Those of ``schema.OPTIONAL`` may
+                be left out, further ones may follow.
+        """
+        return dict(core)
+
+    def fields(self, *, mode: str = "python") -> dict[str, Any]:
+        """Its fields by name, as ``model_dump`` has them in this mode."""
+        return self.model_dump(mode=mode)
+
+    def recorded_fields(self) -> dict[str, Any]:
+        """Its fields as JSON values, without ``later`` ones at their default."""
+        return {
+            name: value
+            for name, value in self.fields(mode="json").items()
+            if name not in self.later or getattr(self, name) != type(self).model_fields[name].default
+        }
+
+
+class RecordedSource(SourceSpec):
+    """A source that is not installed here, as a dataset records it: enough to read the dataset, not to make one."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    recorded_name: str
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.recorded_name
+
+    @property
+    def label(self) -> str:
+        fields = ", ".join(f"{name} {value}" for name, value in self.recorded_fields().items())
+        return f"{self.name} ({fields})" if fields else self.name
+
+    def fields(self, *, mode: str = "python") -> dict[str, Any]:
+        return self.model_dump(mode=mode, exclude={"recorded_name"})
+
+
+def makers(scenario: str) -> dict[str, type]:
+    """The generators of a scenario by the name of their source, in the order in which they are found; none if there is
+    no such scenario.
+
+    Args:
+        scenario: The name on their cards, or ``package.module:Class`` of one.
+    """
+    if ":" in scenario:
+        try:
+            found = [load(scenario)]
+        except Exception:  # whatever somebody's module raises: a dataset that names it can be read all the same
+            return {}
+    else:
+        known = (*from_packages("generators"), *from_entry_points("generators"))
+        found = [item for _, item in known if getattr(getattr(item, "card", None), "name", None) == scenario]
+    by_source: dict[str, type] = {}
+    for item in found:
+        model = getattr(item, "source", None)
+        if not inspect.isclass(item) or inspect.isabstract(item):
+            continue
+        if inspect.isclass(model) and issubclass(model, SourceSpec):
+            by_source.setdefault(model.name, item)
+    return by_source
+
+
+def default_of(scenario: str, known: Mapping[str, Any]) -> str:
+    """The source that a scenario means where none is named: its only one, or the first that says so.
+
+    Args:
+        scenario: The name, for the complaint.
+        known: Its ``makers``, at least one.
+
+    Raises:
+        RequestError: it has several, and none says so.
+    """
+    preferred = [name for name, maker in known.items() if maker.source.default]
+    if len(known) > 1 and not preferred:
+        raise RequestError("source", expected=f"one of the sources of {scenario}", got="none named", choices=known)
+    return (preferred or list(known))[0]
+
+
+def model_of(scenario: str, source: str | None) -> type[SourceSpec] | None:
+    """The model of a scenario's source; ``None`` where that is not installed."""
+    known = makers(scenario)
+    if not known:
+        return None
+    maker: Any = known.get(default_of(scenario, known) if source is None else source)
+    return None if maker is None else maker.source
+
+
+def make_source(model: type[SourceSpec], fields: Mapping[str, Any]) -> SourceSpec:
+    """A source with these fields.
+
+    Raises:
+        RequestError: a value that a field cannot have.
+    """
+    try:
+        return model(**fields)
+    except ValidationError as error:
+        raise RequestError.from_pydantic(error, model) from None
