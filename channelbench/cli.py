@@ -204,15 +204,18 @@ def list_(kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))]) -> None:
     from rich.table import Table
 
     from channelbench import registry
+    from channelbench.sources import makers
 
     if kind not in KINDS:
         raise RequestError("list", expected="a known kind", got=kind, choices=KINDS)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("name", *(["family", "tasks"] if kind == "methods" else []), "description"):
+    further = {"methods": ["family", "tasks"], "scenarios": ["sources"]}.get(kind, [])
+    for heading in ("name", *further, "description"):
         table.add_column(heading, no_wrap=heading != "description")
     for name in registry.names(KINDS[kind]):  # type: ignore[arg-type]
-        found = registry.find(KINDS[kind], name)  # type: ignore[arg-type]
-        card, extra, description = found.card, [], found.card.description
+        sources = makers(name) if kind == "scenarios" else {}
+        found = registry.find(KINDS[kind], name, source=next(iter(sources), None))  # type: ignore[arg-type]
+        card, extra, description = found.card, [" ".join(sources)] if sources else [], found.card.description
         if kind == "methods":
             extra = [card.family, " ".join(registry.tasks_of(found))]
             description += f"\nwith {' '.join(f'+{option}' for option in found.variants)}" if found.variants else ""

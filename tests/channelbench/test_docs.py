@@ -92,6 +92,29 @@ def test_a_task_its_metric_and_its_methods_are_one_file(
     assert scores["lmmse"] < scores["zero"]
 
 
+def test_source_of_ones_own_is_generated_verified_and_inspected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ROOT / "docs" / "dataset.md"
+    (code,) = blocks(page, "python")
+    assert not re.search(r"^(import|from) .*\b_\w", code, re.M), "public names do"
+    (tmp_path / re.match(r"# (\w+\.py)\n", code).group(1)).write_text(code)
+    commands = re.findall(r"^\$ channelbench (.*)$", blocks(page, "console")[1], re.M)
+    assert [command.split()[0] for command in commands] == ["generate", "verify", "inspect"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    for command in commands:
+        monkeypatch.setattr(sys, "argv", ["channelbench", *command.split()])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert not stop.value.code, out + err
+    assert "image method, up to 5 reflections" in out
+    assert "wall_m" in out
+    assert "k_factor" not in out
+    assert "38.901" not in out
+
+
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The API example, on a small dataset in place of the scenario that it names."""
     (code,) = blocks(ROOT / "README.md", "python")

@@ -188,6 +188,10 @@ def test_the_command_line_takes_the_sources_fields(plugin, shell: Shell, tmp_pat
     code, out, _ = shell(*common, "--spec", "spec.toml")
     assert (code, out.splitlines()[-1]) == (0, "data/uma-raytraced.zarr")
     assert "already complete" in out
+    code, out, _ = shell("list", "scenarios")
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("uma ")]
+    assert "stochastic raytraced" in line
     code, _, err = shell(*common, "--source", "raytraced", "--set", "max_depth=-1")
     assert code == 2
     assert err.startswith("error: max_depth: expected greater than or equal to 0, got -1")
