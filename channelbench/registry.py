@@ -16,7 +16,7 @@ from channelbench.errors import RequestError
 from channelbench.generator import Generator
 from channelbench.sources import default_of, makers
 
-__all__ = ["Kind", "address", "create", "find", "names", "tasks_of"]
+__all__ = ["Kind", "address", "create", "find", "names", "refresh", "tasks_of"]
 
 Kind = Literal["generators", "methods", "metrics", "suites", "tasks"]
 
@@ -95,6 +95,13 @@ def tasks_of(method: type[Method]) -> tuple[str, ...]:
     """Names of the registered tasks that a method understands, in the order of its joint fits."""
     covered = [task for task in _entries("tasks").values() if method.covers(task)]
     return tuple(task.card.name for task in sorted(covered, key=method.order))
+
+
+def refresh() -> None:
+    """Look again when asked next: packages may have been installed since."""
+    discovery.from_packages.cache_clear()
+    discovery.from_entry_points.cache_clear()
+    _entries.cache_clear()
 
 
 @cache

@@ -18,6 +18,8 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def compiled(function: Callable[..., Any]) -> Any:
+    """A decorator: the function compiled to machine code when it is first called, from numba's cache where it was
+    before. It holds no lock of the interpreter and divides as numpy does."""
     try:
         return numba.njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # no writable folder for the cache: compile anew in each process

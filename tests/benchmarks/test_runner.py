@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from channelbench import registry
+from channelbench import discovery, registry
 from channelbench.benchmarks.request import conditions_of, parse_conditions, resolve_device
 from channelbench.benchmarks.runner import Reporter, run
 from channelbench.card import Card
@@ -304,13 +304,13 @@ def test_unsupported_tasks(tmp_path: Path) -> None:
 def test_entry_point_reaches_the_leaderboard(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package's method is run by its name, like a built-in one."""
     entry = EntryPoint("half", f"{HERE}:HalfTruth", "channelbench.methods")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == entry.group else [])
-    registry._entries.cache_clear()
+    monkeypatch.setattr(discovery, "entry_points", lambda group: [entry] if group == entry.group else [])
+    registry.refresh()
     try:
         outcome = run("full", data=data, out=tmp_path, methods=["half"], tasks=["cp"], conditions=[{}])
         csv, html = report(tmp_path)
     finally:
-        registry._entries.cache_clear()
+        registry.refresh()
     assert not outcome.failed
     assert "half" in csv.read_text()
     assert "half" in html.read_text()

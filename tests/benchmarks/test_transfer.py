@@ -92,7 +92,9 @@ def suite(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, HERE, sys.modules[__name__])
     monkeypatch.setattr(Remembers, "trained", [])
     real = registry.find
-    monkeypatch.setattr(registry, "find", lambda kind, name: PAIR if name == "pair" else real(kind, name))
+    monkeypatch.setattr(
+        registry, "find", lambda kind, name, **options: PAIR if name == "pair" else real(kind, name, **options)
+    )
 
 
 @pytest.fixture

@@ -62,14 +62,10 @@ def entry_points(monkeypatch: pytest.MonkeyPatch):
     def install(**values: str) -> None:
         found = [EntryPoint(name, value, "channelbench.methods") for name, value in values.items()]
         monkeypatch.setattr(discovery, "entry_points", lambda group: [e for e in found if e.group == group])
-        forget()
-
-    def forget() -> None:
-        discovery.from_entry_points.cache_clear()
-        registry._entries.cache_clear()
+        registry.refresh()
 
     yield install
-    forget()
+    registry.refresh()
 
 
 def test_everything_built_in_is_found() -> None:

@@ -108,12 +108,10 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     def install(*classes: str) -> None:
         found = [EntryPoint(name, f"toy_city:{name}", "channelbench.generators") for name in classes]
         monkeypatch.setattr(discovery, "entry_points", lambda group: [e for e in found if e.group == group])
-        discovery.from_entry_points.cache_clear()
-        registry._entries.cache_clear()
+        registry.refresh()
 
     yield install
-    discovery.from_entry_points.cache_clear()
-    registry._entries.cache_clear()
+    registry.refresh()
     sys.modules.pop("toy_city", None)
 
 

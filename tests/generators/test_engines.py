@@ -76,13 +76,13 @@ def compare(draw: Draw, scenario: str, state: str, blocks: int) -> None:
 
 
 @pytest.mark.parametrize(("scenario", "state"), CASES)
-def test_own_rays_are_distributed_as_sionnas(draw: Draw, scenario: str, state: str) -> None:
+def test_fast_rays_are_distributed_as_sionnas(draw: Draw, scenario: str, state: str) -> None:
     compare(draw, scenario, state, 5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("scenario", "state"), [*CASES, ("uma", "random"), ("rma", "random")])
-def test_own_rays_are_distributed_as_sionnas_in_many_links(draw: Draw, scenario: str, state: str) -> None:
+def test_fast_rays_are_distributed_as_sionnas_in_many_links(draw: Draw, scenario: str, state: str) -> None:
     compare(draw, scenario, state, 50)
 
 
