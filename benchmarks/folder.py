@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from channelbench import registry
 from channelbench.benchmarks import scoring
 from channelbench.benchmarks.jobs import Job, Leg, Perform, Reporter, limit_of, one_by_one
@@ -73,8 +75,7 @@ def fill(request: Request, leg: Leg, reporter: Reporter, perform: Perform = one_
     outcome.kept = len(there)
     reporter.planned(len(ceilings) + sum(len(job.cells) for job in jobs), len(there))
 
-    def keep(result: Result, scored: scoring.Scored) -> None:
-        write_cell(leg.folder, result, scored.terms, scored.units)
+    def keep(result: Result) -> None:
         outcome.written.append(result)
         reporter.finished(result)
 
@@ -86,12 +87,15 @@ def fill(request: Request, leg: Leg, reporter: Reporter, perform: Perform = one_
             conditions=condition,
             seed=0,
             preset=request.preset,
-            device="cpu",
+            where=scoring.Where.here("cpu", 1),
             method=None,
         )
-        keep(*scoring.ceiling_cell(common, task, leg.test, condition))
-    for result, scored in perform(jobs, request, leg, reporter):
-        keep(result, scored)
+        with threadpool_limits(limits=1):
+            result, scored = scoring.ceiling_cell(common, task, leg.test, condition)
+        write_cell(leg.folder, result, scored.terms, scored.units)
+        keep(result)
+    for result in perform(jobs, request, leg, reporter):
+        keep(result)
     return outcome
 
 

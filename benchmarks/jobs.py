@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,24 +15,23 @@ from channelbench.benchmarks import scoring
 from channelbench.benchmarks.request import Request
 from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import FitContext, FitData, Method, Task, TaskSplit
-from channelbench.results import Result, cell_name
+from channelbench.results import Result, cell_name, write_cell
 from channelbench.store.dataset import ChannelDataset
 
 __all__ = [
     "Job",
     "Leg",
-    "Made",
     "Perform",
+    "Progress",
     "Reporter",
-    "failures",
+    "fail",
     "limit_of",
     "one_by_one",
     "shared_context",
     "work",
 ]
 
-Made = tuple[Result, scoring.Scored]
-"""A cell and the terms of its scores."""
+Progress = Callable[[int, int], None]
 
 
 class Reporter:
@@ -38,6 +39,9 @@ class Reporter:
 
     With several workers, more than one job is between ``started`` and ``ended``.
     """
+
+    def remarked(self, text: str) -> None:
+        """One line that whoever started the run should read."""
 
     def entered(self, name: str) -> None:
         """The results folder of this name is next; the run's own is called ``""``."""
@@ -112,11 +116,11 @@ class Job:
         return cell_name(self.method.card.name, what, condition_label(self.training), self.seed)
 
 
-Perform = Callable[[Sequence[Job], Request, Leg, Reporter], Iterator[Made]]
-"""Does jobs, tells the reporter of each and hands over their cells, in an order of its own."""
+Perform = Callable[[Sequence[Job], Request, Leg, Reporter], Iterator[Result]]
+"""Does jobs, tells the reporter of each and gives their cells once they are written, in an order of its own."""
 
 
-def one_by_one(jobs: Sequence[Job], request: Request, leg: Leg, reporter: Reporter) -> Iterator[Made]:
+def one_by_one(jobs: Sequence[Job], request: Request, leg: Leg, reporter: Reporter) -> Iterator[Result]:
     """Do the jobs in this process, each as it comes."""
     for job in jobs:
         reporter.started(job)
@@ -124,61 +128,99 @@ def one_by_one(jobs: Sequence[Job], request: Request, leg: Leg, reporter: Report
         reporter.ended(job)
 
 
-def work(job: Job, leg: Leg, shared: FitContext, *, alone: bool = True) -> Iterator[Made]:
-    """Fit once, score every cell; what raises costs its own cells alone.
+def work(
+    job: Job,
+    leg: Leg,
+    shared: FitContext,
+    *,
+    threads: int | None = None,
+    alone: bool = True,
+    scored: Progress = lambda done, total: None,
+) -> Iterator[Result]:
+    """Fit once, score every cell and write each as it is made; what raises costs its own cells alone.
 
     Args:
         job: What to fit and score.
-        leg: On what, and where its checkpoints are.
+        leg: On what, and where its checkpoints and cells are.
         shared: What the fits of a run have in common, and who hears of this one's steps.
+        threads: Of a learned method; ``None`` for as many as the libraries take. A formula has one.
         alone: Whether no other job is at work beside this one; else ``latency_ms_batch1``, ``latency_ms_batch512``
             and ``peak_memory_mb`` would not compare with those of other runs, and are left out of the costs.
+        scored: Called with (done, all) samples of the cell that is being scored, and after each timed prediction.
+
+    Raises:
+        OSError: a cell cannot be written.
     """
     context = _context(job, leg, shared)
     memory = scoring.PeakMemory(context.device)
+    with scoring.threads_for(job.method, threads) as count:
+        where = scoring.Where.here(context.device, count)
     try:
         method = job.method()
         is_whole = not _has_begun(context)
         began = time.perf_counter()
-        with memory.watch(), scoring.threads_for(job.method):
+        with chdir("."), memory.watch(), scoring.threads_for(job.method, threads):
             method.fit(_splits(job, leg), context)
         fit_s = time.perf_counter() - began
         weights = method.weights
-    except Exception as error:  # a method's failure is a result, not ours
-        yield from failures(job, leg, shared, error, job.cells)
+    except BaseException as error:
+        _raise_if_ours(error)
+        yield from fail(job, leg, shared, where, error, job.cells)
         return
     for task, condition in job.cells:
         try:
-            with memory.watch(), scoring.threads_for(job.method):
+            with chdir("."), memory.watch(), scoring.threads_for(job.method, threads):
                 answer = scoring.answer_of(method, task.card.name)
-                scored, predict_s = scoring.score(task, leg.test, condition, answer)
-            costs = {**method.costs(task.card.name), "predict_s": predict_s}
+                found, predict_s = scoring.score(task, leg.test, condition, answer, scored)
+                costs = {**method.costs(task.card.name), "predict_s": predict_s}
             if is_whole and leg.train is leg.test:  # else it was timed in another folder, or only its last part was
                 costs["fit_s"] = fit_s
             if alone:
                 costs["peak_memory_mb"] = memory.megabytes
             if alone and job.method.card.family not in ("floor", "reference"):
-                costs |= scoring.latencies(method, task, leg.test, condition)
-            common = _common(job, leg, shared, task, condition, weights)
-            yield scoring.scored_cell(common, task.metrics_for(leg.test.spec, condition), scored, costs), scored
-        except Exception as error:
-            yield from failures(job, leg, shared, error, [(task, condition)], weights)
+                with chdir("."), scoring.threads_for(job.method, threads):
+                    costs |= scoring.latencies(method, task, leg.test, condition, scored)
+            common = _common(job, leg, shared, where, task, condition, weights)
+            result = scoring.scored_cell(common, task.metrics_for(leg.test.spec, condition), found, costs)
+        except BaseException as error:
+            _raise_if_ours(error)
+            yield from fail(job, leg, shared, where, error, [(task, condition)], weights)
+        else:
+            write_cell(leg.folder, result, found.terms, found.units)
+            yield result
 
 
-def failures(
+def _raise_if_ours(error: BaseException) -> None:
+    """A method's failure is a result, even a ``sys.exit``; only Ctrl-C, which the main thread hears, is not its own."""
+    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+        raise error
+
+
+def fail(
     job: Job,
     leg: Leg,
     shared: FitContext,
-    error: Exception,
+    where: scoring.Where,
+    error: BaseException,
     cells: Iterable[tuple[Task, Conditions]],
     weights: str = "",
-) -> Iterator[Made]:
-    """Those ``cells`` of a job that an error has cost."""
+) -> Iterator[Result]:
+    """Write those ``cells`` of a job that an error has cost."""
     for task, condition in cells:
-        yield scoring.failed_cell(_common(job, leg, shared, task, condition, weights), error), scoring.Scored({})
+        result = scoring.failed_cell(_common(job, leg, shared, where, task, condition, weights), error)
+        write_cell(leg.folder, result, {})
+        yield result
 
 
-def _common(job: Job, leg: Leg, shared: FitContext, task: Task, condition: Conditions, weights: str) -> dict[str, Any]:
+def _common(
+    job: Job,
+    leg: Leg,
+    shared: FitContext,
+    where: scoring.Where,
+    task: Task,
+    condition: Conditions,
+    weights: str,
+) -> dict[str, Any]:
     fields = scoring.common_fields(
         task=task,
         train=leg.train,
@@ -186,7 +228,7 @@ def _common(job: Job, leg: Leg, shared: FitContext, task: Task, condition: Condi
         conditions=condition,
         seed=job.seed,
         preset=shared.preset,
-        device=_device(job, shared),
+        where=where,
         method=job.method,
     )
     return fields | {"weights": weights}

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from channelbench import registry
 from channelbench.benchmarks.folder import Outcome, fill
-from channelbench.benchmarks.jobs import Job, Leg, Perform, Reporter, one_by_one
-from channelbench.benchmarks.request import (
-    Request,
-    check_tasks,
-    open_verified,
-    prepare,
-    supported_tasks,
-    with_controls,
-)
+from channelbench.benchmarks.jobs import Job, Leg, Reporter
+from channelbench.benchmarks.placement import Placement, asked_names, on_workers
+from channelbench.benchmarks.request import check_tasks, open_verified, prepare, supported_tasks
 from channelbench.benchmarks.transfer import fill_transfers, plan_transfers
 from channelbench.errors import RequestError
 from channelbench.results import sweep
-from channelbench.store.location import Location, is_url
+from channelbench.store.location import is_url
 
 __all__ = ["Job", "Outcome", "Reporter", "run"]
 
@@ -42,6 +35,9 @@ def run(
     backbone: str = "minilm",
     controls: bool = False,
     workers: int = 1,
+    scheduler: str | None = None,
+    timeout: float | str | None = None,
+    max_time: float | str | None = None,
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Make the cells of a suite that are not in ``out`` yet.
@@ -62,16 +58,24 @@ def run(
             lacks one of the fields runs once under its own conditions.
         preset: How large and how long to train: ``quick``, ``standard`` or ``paper``.
         seeds: Seeds of learned methods; the suite's number for the preset by default.
-        device: ``auto``, ``cpu`` or ``cuda``. ``auto`` is CUDA where there is one, with one worker.
+        device: ``auto``, ``cpu`` or ``cuda``. ``auto`` is CUDA where each worker can have a GPU of its own, and the
+            processor on a ``scheduler``.
         backbone: What methods of family ``llm`` are built on: ``minilm``, ``gpt2``, a hub name, a folder or
             ``random:NAME``. One per results folder.
         controls: Run every chosen language model beside its controls too, those that it has: random weights, no
             trunk, and a small trunk that is all trained.
-        workers: Fit and score in so many processes of one thread each, on the processor; 1 works in this process,
-            with as many threads as there are cores. More than 1 leaves ``latency_ms_batch1``, ``latency_ms_batch512``
-            and ``peak_memory_mb`` out of the cells, because work beside other work does not measure them; ``fit_s``
-            and ``predict_s`` are then those of one thread. A script that asks for more than 1 has its calls under
-            ``if __name__ == "__main__":``, because every process imports it.
+        workers: Fit and score in so many processes. One has as many threads as there are cores; more have one thread
+            each, and a GPU each with ``cuda``, and leave ``latency_ms_batch1``, ``latency_ms_batch512`` and
+            ``peak_memory_mb`` out of the cells, because work beside other work does not measure them; ``fit_s`` and
+            ``predict_s`` are then those of one thread. What exists in this process alone (a dataset at ``memory://``, a
+            method of a notebook) is scored in it.
+        scheduler: Address of a dask scheduler whose workers do it instead, ``tcp://host:port``, or its scheduler file.
+            They have to reach ``data`` and ``out`` under the same names, and to import the methods; each does one job
+            at a time with as many threads as it has.
+        timeout: How long a job may be without a step of its fit or a scored batch until it is ended and its cells fail:
+            seconds, or ``90s``, ``10m``, ``6h``; by default 10 minutes in ``quick``, 60 in ``standard`` and 6 hours in
+            ``paper``.
+        max_time: How long a whole job may take; by default 24 hours for methods that are not ours.
         reporter: Hears of the progress.
 
     Raises:
@@ -80,10 +84,7 @@ def run(
     if is_url(out):
         raise RequestError("--out", expected="a folder of this machine, as results are small", got=str(out))
     reporter, folder, began = reporter or Reporter(), Path(out), time.time()
-    if workers < 1:
-        raise RequestError("--workers", expected="an integer of at least 1", got=workers)
-    if workers > 1 and device == "cuda":
-        raise RequestError("--workers", expected="1 with --device cuda, which they would have to share", got=workers)
+    placement = Placement(workers=workers, scheduler=scheduler, device=device, timeout=timeout, max_time=max_time)
     request = prepare(
         suite,
         methods=methods,
@@ -91,16 +92,13 @@ def run(
         conditions=conditions,
         preset=preset,
         seeds=seeds,
-        device="cpu" if workers > 1 and device == "auto" else device,
+        device=placement.device_here,
         backbone=backbone,
         controls=controls,
     )
     if folder.is_file():
         raise RequestError("--out", expected="a folder", got=f"{folder} (a file)")
     dataset = open_verified(data() if callable(data) else data)
-    if workers > 1 and Location.of(dataset.path, field="--data").is_private:
-        got = f"{dataset.path} (of one process)"
-        raise RequestError("--data", expected="a place that all workers share", got=got)
     request = replace(request, tasks=supported_tasks(request.tasks, dataset.spec, explicit=bool(tasks)))
     for name in methods:
         check_tasks(name, registry.find("methods", name), request.tasks)
@@ -108,22 +106,9 @@ def run(
     checkpoints = folder / "checkpoints"
     reporter.entered("")
     leg = Leg(folder=folder, train=dataset, test=dataset, checkpoints=checkpoints)
-    with _performing(workers, request, methods, controls=controls) as perform:
+    names, request = asked_names(request, methods, controls=controls), on_workers(request, placement)
+    with placement.performing(request, names, dataset, folder, reporter) as perform:
         outcome = fill(request, leg, reporter, perform)
         outcome.transfers.update(fill_transfers(request, dataset, folder, transfers, reporter, perform))
     sweep(folder, before=began)
     return outcome
-
-
-@contextmanager
-def _performing(workers: int, request: Request, methods: Sequence[str], *, controls: bool) -> Iterator[Perform]:
-    """Who does the jobs: this process, or workers, which find each method by the name it was asked for."""
-    if workers == 1:
-        yield one_by_one
-        return
-    from channelbench.benchmarks.workers import Crew
-
-    wanted = tuple(methods or request.suite.methods)
-    names = {registry.find("methods", n).card.name: n for n in (with_controls(wanted) if controls else wanted)}
-    with Crew(workers, names) as crew:
-        yield crew.perform

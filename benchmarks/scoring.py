@@ -25,19 +25,45 @@ from channelbench.store.dataset import ChannelDataset
 __all__ = [
     "PeakMemory",
     "Scored",
+    "Where",
     "answer_of",
     "ceiling_cell",
     "common_fields",
     "failed_cell",
+    "hardware",
     "latencies",
     "score",
     "scored_cell",
+    "threads_for",
+    "versions",
 ]
 
 CHUNK = 256
 """Samples observed and scored at a time, which bounds memory whatever the test split's size."""
 
 Terms = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Where:
+    """What a cell was made on.
+
+    Attributes:
+        device: A torch device name.
+        hardware: Processor or GPU, in words.
+        threads: Of the libraries that fitted and scored; 0 where that is not known.
+        versions: Of what decides a score.
+    """
+
+    device: str
+    hardware: str
+    threads: int
+    versions: Mapping[str, str]
+
+    @classmethod
+    def here(cls, device: str, threads: int) -> Where:
+        """This process."""
+        return cls(device, hardware(device), threads, versions())
 
 
 @dataclass(frozen=True)
@@ -127,7 +153,14 @@ def scored_cell(
 
 def failed_cell(common: Mapping[str, Any], error: BaseException) -> Result:
     """A cell that says why it has no scores."""
-    return Result(**common, status="failed", error=" ".join(f"{type(error).__name__}: {error}".split())[:500])
+    return Result(**common, status="failed", error=" ".join(f"{type(error).__name__}: {_message(error)}".split())[:500])
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as another:  # also a method's doing
+        return f"its message cannot be had ({type(another).__name__})"
 
 
 def ceiling_cell(
@@ -156,7 +189,7 @@ def common_fields(
     conditions: Conditions,
     seed: int,
     preset: str,
-    device: str,
+    where: Where,
     method: type[Method] | Method | None,
 ) -> dict[str, Any]:
     """What a cell says whether or not it succeeds; without a method it is the ceiling's.
@@ -188,25 +221,36 @@ def common_fields(
         "num_test": task.size(test.spec, "test", conditions),
         "train_digest": train.split_digest("train"),
         "test_digest": test.split_digest("test"),
-        "device": device,
-        "hardware": hardware(device),
-        "versions": versions(),
+        "device": where.device,
+        "hardware": where.hardware,
+        "threads": where.threads,
+        "versions": where.versions,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def latencies(method: Method, task: Task, dataset: ChannelDataset, conditions: Conditions) -> dict[str, float]:
-    """Median milliseconds of ``predict`` at batch 1 and (where the test split has as many) 512."""
+def latencies(
+    method: Method,
+    task: Task,
+    dataset: ChannelDataset,
+    conditions: Conditions,
+    timed: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, float]:
+    """Median milliseconds of ``predict`` at batch 1 and (where the test split has as many) 512.
+
+    ``timed`` is called after each prediction with (done, most that there will be).
+    """
     found = {}
     for batch, repeats in ((1, 5), (512, 3)):
         if batch > task.size(dataset.spec, "test", conditions):
             continue
         observation, _ = task.observe(dataset.view("test"), np.arange(batch), conditions)
-        times = []
+        times: list[float] = []
         for _ in range(repeats):
             began = time.perf_counter()
             method.predict(task.card.name, observation)
             times.append(time.perf_counter() - began)
+            timed(len(times), repeats)
             if sum(times) > 2.0:
                 break
         found[f"latency_ms_batch{batch}"] = 1e3 * float(np.median(times))
@@ -214,15 +258,28 @@ def latencies(method: Method, task: Task, dataset: ChannelDataset, conditions: C
 
 
 @contextmanager
-def threads_for(method: type[Method]) -> Iterator[None]:
-    """One BLAS thread for formulas, whose matrices are small: two threads wait for each other longer than they work."""
-    if method.learned:
-        yield
-        return
+def threads_for(method: type[Method], threads: int | None = None) -> Iterator[int]:
+    """The libraries' threads for a job, as many as it gives: one for formulas, whose matrices are small, so that two
+    threads wait for each other longer than they work; ``threads`` for what is learned, or by default what the
+    libraries take."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=1):
-        yield
+    if not method.learned:
+        with threadpool_limits(limits=1):
+            yield 1
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    if threads is None:
+        yield before
+        return
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(limits=threads):
+            yield threads
+    finally:
+        torch.set_num_threads(before)
 
 
 class PeakMemory:

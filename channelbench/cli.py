@@ -148,8 +148,19 @@ def run(
         bool, typer.Option("--controls", help="Also each llm method's +random, +none and +scratch.")
     ] = False,
     workers: Annotated[
-        int, _number("--workers", 1, "Processes of one thread each; more than 1 measures no latency or peak memory.")
+        int,
+        _number("--workers", 1, "Processes; more than 1 have one thread each and measure no latency or peak memory."),
     ] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Work on the dask cluster at this address, tcp://host:8786, or scheduler file.")
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(help="Longest silence of a job, 90s, 10m or 6h; 10m, 60m or 6h by default, as the preset."),
+    ] = None,
+    max_time: Annotated[
+        str | None, typer.Option(help="Longest job; by default 24h for methods that are not ours.")
+    ] = None,
     condition: Annotated[list[str] | None, typer.Option(help="Test conditions: snr_db=0,10,20")] = None,
 ) -> None:
     """Score methods on a dataset; a second call makes only what is missing."""
@@ -171,6 +182,9 @@ def run(
             backbone=backbone,
             controls=controls,
             workers=workers,
+            scheduler=scheduler,
+            timeout=timeout,
+            max_time=max_time,
             reporter=_rich_reporter(bars),
         )
     csv, html = _write_report(Path(out))
@@ -309,6 +323,9 @@ def _rich_reporter(bars: Progress) -> Any:
             self.samples = bars.add_task("", total=None, unit="samples", visible=False)
             self.fits: dict[str, TaskID] = {}
             self.folder = self.dataset = ""
+
+        def remarked(self, text: str) -> None:
+            bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
         def entered(self, name: str) -> None:
             bars.update(self.samples, visible=False)

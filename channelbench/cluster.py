@@ -10,8 +10,8 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -21,9 +21,18 @@ from channelbench.errors import RequestError
 from channelbench.store.layout import versions
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, Nanny
 
-__all__ = ["connect", "other_versions", "spread", "start"]
+__all__ = [
+    "be_the_first_to_go",
+    "connect",
+    "die_with_parent",
+    "end_process",
+    "keep_freed_memory",
+    "other_versions",
+    "spread",
+    "start",
+]
 
 PATIENCE_S = 10
 """How long a scheduler may take to answer."""
@@ -34,12 +43,24 @@ AHEAD = 3
 RESUBMISSIONS = 3
 """How often an item goes back after dask has given it up, which is after four workers that died of it or beside it."""
 
-UNWATCHED = {
+SETTINGS = {
+    # dask looks at workers a hundred times a second, for a dashboard that ours do not have.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "10s",
+    # A library that keeps the interpreter to itself for minutes is no reason to give a worker up,
+    "distributed.scheduler.worker-ttl": None,
+    # and a method may have processes of its own, such as a data loader's.
+    "distributed.worker.daemon": False,
 }
-"""dask looks at workers a hundred times a second, for a dashboard that ours do not have."""
+"""Of clusters that are started here."""
+
+NO_DASHBOARD = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+"""Of a scheduler: any port for its health pages. The usual one may be taken, and dask would say so."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+PR_SET_PDEATHSIG = 1
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_BYTES, LARGEST_KEPT_BYTES = 256 * 2**20, 32 * 2**20
@@ -50,29 +71,145 @@ T = TypeVar("T", bound=Hashable)
 
 
 @contextmanager
-def start(workers: int) -> Iterator[Client]:
-    """One-thread processes: two-thread torch operations stall under load, and bytes must not depend on threads."""
+def start(
+    workers: int,
+    *,
+    threads: int | None = 1,
+    memory_limit: str | int = "auto",
+    gpus: Sequence[str] = (),
+    exits: dict[str, int] | None = None,
+) -> Iterator[Client]:
+    """Processes of this machine, which do one item at a time and end with this one, whatever ends it.
+
+    Args:
+        workers: How many.
+        threads: Of the libraries in each; ``None`` for as many as they take by themselves. Two-thread torch operations
+            stall under load, and bytes of a dataset must not depend on threads.
+        memory_limit: What dask ends a process at, bytes; 0 leaves that to the system.
+        gpus: What ``CUDA_VISIBLE_DEVICES`` is in each worker; empty leaves it as it is.
+        exits: Is given the exit code of each worker process that ends, by the worker's address.
+    """
     import dask
     from dask.distributed import Client, LocalCluster
 
-    with (
-        dask.config.set(UNWATCHED),
-        tempfile.TemporaryDirectory(prefix="channelbench-") as scratch,  # dask would leave one in the current folder
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            local_directory=scratch,
-            silence_logs=50,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        client.run(_ignore_interrupts)
-        try:
-            yield client
-        finally:
-            _kill(cluster)
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set({**SETTINGS, "distributed.nanny.pre-spawn-environ": _environment(threads)}))
+        scratch = tempfile.TemporaryDirectory(prefix="channelbench-")  # dask would leave one in the current folder
+        stack.enter_context(scratch)
+        stack.enter_context(_environment_kept())
+        stack.enter_context(_spawned_without_main())
+        with _interrupts_deferred():
+            cluster = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    worker_class=_nanny(gpus, {} if exits is None else exits),
+                    memory_limit=memory_limit,
+                    scheduler_kwargs=NO_DASHBOARD,
+                    local_directory=scratch.name,
+                    silence_logs=50,
+                )
+            )
+        client = stack.enter_context(Client(cluster, set_as_default=False))
+        stack.callback(_kill, cluster)
+        yield client
+
+
+def _environment(threads: int | None) -> dict[str, str]:
+    """What has to be there before a worker loads the libraries that read it."""
+    # Waiting threads that spin take the processor from those that work.
+    environment = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+    if threads is not None:
+        environment |= dict.fromkeys(THREAD_VARIABLES, str(threads)) | {"MALLOC_TRIM_THRESHOLD_": "65536"}
+    return environment
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """dask sets in this process what workers shall inherit, and leaves it there."""
+    names = (*THREAD_VARIABLES, "OMP_WAIT_POLICY", "MALLOC_TRIM_THRESHOLD_", "PYTHONHASHSEED")
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _spawned_without_main() -> Iterator[None]:
+    """Let workers not import the script that started them, as new Python processes do: it may not have its calls under
+    ``if __name__ == "__main__":``, and would then start workers in its turn."""
+    from multiprocessing import spawn
+
+    prepare = spawn.get_preparation_data
+
+    def without_main(name: str) -> dict[str, Any]:
+        data = prepare(name)
+        if name.startswith("Dask Worker process"):
+            data = {key: value for key, value in data.items() if not key.startswith("init_main")}
+        return data
+
+    spawn.get_preparation_data = without_main
+    try:
+        yield
+    finally:
+        spawn.get_preparation_data = prepare
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """A terminal sends Ctrl-C to all processes. Threads and processes that are begun in here never hear it: this one
+    acts on it and ends its workers, which need not say anything themselves."""
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # otherwise the first start would do it, and let Ctrl-C through again
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+
+
+def _nanny(gpus: Sequence[str], exits: dict[str, int]) -> type[Nanny]:
+    """The watcher of one worker process, which starts it anew when it ends."""
+    from dask.distributed import Nanny
+
+    class Watcher(Nanny):
+        def __init__(self, *args: Any, name: int, **options: Any) -> None:
+            own = {"CUDA_VISIBLE_DEVICES": gpus[name]} if gpus else {}
+            super().__init__(*args, name=name, env=own, **options)
+
+        async def _on_worker_exit(self, exitcode: int) -> None:
+            if self.worker_address is not None:
+                exits[self.worker_address] = exitcode
+            await super()._on_worker_exit(exitcode)
+
+    return Watcher
+
+
+def end_process(dask_worker: Nanny) -> None:
+    """End the process of a worker, to be run by its nanny, which starts another: nothing else ends what hangs."""
+    if dask_worker.pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(dask_worker.pid, signal.SIGKILL)
+
+
+def die_with_parent() -> None:
+    """Have this process killed when its parent is, even where it hears nothing because it hangs in a library. Linux
+    alone; dask watches the parent too, in a thread that a hang can stop."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def be_the_first_to_go() -> None:
+    """Have the system take this process rather than its parent when memory is out. Linux alone."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def _kill(cluster: LocalCluster) -> None:
@@ -82,9 +219,7 @@ def _kill(cluster: LocalCluster) -> None:
     logging.getLogger("distributed.batched").setLevel(logging.ERROR)
     for nanny in cluster.workers.values():
         nanny.auto_restart = False
-        if nanny.pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(nanny.pid, signal.SIGKILL)
+        end_process(nanny)
 
 
 @lru_cache(maxsize=1)
@@ -97,11 +232,6 @@ def keep_freed_memory() -> None:
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
             ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
-
-
-def _ignore_interrupts() -> None:
-    """A terminal sends Ctrl-C to all processes: this one ends its workers, which need not say anything themselves."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

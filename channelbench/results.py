@@ -163,6 +163,8 @@ class Result(_Frozen):
     """Which backbone weights the method used, in words; empty for a method without one."""
     device: str = "cpu"
     hardware: str = ""
+    threads: int = 0
+    """Of the libraries, while the method was fitted and scored; 0 where that was not noted."""
     versions: Mapping[str, str] = Field(default_factory=dict)
     created: str = ""
 

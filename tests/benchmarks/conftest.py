@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,6 +36,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "few.zarr"
     make_dataset(path, small_spec(sub6__num_subcarriers=8, mmwave__num_subcarriers=2, mmwave__num_beams=8))
     return path
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the module ``crew_toys``, which this process and its workers find."""
+    folder = tmp_path_factory.mktemp("toys")
+    shutil.copy(Path(__file__).with_name("toys.py"), folder / "crew_toys.py")
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+    sys.modules.pop("crew_toys", None)
 
 
 def scores_of(task: str, loss: float) -> dict[str, float]:

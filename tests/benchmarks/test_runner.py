@@ -1,13 +1,14 @@
 """The runner: cells that are missing and no others, failures that cost their own cell, resumption."""
 
+import importlib
 import json
-from importlib.metadata import EntryPoint
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from channelbench import discovery, registry
+from channelbench import registry
 from channelbench.benchmarks.request import conditions_of, parse_conditions, resolve_device
 from channelbench.benchmarks.runner import Reporter, run
 from channelbench.card import Card
@@ -301,16 +302,20 @@ def test_unsupported_tasks(tmp_path: Path) -> None:
     assert {result.conditions.get("snr_db", 10.0) for result in default.written} == {20.0}, "the system's own"
 
 
-def test_entry_point_reaches_the_leaderboard(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entry_point_reaches_the_leaderboard(data: Path, tmp_path: Path, toys: Path) -> None:
     """An installed package's method is run by its name, like a built-in one."""
-    entry = EntryPoint("half", f"{HERE}:HalfTruth", "channelbench.methods")
-    monkeypatch.setattr(discovery, "entry_points", lambda group: [entry] if group == entry.group else [])
+    installed = toys / "crew_toys-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: crew-toys\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[channelbench.methods]\nscales = crew_toys:Scales\n")
+    importlib.invalidate_caches()
     registry.refresh()
     try:
-        outcome = run("full", data=data, out=tmp_path, methods=["half"], tasks=["cp"], conditions=[{}])
+        outcome = run("full", data=data, out=tmp_path, methods=["scales"], tasks=["cp"], conditions=[{}])
         csv, html = report(tmp_path)
     finally:
+        shutil.rmtree(installed)
         registry.refresh()
     assert not outcome.failed
-    assert "half" in csv.read_text()
-    assert "half" in html.read_text()
+    assert "scales" in csv.read_text()
+    assert "scales" in html.read_text()

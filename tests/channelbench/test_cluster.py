@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import dask
@@ -42,7 +43,12 @@ def somebodys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster
     """A cluster that is there before us, as on Slurm or Kubernetes: its workers come back when they die."""
     scratch = tmp_path_factory.mktemp("dask")
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=scratch, silence_logs=50
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=None,
+        scheduler_kwargs=cluster.NO_DASHBOARD,
+        local_directory=scratch,
+        silence_logs=50,
     ) as there:
         yield there
 
@@ -61,6 +67,20 @@ def client(somebodys: LocalCluster) -> Iterator[Client]:
         yield ours
 
 
+def wait_until(condition: Callable[[], Any]) -> Any:
+    """What the condition gives once that is true."""
+    limit = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    return found
+
+
+def pid_of_some_worker(there: LocalCluster) -> int | None:
+    """As its nanny knows it: a worker that has been killed answers no question."""
+    return next((nanny.pid for nanny in there.workers.values() if nanny.pid is not None), None)
+
+
 def test_workers_killed_during_the_run_cost_only_their_blocks(
     client: Client, somebodys: LocalCluster, tmp_path: Path, spec: ScenarioSpec
 ) -> None:
@@ -68,11 +88,10 @@ def test_workers_killed_during_the_run_cost_only_their_blocks(
     counts: list[int] = []
 
     def kill(done: int, total: int) -> None:
-        """Each worker process once, with the signal that nobody can catch, while it has work."""
+        """A worker process, with the signal that nobody can catch, while it has work."""
         counts.append(done)
         if done in (400, 800):
-            victims = client.run(os.getpid)
-            os.kill(victims[min(victims)], signal.SIGKILL)
+            os.kill(wait_until(lambda: pid_of_some_worker(somebodys)), signal.SIGKILL)
 
     path = generate(
         spec,
@@ -143,11 +162,7 @@ def test_leaving_takes_back_what_is_not_done(client: Client, somebodys: LocalClu
     with cluster.connect(somebodys.scheduler_address, ()) as ours:
         next(cluster.spread(ours, time.sleep, [0.01, *[0.5] * 100]))
         assert client.run_on_scheduler(left) > 0
-    for _ in range(100):
-        if client.run_on_scheduler(left) == 0:
-            return
-        time.sleep(0.05)
-    pytest.fail("work is left")
+    wait_until(lambda: client.run_on_scheduler(left) == 0)
 
 
 def test_cluster_from_the_command_line(
@@ -209,11 +224,10 @@ def test_scheduler_that_goes_away_is_an_error_of_the_network(tmp_path: Path) -> 
     """Named by its file, as on Slurm; no worker ever comes, then the scheduler dies."""
     file = tmp_path / "scheduler.json"
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--scheduler-file", file, "--no-dashboard"]
-    with subprocess.Popen([*command, "--host", "127.0.0.1", "--port", "0"], stderr=subprocess.DEVNULL) as scheduler:
+    command += ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as scheduler:
         try:
-            while not file.exists():
-                assert scheduler.poll() is None
-                time.sleep(0.1)
+            wait_until(lambda: file.exists() and file.read_text().endswith("}"))
             killer = threading.Timer(0.5, scheduler.kill)
             with (
                 dask.config.set({"distributed.comm.timeouts.connect": "1s"}),

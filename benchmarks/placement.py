@@ -1,0 +1,147 @@
+"""Who does the jobs of a run: this process, processes of this machine, or the workers of a cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from channelbench import registry
+from channelbench.benchmarks import on_worker, scoring
+from channelbench.benchmarks.jobs import Perform, Reporter, one_by_one, shared_context
+from channelbench.benchmarks.limits import Limits
+from channelbench.benchmarks.local_pool import LocalPool
+from channelbench.benchmarks.remote_pool import RemotePool
+from channelbench.benchmarks.request import Request, with_controls
+from channelbench.errors import RequestError
+from channelbench.store.dataset import ChannelDataset
+from channelbench.store.location import Location
+
+__all__ = ["Placement"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Who does the jobs, on what, and how long each may take; as it was asked for, see ``runner.run``.
+
+    Raises:
+        RequestError: these do not exist, or not together.
+    """
+
+    workers: int = 1
+    scheduler: str | None = None
+    device: str = "auto"
+    timeout: float | str | None = None
+    max_time: float | str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise RequestError("--workers", expected="an integer of at least 1", got=self.workers)
+        if self.scheduler is not None and self.workers > 1:
+            expected = "no --workers beside it: its own are used"
+            raise RequestError("--scheduler", expected=expected, got=f"{self.workers} workers")
+        if self.workers > 1 and self.device == "cuda" and len(_gpus()) < self.workers:
+            expected = f"at most {max(len(_gpus()), 1)} with --device cuda, a GPU each"
+            raise RequestError("--workers", expected=expected, got=self.workers)
+        Limits.of("quick", self.timeout, self.max_time)
+
+    @property
+    def device_here(self) -> str:
+        """What to ask of this machine: nothing where others do the jobs; several workers do not share a GPU."""
+        if self.scheduler is not None and self.device in ("auto", "cuda"):
+            return "cpu"
+        if self.workers > 1 and self.device == "auto":
+            return "cuda" if len(_gpus()) >= self.workers else "cpu"
+        return self.device
+
+    @contextmanager
+    def performing(
+        self, request: Request, names: Mapping[str, str], data: ChannelDataset, out: Path, reporter: Reporter
+    ) -> Iterator[Perform]:
+        """What does the jobs of a request.
+
+        Args:
+            request: What is asked for.
+            names: See ``asked_names``.
+            data: The dataset.
+            out: The results folder.
+            reporter: Is told where the jobs have to be done in this process, and why.
+
+        Raises:
+            RequestError: the workers that are asked for cannot do them; nothing has been written.
+        """
+        limits = Limits.of(request.preset, self.timeout, self.max_time)
+        addresses = [names.get(name, name) for name in request.methods]
+        tasks = [registry.address("tasks", type(task)) for task in request.tasks.values()]
+        if Location.of(data.path, field="--data").is_private:
+            self._stay("--data", "a place that all workers share", data.path, reporter)
+            yield one_by_one
+            return
+        if stuck := next((name for name in (*addresses, *tasks) if not _importable_elsewhere(name)), None):
+            self._stay("--methods", "classes of modules that workers can import", stuck, reporter)
+            yield one_by_one
+            return
+        if self.scheduler is None:
+            gpus = _gpus()[: self.workers] if self.workers > 1 and request.device == "cuda" else []
+            with LocalPool(limits, names, self.workers, gpus) as pool:
+                yield pool.perform
+            return
+        needs = on_worker.Needs(
+            versions=scoring.versions(),
+            data=Location.of(data.path, field="--data").absolute(),
+            digest=data.digest,
+            out=str(out.absolute()),
+            methods=tuple(addresses),
+            tasks=tuple(tasks),
+            context=shared_context(request),
+        )
+        with RemotePool(limits, names, self.scheduler, needs) as pool:
+            yield pool.perform
+
+    def _stay(self, field: str, expected: str, what: str, reporter: Reporter) -> None:
+        """Say that only this process can do the jobs, or refuse to do without the workers that were asked for."""
+        if self.workers > 1 or self.scheduler is not None:
+            raise RequestError(field, expected=expected, got=f"{what} (of one process)")
+        reporter.remarked(f"{what} is of this process alone: the jobs run here, where nothing can end one that hangs")
+
+
+def asked_names(request: Request, methods: Sequence[str], *, controls: bool) -> dict[str, str]:
+    """By the name of its card, that under which each method was asked for, which tells workers where to find it."""
+    wanted = tuple(methods or request.suite.methods)
+    asked = with_controls(wanted) if controls else wanted
+    return {registry.find("methods", name).card.name: name for name in asked}
+
+
+def on_workers(request: Request, placement: Placement) -> Request:
+    """The request for the device that workers elsewhere have, which this machine need not have."""
+    is_elsewhere = placement.scheduler is not None and placement.device == "cuda"
+    return replace(request, device="cuda") if is_elsewhere else request
+
+
+def _gpus() -> list[str]:
+    """What ``CUDA_VISIBLE_DEVICES`` calls the GPUs that this process sees."""
+    import torch
+
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (visible.split(",") if visible else [str(number) for number in range(count)])[:count]
+
+
+def _importable_elsewhere(name: str) -> bool:
+    """Whether a new process finds the module of ``package.module:Class``, unlike one of a notebook or a script.
+
+    ``importlib.util.find_spec`` would be content with what this process has.
+    """
+    module, sign, _ = name.partition(":")
+    if not sign:
+        return True
+    path, parts = None, module.split(".")
+    for end in range(1, len(parts) + 1):
+        specs = (finder.find_spec(".".join(parts[:end]), path) for finder in sys.meta_path)
+        if module == "__main__" or (spec := next((spec for spec in specs if spec is not None), None)) is None:
+            return False
+        path = spec.submodule_search_locations
+    return True
