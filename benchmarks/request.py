@@ -11,7 +11,7 @@ from typing import Any
 from channelbench import registry
 from channelbench.conditions import Conditions
 from channelbench.contracts import FitContext, Method, Suite, Task
-from channelbench.cuda import require_cuda
+from channelbench.cuda import has_cuda, require_cuda
 from channelbench.errors import RequestError
 from channelbench.spec import PRESETS, ScenarioSpec
 from channelbench.store import open_dataset, verify
@@ -147,9 +147,7 @@ def resolve_device(device: str) -> str:
         raise RequestError("--device", expected="a known device", got=device, choices=["auto", "cpu", "cuda"])
     if device == "cpu":
         return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
+    if has_cuda():
         return "cuda"
     if device == "cuda":
         require_cuda("--device", ["auto", "cpu"])

@@ -214,9 +214,9 @@ def test_a_job_that_hangs_costs_its_cells_and_says_which_limit_it_broke(shell: S
 
 def test_what_only_this_process_has_is_said(shell: Shell) -> None:
     make_dataset("memory://cli/few.zarr")
-    code, out, _ = shell("run", "--data", "memory://cli/few.zarr", "--methods", "hold", "--tasks", "cp")
+    code, _, err = shell("run", "--data", "memory://cli/few.zarr", "--methods", "hold", "--tasks", "cp")
     assert code == 0
-    assert "is of this process alone: the jobs run here, where nothing can end one that hangs" in out
+    assert "is of this process alone: the jobs run here, where nothing can end one that hangs" in err
 
 
 def test_interrupt_says_how_to_go_on(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
