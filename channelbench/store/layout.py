@@ -190,8 +190,9 @@ def finish(path: str | Path, spec: ScenarioSpec, seed: int) -> str:
             got = f"{path} ({missing} of {len(digests)} blocks are not there)"
             raise RequestError("--out", expected="a place that all workers share", got=got)
         digest = content_digest(spec, seed, digests)
-        # One write of the group's metadata, which holds the consolidated one: nothing lies between before and after.
-        group.attrs.update({"complete": True, "content_digest": digest})
+        # One write of the metadata, where `group.attrs.update` makes one per attribute: nothing lies between before and
+        # after, and no dataset says that it is complete without a digest.
+        group.update_attributes({"complete": True, "content_digest": digest})
     return digest
 
 
