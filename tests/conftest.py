@@ -1,11 +1,22 @@
 """Datasets that many tests share."""
 
+import os
 import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
 
+import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from channelbench.store.dataset import ChannelDataset
 from channelbench.testing import conformance_dataset
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +30,34 @@ def heed_ctrl_c() -> None:
     """Commands that tests start stop at Ctrl-C, even where the tests run in the background of a shell, which makes all
     that it starts there ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., None]:
+    """``eventually(condition, process)``: wait until it holds, and no longer than the process that is to bring it about
+    lives. Where there is none, or it hangs, for ten minutes."""
+
+    def wait(condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
+        limit = time.monotonic() + 600
+        while not condition():
+            if process is not None and process.poll() is not None and not condition():
+                pytest.fail(f"ended with {process.returncode} before: {process.communicate()}")
+            assert time.monotonic() < limit, "waited for ten minutes"
+            time.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def members() -> Callable[[int], list[psutil.Process]]:
+    """``members(group)``: the processes of a process group that live; one that nobody has buried does not."""
+
+    def living(group: int) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            with suppress(ProcessLookupError, psutil.NoSuchProcess):
+                if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    return living
