@@ -1,10 +1,8 @@
 """Datasets at URLs: on a real S3 server, in memory, and wherever there is nothing to be had."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +29,16 @@ SMALL = [
     "mmwave.array.columns=8",
 ]
 RUN = ["run", "--suite", "classical", "--tasks", "cp", "--methods", "hold,zero"]
+SERVER = """
+import logging, sys
+from moto.server import ThreadedMotoServer
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+"""It is bound to a port that the system gives before it says which."""
 Shell = Callable[..., tuple[int, str, str]]
 
 
@@ -39,28 +47,18 @@ def server() -> Iterator[str]:
     """An S3 server of its own process, with one bucket."""
     pytest.importorskip("s3fs")
     pytest.importorskip("moto")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    url = f"http://127.0.0.1:{port}"
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
-            while not _answers(port):
-                assert process.poll() is None
-                time.sleep(0.1)
+            assert process.stdout is not None
+            port = process.stdout.readline()  # or nothing, where it ends without one
+            assert port, "no server"
+            url = f"http://127.0.0.1:{int(port)}"
             _ask(f"{url}/bucket", "PUT")
             yield url
         finally:
             process.kill()
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _ask(url: str, method: str, data: bytes = b"") -> None:

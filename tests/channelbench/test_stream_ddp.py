@@ -59,7 +59,7 @@ def test_two_processes_share_each_epoch(small_pieces: Path, tmp_path: Path) -> N
         for process in processes:
             stack.callback(process.kill)  # whatever happens, the other rank does not wait for this one for ever
         for process in processes:
-            _, errors = process.communicate(timeout=180)
+            _, errors = process.communicate(timeout=600)
             assert process.returncode == 0, errors
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     known = set(open_dataset(small_pieces).array("drop", "train").tolist())

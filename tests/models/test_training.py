@@ -137,7 +137,8 @@ def test_interrupted_fit_ends_in_the_same_bits(tmp_path: Path, step: int, monkey
     assert again.best_step == outcome.best_step
 
 
-def test_interruption_between_saves_goes_back_to_the_last_one(tmp_path: Path) -> None:
+def test_interruption_between_saves_goes_back_to_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("channelbench.models.networks.training.SAVE_EVERY_S", math.inf)
     whole, _ = run()
     with pytest.raises(Stop):
         run(workdir=tmp_path, progress=stop_at(7))
