@@ -11,7 +11,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from channelbench import registry
-from channelbench.contracts import Conditions
 from channelbench.store.dataset import ChannelDataset
 from channelbench.testing import make_dataset, small_spec
 
@@ -50,8 +49,9 @@ def unit_snr(dataset: ChannelDataset, band: str) -> list[float]:
 def scored(dataset: ChannelDataset, task_name: str, metric_name: str, prediction: NDArray[np.number]) -> float:
     """The score of a prediction for the whole test split."""
     task = registry.create("tasks", task_name)
-    _, target = task.observe(dataset, "test", np.arange(TEST), Conditions())
-    metric = next(metric for metric in task.metrics if metric.card.name == metric_name)
+    conditions = task.conditions()
+    _, target = task.observe(dataset.view("test"), np.arange(TEST), conditions)
+    metric = next(m for m in task.metrics_for(dataset.spec, conditions) if m.card.name == metric_name)
     return float(metric.finalize(metric.accumulate(prediction, target).mean(axis=0)))
 
 
