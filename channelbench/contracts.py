@@ -290,7 +290,8 @@ class FitContext:
         device: A torch device name.
         workdir: A folder for checkpoints, empty or holding those of the same interrupted fit; ``None`` keeps nothing.
         data: Digest of the dataset and its seed, which tells fits apart and gives away neither.
-        progress: Called with (done steps, all steps, message) now and then.
+        progress: Called with (done steps, all steps, message) now and then: a fit that is silent for longer than
+            ``--timeout`` is taken for one that hangs.
         backbone: The language model that methods of family ``llm`` are built on: ``minilm``, ``gpt2``, a hub name, a
             local folder, or ``random:NAME`` for the same shape with random weights.
         start: The ``workdir`` of a finished fit whose weights to start from, instead of random ones.

@@ -11,7 +11,7 @@ from channelbench.errors import RequestError
 __all__ = ["has_cuda", "require_cuda"]
 
 DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
-"""One of these is there where torch finds a GPU on Linux: NVIDIA's, its small boards', Windows' for guests, AMD's."""
+"""One of these is there where torch finds a GPU on Linux: NVIDIA's, its boards', Windows' for guests, AMD's."""
 
 
 def has_cuda() -> bool:
