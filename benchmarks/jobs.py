@@ -13,7 +13,7 @@ from channelbench.benchmarks import scoring
 from channelbench.benchmarks.request import Request
 from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import FitContext, FitData, Method, Task, TaskSplit
-from channelbench.results import Result, cell_name
+from channelbench.results import Result, cell_name, check_artefacts
 from channelbench.store.dataset import ChannelDataset
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 Made = tuple[Result, scoring.Scored]
-"""A cell and the terms of its scores."""
+"""A cell and what is stored beside it."""
 
 
 class Reporter:
@@ -73,6 +73,7 @@ class Leg:
         setting: How they were carried over, in words.
         checkpoints: Where learned methods keep theirs.
         start: The ``checkpoints`` of the fits to start from.
+        scale: The dataset on whose scale of received power ``train`` and ``test`` are observed, if it is another.
         share: Share of the training and validation split that a fit sees.
     """
 
@@ -83,7 +84,13 @@ class Leg:
     source: ChannelDataset | None = None
     setting: str = ""
     start: Path | None = None
+    scale: ChannelDataset | None = None
     share: float = 1.0
+
+    @property
+    def fits_here(self) -> bool:
+        """Whether its fits are made for it: else they are another leg's."""
+        return self.checkpoints.parent == self.folder
 
 
 @dataclass(frozen=True)
@@ -153,14 +160,16 @@ def work(job: Job, leg: Leg, shared: FitContext, *, alone: bool = True) -> Itera
                 answer = scoring.answer_of(method, task.card.name)
                 scored, predict_s = scoring.score(task, leg.test, condition, answer)
             costs = {**method.costs(task.card.name), "predict_s": predict_s}
-            if is_whole and leg.train is leg.test:  # else it was timed in another folder, or only its last part was
+            if is_whole and leg.fits_here:  # else it was timed in another folder, or only its last part was
                 costs["fit_s"] = fit_s
             if alone:
                 costs["peak_memory_mb"] = memory.megabytes
             if alone and job.method.card.family not in ("floor", "reference"):
                 costs |= scoring.latencies(method, task, leg.test, condition)
-            common = _common(job, leg, shared, task, condition, weights)
-            yield scoring.scored_cell(common, task.metrics_for(leg.test.spec, condition), scored, costs), scored
+            artefacts = method.artefacts(task.card.name)
+            common = _common(job, leg, shared, task, condition, weights) | {"artefacts": check_artefacts(artefacts)}
+            result = scoring.scored_cell(common, task.metrics_for(leg.test.spec, condition), scored, costs)
+            yield result, replace(scored, artefacts=artefacts)
         except Exception as error:
             yield from failures(job, leg, shared, error, [(task, condition)], weights)
 

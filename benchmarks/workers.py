@@ -54,6 +54,7 @@ class Errand:
     train: str
     test: str
     source: str | None
+    scale: str | None
     folder: Path
     checkpoints: Path
     start: Path | None
@@ -117,6 +118,7 @@ class Crew:
             train=leg.train.path,
             test=leg.test.path,
             source=None if leg.source is None else leg.source.path,
+            scale=None if leg.scale is None else leg.scale.path,
             folder=leg.folder,
             checkpoints=leg.checkpoints,
             start=leg.start,
@@ -307,13 +309,14 @@ def _carry_out(errand: Errand, progress: Callable[[int, int, str], None]) -> Ite
         import torch
 
         torch.set_num_threads(1)
-    train, test, source = _datasets(errand)
+    train, test, source, scale = _datasets(errand)
     leg = Leg(
         folder=errand.folder,
         train=train,
         test=test,
         checkpoints=errand.checkpoints,
         source=source,
+        scale=scale,
         setting=errand.setting,
         start=errand.start,
         share=errand.share,
@@ -324,15 +327,15 @@ def _carry_out(errand: Errand, progress: Callable[[int, int, str], None]) -> Ite
     yield from work(job, leg, shared, alone=False)
 
 
-def _datasets(errand: Errand) -> tuple[ChannelDataset, ChannelDataset, ChannelDataset | None]:
-    """Training, test and source dataset, the same object where they are the same; this run has verified them."""
+def _datasets(errand: Errand) -> tuple[ChannelDataset, ChannelDataset, ChannelDataset | None, ChannelDataset | None]:
+    """Training, test, source and scale dataset, the same object where they are the same; this run has verified them."""
     train, test = _opened(errand.train), _opened(errand.test)
-    if errand.source is None:
-        return train, test, None
-    source = _opened(errand.source)
-    share_reference_power(source, test)
-    return train, test, source
+    source, scale = (None if path is None else _opened(path) for path in (errand.source, errand.scale))
+    if scale is not None:
+        for other in {train, test} - {scale}:
+            share_reference_power(scale, other)
+    return train, test, source, scale
 
 
-# A transfer has two at a time; those of earlier targets need not stay in memory.
-_opened = lru_cache(maxsize=2)(open_dataset)
+# A leg has three at most; those of earlier ones need not stay in memory.
+_opened = lru_cache(maxsize=3)(open_dataset)

@@ -15,13 +15,17 @@ from typing import Any, Literal
 
 from channelbench.contracts import Method, Metric, Suite, Task
 from channelbench.errors import RequestError
+from channelbench.exhibit import Exhibit
+from channelbench.experiment import Experiment
 from channelbench.generator import Generator
 
 __all__ = ["Kind", "address", "create", "find", "names", "tasks_of"]
 
-Kind = Literal["generators", "methods", "metrics", "suites", "tasks"]
+Kind = Literal["exhibits", "experiments", "generators", "methods", "metrics", "suites", "tasks"]
 
 _BASES: dict[str, type] = {
+    "exhibits": Exhibit,
+    "experiments": Experiment,
     "generators": Generator,
     "methods": Method,
     "metrics": Metric,
@@ -29,13 +33,23 @@ _BASES: dict[str, type] = {
     "tasks": Task,
 }
 _PACKAGES: dict[str, tuple[str, ...]] = {
+    "exhibits": ("channelbench.benchmarks.exhibits",),
+    "experiments": ("channelbench.benchmarks.experiments",),
     "generators": ("channelbench.generators",),
     "methods": ("channelbench.baselines", "channelbench.models"),
     "metrics": ("channelbench.metrics",),
     "suites": ("channelbench.benchmarks",),
     "tasks": ("channelbench.tasks.link",),
 }
-_SINGULAR = {"generators": "scenario", "methods": "method", "metrics": "metric", "suites": "suite", "tasks": "task"}
+_SINGULAR = {
+    "exhibits": "exhibit",
+    "experiments": "experiment",
+    "generators": "scenario",
+    "methods": "method",
+    "metrics": "metric",
+    "suites": "suite",
+    "tasks": "task",
+}
 
 
 def names(kind: Kind) -> list[str]:

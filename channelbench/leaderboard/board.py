@@ -173,9 +173,7 @@ def _read(folder: Path) -> tuple[RunManifest, tuple[Result, ...]]:
         raise RequestError("results", expected="readable cells", got=f"{folder / 'cells'} ({reason})") from None
 
 
-def _table(
-    folder: Path, manifest: RunManifest, results: Sequence[Result], label: str, varied: VariedEntry
-) -> Table:
+def _table(folder: Path, manifest: RunManifest, results: Sequence[Result], label: str, varied: VariedEntry) -> Table:
     wanted = {task: varied.cells.get(task, label) for task in manifest.tasks}
     cells: dict[tuple[str, str], dict[int, Result]] = {}
     changes: Mapping[str, bool | int | float | str | None] = {}

@@ -29,6 +29,7 @@ import numpy as np
 
 from channelbench.card import Card
 from channelbench.contracts import Method, Suite
+from channelbench.experiment import ExperimentSpec
 from channelbench.tasks.link.observations import ChannelObservation, LaterSlotsObservation, ScalarObservation
 
 
@@ -163,7 +164,10 @@ moves = Suite(
     card=Card(name="moves", description="A change of carrier.", reference="none", family="suite"),
     tasks=("pe",),
     methods=("mean", "worker_toys:Notes"),
-    targets={"other": {"sub6.carrier_hz": "2.4e9"}, "third": {"sub6.carrier_hz": "3e9"}},
+    experiment=ExperimentSpec(
+        name="transfer",
+        parameters={"targets": {"other": {"sub6.carrier_hz": "2.4e9"}, "third": {"sub6.carrier_hz": "3e9"}}},
+    ),
 )
 '''
 
@@ -347,7 +351,7 @@ def test_transfer_suite_with_workers(data: Path, tmp_path: Path) -> None:
     folders = ("", "other/zero-shot", "other/transfer", "third/zero-shot", "third/transfer")
     for name, workers in (("one", 1), ("two", 2)):
         outcome = run("worker_toys:moves", data=data, out=tmp_path / name, workers=workers)
-        assert not any(part.failed for part in (outcome, *outcome.transfers.values()))
+        assert not any(part.failed for part in (outcome, *outcome.stages.values()))
     scores = set()
     for folder in folders:
         one, two = cells(tmp_path / "one" / folder), cells(tmp_path / "two" / folder)
