@@ -284,7 +284,8 @@ def read_artefact(folder: Path, result: Result, name: str) -> dict[str, NDArray[
         raise KeyError(f"{result.name} has no artefact {name!r}; it has {', '.join(result.artefacts) or 'none'}")
     path = _artefact_path(folder, result, name)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # From memory: where numpy finds no archive in a file it leaves the file open.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
