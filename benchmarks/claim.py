@@ -8,8 +8,25 @@ from pathlib import Path
 
 from channelbench.errors import RequestError
 from channelbench.results import RunManifest, TaskEntry, VariedEntry, write_atomic
+from channelbench.store.location import is_url
 
-__all__ = ["check", "claim"]
+__all__ = ["check", "claim", "place"]
+
+
+def place(out: str | Path) -> Path:
+    """The folder that ``out`` names.
+
+    Raises:
+        RequestError: it is a URL, a file, or a folder with somebody's files that is no results folder.
+    """
+    if is_url(out):
+        raise RequestError("--out", expected="a folder of this machine, as results are small", got=str(out))
+    folder = Path(out)
+    if folder.is_file():
+        raise RequestError("--out", expected="a folder", got=f"{folder} (a file)")
+    if folder.exists() and any(folder.iterdir()) and not (folder / "run.json").exists():
+        raise RequestError("--out", expected="a new folder, or one that `run` made", got=f"{folder} (not empty)")
+    return folder
 
 
 def check(folder: Path, manifest: RunManifest) -> RunManifest:
@@ -20,12 +37,8 @@ def check(folder: Path, manifest: RunManifest) -> RunManifest:
     Raises:
         RequestError: the folder is not ours, or its cells could not stand beside these.
     """
-    path = folder / "run.json"
-    if folder.is_file():
-        raise RequestError("--out", expected="a folder", got=f"{folder} (a file)")
+    path = place(folder) / "run.json"
     if not path.exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise RequestError("--out", expected="a new folder, or one that `run` made", got=f"{folder} (not empty)")
         return manifest
     try:
         before = RunManifest(**json.loads(path.read_text()))

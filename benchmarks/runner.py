@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from channelbench import registry
-from channelbench.benchmarks.claim import check
+from channelbench.benchmarks.claim import check, place
 from channelbench.benchmarks.folder import Outcome, fill, manifest
 from channelbench.benchmarks.jobs import Job, Perform, Reporter, one_by_one
 from channelbench.benchmarks.request import Request, RunOptions, for_dataset, open_verified, prepare, with_controls
@@ -17,7 +17,7 @@ from channelbench.benchmarks.stages import Stages
 from channelbench.errors import RequestError
 from channelbench.results import sweep
 from channelbench.store.dataset import ChannelDataset
-from channelbench.store.location import Location, is_url
+from channelbench.store.location import Location
 
 __all__ = ["Job", "Outcome", "Reporter", "run"]
 
@@ -71,9 +71,7 @@ def run(
     Raises:
         RequestError: something of the request does not exist or does not fit; nothing has been written.
     """
-    if is_url(out):
-        raise RequestError("--out", expected="a folder of this machine, as results are small", got=str(out))
-    reporter, folder, began = reporter or Reporter(), Path(out), time.time()
+    reporter, began = reporter or Reporter(), time.time()
     options = RunOptions(
         suite=suite,
         methods=tuple(methods),
@@ -86,9 +84,7 @@ def run(
         controls=controls,
         workers=workers,
     )
-    request = prepare(options)
-    if folder.is_file():
-        raise RequestError("--out", expected="a folder", got=f"{folder} (a file)")
+    request, folder = prepare(options), place(out)
     dataset = open_verified(data() if callable(data) else data)
     if workers > 1 and Location.of(dataset.path, field="--data").is_private:
         got = f"{dataset.path} (of one process)"
