@@ -15,6 +15,7 @@ from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import FitContext, FitData, Method, Task, TaskSplit
 from channelbench.results import Result, cell_name, check_artefacts
 from channelbench.store.dataset import ChannelDataset
+from channelbench.tasks.link.scalar import share_reference_power
 
 __all__ = [
     "Job",
@@ -91,6 +92,12 @@ class Leg:
     def fits_here(self) -> bool:
         """Whether its fits are made for it: else they are another leg's."""
         return self.checkpoints.parent == self.folder
+
+    def share_scale(self) -> None:
+        """Have ``train`` and ``test`` observed on the scale of ``scale``; before anything of them is observed."""
+        for dataset in {self.train, self.test} - {self.scale}:
+            if self.scale is not None:
+                share_reference_power(self.scale, dataset)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from channelbench.results import DatasetCard
 from channelbench.spec import ScenarioSpec
 from channelbench.store import open_dataset
 from channelbench.store.dataset import ChannelDataset
-from channelbench.tasks.link.scalar import share_reference_power
 
 __all__ = ["Provenance", "Stages"]
 
@@ -121,16 +120,15 @@ class Stages:
         for stage in self.plan.stages:
             needed = {DATA, stage.test, self.plan.training(stage).train, self.plan.origin(stage)}
             here = {name: here[name] if name in here else self._make(name, reporter) for name in sorted(needed)}
-            yield stage.folder, self._leg(stage, here)
+            leg = self._leg(stage, here)
+            leg.share_scale()
+            yield stage.folder, leg
 
     def _make(self, name: str, reporter: Reporter) -> ChannelDataset:
-        """The dataset, on the own one's scale of received power."""
         ordered = self._ordered[name]
         progress = partial(reporter.generating, ordered.path.stem)
         generate(ordered.spec, ordered.path, seed=ordered.seed, progress=progress, remember=False)
-        made = open_verified(ordered.path)
-        share_reference_power(self.own, made)
-        return made
+        return open_verified(ordered.path)
 
     def _leg(self, stage: Stage, datasets: dict[str, ChannelDataset]) -> Leg:
         trained, origin = self.plan.training(stage), self.plan.origin(stage)

@@ -32,7 +32,6 @@ from channelbench.conditions import Conditions
 from channelbench.contracts import FitContext
 from channelbench.store import open_dataset
 from channelbench.store.dataset import ChannelDataset
-from channelbench.tasks.link.scalar import share_reference_power
 
 __all__ = ["Crew"]
 
@@ -321,6 +320,7 @@ def _carry_out(errand: Errand, progress: Callable[[int, int, str], None]) -> Ite
         start=errand.start,
         share=errand.share,
     )
+    leg.share_scale()
     cells = tuple((tasks[name], condition) for name, condition in errand.cells)
     job = Job(method, tuple(tasks.values()), errand.seed, errand.training, cells)
     shared = FitContext(preset=errand.preset, device="cpu", backbone=errand.backbone, progress=progress)
@@ -331,9 +331,6 @@ def _datasets(errand: Errand) -> tuple[ChannelDataset, ChannelDataset, ChannelDa
     """Training, test, source and scale dataset, the same object where they are the same; this run has verified them."""
     train, test = _opened(errand.train), _opened(errand.test)
     source, scale = (None if path is None else _opened(path) for path in (errand.source, errand.scale))
-    if scale is not None:
-        for other in {train, test} - {scale}:
-            share_reference_power(scale, other)
     return train, test, source, scale
 
 
