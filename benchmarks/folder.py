@@ -1,9 +1,8 @@
-"""One results folder: whose it is, which of its cells are missing, and making those."""
+"""One results folder: which of its cells are missing, and making those."""
 
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,25 +12,16 @@ from threadpoolctl import threadpool_limits
 
 from channelbench import registry
 from channelbench.benchmarks import scoring
-from channelbench.benchmarks.jobs import Job, Leg, Perform, Reporter, limit_of, one_by_one
+from channelbench.benchmarks.claim import claim
+from channelbench.benchmarks.jobs import Job, Leg, Perform, Reporter, one_by_one
 from channelbench.benchmarks.request import Request, conditions_of
+from channelbench.benchmarks.stages import Provenance
 from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import Method, Task
-from channelbench.errors import RequestError
-from channelbench.results import (
-    DatasetCard,
-    Result,
-    RunManifest,
-    TaskEntry,
-    VariedEntry,
-    cell_name,
-    read_cells,
-    write_atomic,
-    write_cell,
-)
-from channelbench.store.dataset import ChannelDataset
+from channelbench.results import Result, RunManifest, TaskEntry, VariedEntry, cell_name, read_cells, write_cell
+from channelbench.spec import ScenarioSpec
 
-__all__ = ["Job", "Leg", "Outcome", "Reporter", "fill", "limit_of"]
+__all__ = ["Outcome", "fill", "manifest"]
 
 
 @dataclass
@@ -42,13 +32,13 @@ class Outcome:
         folder: The results folder.
         written: Cells that this run made there.
         kept: Cells that were there already.
-        transfers: The same of the results folders below it, by name: ``rma-1.9/zero-shot``.
+        stages: The same of the further stages of its experiment, by folder: ``rma-1.9/zero-shot``.
     """
 
     folder: Path
     written: list[Result] = field(default_factory=list)
     kept: int = 0
-    transfers: dict[str, Outcome] = field(default_factory=dict)
+    stages: dict[str, Outcome] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[Result]:
@@ -61,17 +51,17 @@ def fill(request: Request, leg: Leg, reporter: Reporter, perform: Perform = one_
     Raises:
         RequestError: the folder is not ours, or its cells could not stand beside ours; nothing has been written.
     """
-    plan = _Plan.of(request, leg)
-    _claim(leg.folder, _manifest(request, leg, plan))
+    varied = _Varied.of(request, leg.test.spec)
+    claim(leg.folder, manifest(request, Provenance.of(leg)))
     outcome = Outcome(leg.folder)
     there = {result.name for result in read_cells(leg.folder) if result.status == "ok"}
     ceilings = [
         (request.tasks[name], condition)
-        for name, conditions in plan.conditions.items()
+        for name, conditions in varied.conditions.items()
         for condition in conditions
         if request.tasks[name].ceiling_note and cell_name("ceiling", name, condition.label, 0) not in there
     ]
-    jobs = list(_jobs(request, plan, there))
+    jobs = list(_jobs(request, varied, there))
     outcome.kept = len(there)
     reporter.planned(len(ceilings) + sum(len(job.cells) for job in jobs), len(there))
 
@@ -99,11 +89,8 @@ def fill(request: Request, leg: Leg, reporter: Reporter, perform: Perform = one_
     return outcome
 
 
-# --- where results go -------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
-class _Plan:
+class _Varied:
     """What is varied in a folder.
 
     Attributes:
@@ -115,14 +102,14 @@ class _Plan:
     tables: Mapping[str, VariedEntry]
 
     @classmethod
-    def of(cls, request: Request, leg: Leg) -> _Plan:
+    def of(cls, request: Request, spec: ScenarioSpec) -> _Varied:
         found: dict[str, dict[str, Conditions]] = {name: {} for name in request.tasks}
         tables = {}
-        for varied in request.conditions:
-            each = conditions_of(request.tasks, varied, leg.test.spec)
+        for fields in request.conditions:
+            each = conditions_of(request.tasks, fields, spec)
             for name, condition in each.items():
                 found[name][condition.label] = condition
-            having = tuple(name for name, task in request.tasks.items() if task.conditions.has(varied))
+            having = tuple(name for name, task in request.tasks.items() if task.conditions.has(fields))
             cells = {name: condition.label for name, condition in each.items()}
             tables[cells[having[0]]] = VariedEntry(cells=cells, tasks=having)
         return cls({name: tuple(each.values()) for name, each in found.items()}, tables)
@@ -137,15 +124,21 @@ def _task_entry(task: Task, conditions: tuple[Conditions, ...]) -> TaskEntry:
     )
 
 
-def _manifest(request: Request, leg: Leg, plan: _Plan) -> RunManifest:
+def manifest(request: Request, provenance: Provenance) -> RunManifest:
+    """``run.json`` of a folder with the cells of a request.
+
+    Raises:
+        RequestError: a condition that is asked for cannot be had on its dataset.
+    """
+    varied = _Varied.of(request, provenance.spec)
     methods = request.methods
     return RunManifest(
         suite=request.suite.card.name,
         preset=request.preset,
-        dataset=_dataset_card(leg.test),
+        dataset=provenance.dataset,
         tasks=tuple(request.tasks),
-        task_entries={name: _task_entry(task, plan.conditions[name]) for name, task in request.tasks.items()},
-        conditions=plan.tables,
+        task_entries={name: _task_entry(task, varied.conditions[name]) for name, task in request.tasks.items()},
+        conditions=varied.tables,
         methods=tuple(methods),
         method_tasks={name: _understood(method, request.tasks) for name, method in methods.items()},
         seeds={name: request.num_seeds if method.learned else 1 for name, method in methods.items()},
@@ -156,97 +149,10 @@ def _manifest(request: Request, leg: Leg, plan: _Plan) -> RunManifest:
         },
         bundles=dict(request.suite.bundles),
         backbone=request.backbone if any(method.card.family == "llm" for method in methods.values()) else "",
-        source=None if leg.source is None else _dataset_card(leg.source),
-        setting=leg.setting,
+        source=provenance.source,
+        exhibits=request.suite.exhibits,
+        setting=provenance.setting,
     )
-
-
-def _dataset_card(dataset: ChannelDataset) -> DatasetCard:
-    return DatasetCard(
-        digest=dataset.digest,
-        spec=dataset.spec.model_dump(mode="json"),
-        seed=dataset.seed,
-        versions=dataset.versions,
-    )
-
-
-def _claim(folder: Path, manifest: RunManifest) -> None:
-    """Write or extend ``run.json``; refuse a folder whose cells could not stand beside ours."""
-    path = folder / "run.json"
-    if path.exists():
-        try:
-            before = RunManifest(**json.loads(path.read_text()))
-        except (ValueError, OSError) as error:
-            raise RequestError(
-                "--out", expected="a results folder with a readable run.json", got=f"{path} ({error})"
-            ) from None
-        if changed := _differences(before, manifest):
-            raise RequestError(
-                "--out",
-                expected="a new folder, or one of the same run",
-                got=f"{folder}, which differs in {'; '.join(changed)}",
-            )
-        manifest = manifest.model_copy(
-            update={
-                "tasks": tuple(dict.fromkeys((*before.tasks, *manifest.tasks))),
-                "task_entries": _joined_entries(before.task_entries, manifest.task_entries),
-                "conditions": _joined_tables(before.conditions, manifest.conditions),
-                "methods": tuple(dict.fromkeys((*before.methods, *manifest.methods))),
-                "method_tasks": _joined_tasks(before.method_tasks, manifest.method_tasks),
-                "joint_tasks": {**before.joint_tasks, **manifest.joint_tasks},
-                "seeds": {**before.seeds, **manifest.seeds},
-                "backbone": manifest.backbone or before.backbone,
-            }
-        )
-    elif folder.exists() and any(folder.iterdir()):
-        raise RequestError("--out", expected="a new folder, or one that `run` made", got=f"{folder} (not empty)")
-    try:
-        write_atomic(path, (manifest.model_dump_json(indent=1) + "\n").encode())
-    except OSError as error:
-        raise RequestError(
-            "--out", expected="a place that can be written", got=f"{folder} ({error.strerror})"
-        ) from None
-
-
-def _differences(before: RunManifest, now: RunManifest) -> list[str]:
-    """``field: theirs → ours`` for all that the cells of one folder have in common."""
-    pairs = {
-        "suite": (before.suite, now.suite),
-        "preset": (before.preset, now.preset),
-        "dataset": (before.dataset.digest[:12], now.dataset.digest[:12]),
-        "source": tuple("none" if run.source is None else run.source.digest[:12] for run in (before, now)),
-        "setting": (before.setting or "none", now.setting or "none"),
-    }
-    if before.backbone and now.backbone:
-        pairs["backbone"] = (before.backbone, now.backbone)
-    for name in before.joint_tasks.keys() & now.joint_tasks.keys():
-        pairs[f"tasks of {name}"] = (" ".join(before.joint_tasks[name]), " ".join(now.joint_tasks[name]))
-    return [f"{name}: {old} → {new}" for name, (old, new) in pairs.items() if old != new]
-
-
-def _joined_entries(before: Mapping[str, TaskEntry], now: Mapping[str, TaskEntry]) -> dict[str, TaskEntry]:
-    """Entries of both, ours where both have one, with the sentences of both."""
-    joined = {**before, **now}
-    for name in before.keys() & now.keys():
-        sentences = {**before[name].sentences, **now[name].sentences}
-        joined[name] = now[name].model_copy(update={"sentences": sentences})
-    return joined
-
-
-def _joined_tables(before: Mapping[str, VariedEntry], now: Mapping[str, VariedEntry]) -> dict[str, VariedEntry]:
-    """What is varied in both; tasks of a later call join the tables of earlier ones."""
-    joined = {**before, **now}
-    for label in before.keys() & now.keys():
-        old, new = before[label], now[label]
-        tasks = tuple(dict.fromkeys((*old.tasks, *new.tasks)))
-        joined[label] = VariedEntry(cells={**old.cells, **new.cells}, tasks=tasks)
-    return joined
-
-
-def _joined_tasks(
-    before: Mapping[str, tuple[str, ...]], now: Mapping[str, tuple[str, ...]]
-) -> dict[str, tuple[str, ...]]:
-    return {name: tuple(dict.fromkeys((*before.get(name, ()), *now.get(name, ())))) for name in [*before, *now]}
 
 
 def _understood(method: type[Method], tasks: Mapping[str, Task]) -> tuple[str, ...]:
@@ -255,7 +161,7 @@ def _understood(method: type[Method], tasks: Mapping[str, Task]) -> tuple[str, .
     return tuple(dict.fromkeys((*registry.tasks_of(method), *asked)))
 
 
-def _jobs(request: Request, plan: _Plan, there: set[str]) -> Iterator[Job]:
+def _jobs(request: Request, varied: _Varied, there: set[str]) -> Iterator[Job]:
     """Fits that have cells missing: per method, seed and what a fit sees, and per task unless it is joint."""
     for method in request.methods.values():
         own = _own_tasks(method, request.tasks)
@@ -263,7 +169,7 @@ def _jobs(request: Request, plan: _Plan, there: set[str]) -> Iterator[Job]:
         for group, seed in itertools.product(groups, range(request.num_seeds if method.learned else 1)):
             trainings: dict[str, tuple[dict[str, Any], list[tuple[Task, Conditions]]]] = {}
             for task in group:
-                for condition in plan.conditions[task.card.name]:
+                for condition in varied.conditions[task.card.name]:
                     if cell_name(method.card.name, task.card.name, condition.label, seed) in there:
                         continue
                     training = condition.of_fit()

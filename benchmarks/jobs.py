@@ -15,8 +15,9 @@ from channelbench.benchmarks import scoring
 from channelbench.benchmarks.request import Request
 from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import FitContext, FitData, Method, Task, TaskSplit
-from channelbench.results import Result, cell_name, write_cell
+from channelbench.results import Result, cell_name, check_artefacts, write_cell
 from channelbench.store.dataset import ChannelDataset
+from channelbench.tasks.link.scalar import share_reference_power
 
 __all__ = [
     "Job",
@@ -77,6 +78,7 @@ class Leg:
         setting: How they were carried over, in words.
         checkpoints: Where learned methods keep theirs.
         start: The ``checkpoints`` of the fits to start from.
+        scale: The dataset on whose scale of received power ``train`` and ``test`` are observed, if it is another.
         share: Share of the training and validation split that a fit sees.
     """
 
@@ -87,7 +89,19 @@ class Leg:
     source: ChannelDataset | None = None
     setting: str = ""
     start: Path | None = None
+    scale: ChannelDataset | None = None
     share: float = 1.0
+
+    @property
+    def fits_here(self) -> bool:
+        """Whether its fits are made for it: else they are another leg's."""
+        return self.checkpoints.parent == self.folder
+
+    def share_scale(self) -> None:
+        """Have ``train`` and ``test`` observed on the scale of ``scale``; before anything of them is observed."""
+        for dataset in {self.train, self.test} - {self.scale}:
+            if self.scale is not None:
+                share_reference_power(self.scale, dataset)
 
 
 @dataclass(frozen=True)
@@ -173,7 +187,8 @@ def work(
                 answer = scoring.answer_of(method, task.card.name)
                 found, predict_s = scoring.score(task, leg.test, condition, answer, scored)
                 costs = {**method.costs(task.card.name), "predict_s": predict_s}
-            if is_whole and leg.train is leg.test:  # else it was timed in another folder, or only its last part was
+                artefacts = method.artefacts(task.card.name)
+            if is_whole and leg.fits_here:  # else it was timed in another folder, or only its last part was
                 costs["fit_s"] = fit_s
             if alone:
                 costs["peak_memory_mb"] = memory.megabytes
@@ -181,12 +196,13 @@ def work(
                 with chdir("."), scoring.threads_for(job.method, threads):
                     costs |= scoring.latencies(method, task, leg.test, condition, scored)
             common = _common(job, leg, shared, where, task, condition, weights)
+            common |= {"artefacts": check_artefacts(artefacts)}
             result = scoring.scored_cell(common, task.metrics_for(leg.test.spec, condition), found, costs)
         except BaseException as error:
             _raise_if_ours(error)
             yield from fail(job, leg, shared, where, error, [(task, condition)], weights)
         else:
-            write_cell(leg.folder, result, found.terms, found.units)
+            write_cell(leg.folder, result, found.terms, found.units, artefacts)
             yield result
 
 

@@ -29,7 +29,6 @@ from channelbench.errors import RequestError
 from channelbench.store import open_dataset
 from channelbench.store.dataset import ChannelDataset
 from channelbench.store.location import Location
-from channelbench.tasks.link.scalar import share_reference_power
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -103,10 +102,10 @@ def pack(order: Order, names: Mapping[str, str], run: str) -> bytes:
     return file.getvalue()
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _opened(place: str, digest: str, run: str) -> ChannelDataset:
-    """A dataset, the same for all jobs of a run; another run may observe it on another scale. A transfer has two at a
-    time; those of earlier targets may go."""
+    """A dataset, the same for all jobs of a run; another run may observe it on another scale. A stage has three
+    at most; those of earlier ones may go."""
     dataset = open_dataset(place)
     if dataset.digest != digest:
         raise RequestError("--data", expected="the dataset that the command has", got=f"{place} (another)")
@@ -145,8 +144,7 @@ def _do(packed: bytes, voice: _Voice) -> dict[str, str]:
     """Do a job, and return what is to be said last."""
     try:
         order: Order = pickle.loads(packed)
-        if order.leg.source is not None:
-            share_reference_power(order.leg.source, order.leg.test)
+        order.leg.share_scale()
         with scoring.threads_for(order.job.method, order.threads) as count:
             device = order.shared.device if order.job.method.learned else "cpu"
             voice.say("where", where=asdict(scoring.Where.here(device, count)))

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from channelbench import registry
 from channelbench.conditions import Conditions
 from channelbench.contracts import FitContext, Method, Suite, Task
 from channelbench.cuda import has_cuda, require_cuda
 from channelbench.errors import RequestError
+from channelbench.experiment import Experiment, ExperimentSpec
 from channelbench.spec import PRESETS, ScenarioSpec
 from channelbench.store import open_dataset, verify
 from channelbench.store.dataset import ChannelDataset
 
 __all__ = [
     "Request",
+    "RunOptions",
     "check_tasks",
     "check_varied",
     "chosen_methods",
     "conditions_of",
+    "for_dataset",
     "open_verified",
     "parse_conditions",
     "prepare",
@@ -36,10 +41,26 @@ CONTROLS = ("random", "none", "scratch")
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a run is asked for, as it was asked: names and numbers. ``runner.run`` says what each of them means."""
+
+    suite: str = "full"
+    methods: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    conditions: tuple[Mapping[str, Any], ...] = ()
+    preset: str = "quick"
+    seeds: int | None = None
+    device: str = "auto"
+    backbone: str = "minilm"
+    controls: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What is asked of a run, its names resolved; see ``runner.run``."""
 
     suite: Suite
+    experiment: Experiment
     tasks: Mapping[str, Task]
     methods: Mapping[str, type[Method]]
     conditions: tuple[Mapping[str, Any], ...]
@@ -49,48 +70,70 @@ class Request:
     backbone: str
 
 
-def prepare(
-    suite: str,
-    *,
-    methods: Sequence[str] = (),
-    tasks: Sequence[str] = (),
-    conditions: Sequence[Mapping[str, Any]] = (),
-    preset: str = "quick",
-    seeds: int | None = None,
-    device: str = "auto",
-    backbone: str = "minilm",
-    controls: bool = False,
-) -> Request:
+def prepare(options: RunOptions) -> Request:
     """Everything about a request that can be checked without its dataset.
 
     Raises:
         RequestError: something of it does not exist, cannot be had, or does not fit.
     """
-    plan: Suite = registry.find("suites", suite)
-    if preset not in PRESETS["dualband"]:
-        raise RequestError("--preset", expected="a known preset", got=preset, choices=PRESETS["dualband"])
-    if seeds is not None and seeds < 1:
-        raise RequestError("--seeds", expected="an integer of at least 1", got=seeds)
-    device = resolve_device(device)
-    chosen_tasks = _chosen_tasks(tasks or plan.tasks)
-    for varied in conditions:
-        check_varied(chosen_tasks, varied)
+    _check_numbers(options)
+    suite: Suite = registry.find("suites", options.suite)
+    experiment = _experiment(suite.experiment)
+    device = resolve_device(options.device)
+    tasks = _chosen_tasks(options.tasks or suite.tasks)
+    for varied in options.conditions:
+        check_varied(tasks, varied)
     # What a suite varies applies to those of its tasks that are chosen.
-    varied_here = [v for v in plan.conditions if any(task.conditions.has(v) for task in chosen_tasks.values())]
-    wanted = tuple(methods or plan.methods)
-    chosen = chosen_methods(tuple(with_controls(wanted)) if controls else wanted, chosen_tasks, explicit=bool(methods))
-    for method in (m for m in chosen.values() if any(map(m.covers, chosen_tasks.values()))):
-        method.check(FitContext(preset=preset, device=device if method.learned else "cpu", backbone=backbone))
-    return Request(
-        suite=plan,
-        tasks=chosen_tasks,
-        methods=chosen,
-        conditions=tuple(conditions or varied_here or ({},)),
-        preset=preset,
-        num_seeds=seeds or plan.seeds[preset],
-        device=device,
-        backbone=backbone,
+    varied_here = tuple(v for v in suite.conditions if any(task.conditions.has(v) for task in tasks.values()))
+    wanted = options.methods or suite.methods
+    chosen = chosen_methods(
+        tuple(with_controls(wanted)) if options.controls else wanted, tasks, explicit=bool(options.methods)
     )
+    for method in (m for m in chosen.values() if any(map(m.covers, tasks.values()))):
+        where = device if method.learned else "cpu"
+        method.check(FitContext(preset=options.preset, device=where, backbone=options.backbone))
+    return Request(
+        suite=suite,
+        experiment=experiment,
+        tasks=tasks,
+        methods=chosen,
+        conditions=options.conditions or varied_here or ({},),
+        preset=options.preset,
+        num_seeds=options.seeds or suite.seeds[options.preset],
+        device=device,
+        backbone=options.backbone,
+    )
+
+
+def _check_numbers(options: RunOptions) -> None:
+    presets = PRESETS["dualband"]
+    if options.preset not in presets:
+        raise RequestError("--preset", expected="a known preset", got=options.preset, choices=presets)
+    if options.seeds is not None and options.seeds < 1:
+        raise RequestError("--seeds", expected="an integer of at least 1", got=options.seeds)
+
+
+def _experiment(stated: ExperimentSpec) -> Experiment:
+    """The experiment of a suite, its parameters checked by its own model."""
+    kind: type[Experiment] = registry.find("experiments", stated.name)
+    try:
+        return kind(**stated.parameters)
+    except ValidationError as error:
+        found = RequestError.from_pydantic(error, kind)
+        field = f"experiment {stated.name}, {found.field}"
+        raise RequestError(field, expected=found.expected, got=found.got, choices=found.choices) from None
+
+
+def for_dataset(request: Request, options: RunOptions, dataset: ChannelDataset) -> Request:
+    """The request with those of its tasks that the dataset has.
+
+    Raises:
+        RequestError: tasks or methods that were asked for by name have nothing to do there.
+    """
+    tasks = supported_tasks(request.tasks, dataset.spec, explicit=bool(options.tasks))
+    for name in options.methods:
+        check_tasks(name, registry.find("methods", name), tasks)
+    return replace(request, tasks=tasks)
 
 
 def parse_conditions(items: Iterable[str]) -> tuple[dict[str, str], ...]:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from channelbench import registry
-from channelbench.benchmarks.folder import Outcome, fill
-from channelbench.benchmarks.jobs import Job, Leg, Reporter
+from channelbench.benchmarks.claim import check, place
+from channelbench.benchmarks.folder import Outcome, fill, manifest
+from channelbench.benchmarks.jobs import Job, Reporter
 from channelbench.benchmarks.placement import Placement, asked_names, on_workers
-from channelbench.benchmarks.request import check_tasks, open_verified, prepare, supported_tasks
-from channelbench.benchmarks.transfer import fill_transfers, plan_transfers
-from channelbench.errors import RequestError
+from channelbench.benchmarks.request import Request, RunOptions, for_dataset, open_verified, prepare
+from channelbench.benchmarks.stages import Stages
 from channelbench.results import sweep
-from channelbench.store.location import is_url
+from channelbench.store.dataset import ChannelDataset
 
 __all__ = ["Job", "Outcome", "Reporter", "run"]
 
@@ -42,12 +40,12 @@ def run(
 ) -> Outcome:
     """Make the cells of a suite that are not in ``out`` yet.
 
-    A suite with targets is run on ``data`` first; then, for each target, ``out/<target>/zero-shot`` has the scores of
-    these fits on the target's test split, and ``out/<target>/transfer`` those of fits that went on from them on a
-    share of the target's training split. A target's dataset is made beside ``data`` if it is not there.
+    What is fitted on what is the plan of the suite's experiment: ``out`` has its first stage and folders below it the
+    others, e.g. ``out/<target>/zero-shot``. Datasets that a plan needs besides ``data`` are made beside it if they are
+    not there.
 
     Args:
-        suite: A name from ``channelbench list suites``.
+        suite: A name from ``channelbench list suites``, or ``package.module:SUITE``.
         data: A dataset that ``generate`` made, a path or a URL, or what gives one, called once the rest of the request
             is in order.
         out: Folder of the results; one dataset, suite and preset per folder.
@@ -81,34 +79,40 @@ def run(
     Raises:
         RequestError: something of the request does not exist or does not fit; nothing has been written.
     """
-    if is_url(out):
-        raise RequestError("--out", expected="a folder of this machine, as results are small", got=str(out))
-    reporter, folder, began = reporter or Reporter(), Path(out), time.time()
+    reporter, began = reporter or Reporter(), time.time()
     placement = Placement(workers=workers, scheduler=scheduler, device=device, timeout=timeout, max_time=max_time)
-    request = prepare(
-        suite,
-        methods=methods,
-        tasks=tasks,
-        conditions=conditions,
+    options = RunOptions(
+        suite=suite,
+        methods=tuple(methods),
+        tasks=tuple(tasks),
+        conditions=tuple(conditions),
         preset=preset,
         seeds=seeds,
         device=placement.device_here,
         backbone=backbone,
         controls=controls,
     )
-    if folder.is_file():
-        raise RequestError("--out", expected="a folder", got=f"{folder} (a file)")
+    request, folder = prepare(options), place(out)
     dataset = open_verified(data() if callable(data) else data)
-    request = replace(request, tasks=supported_tasks(request.tasks, dataset.spec, explicit=bool(tasks)))
-    for name in methods:
-        check_tasks(name, registry.find("methods", name), request.tasks)
-    transfers = plan_transfers(request, dataset)
-    checkpoints = folder / "checkpoints"
-    reporter.entered("")
-    leg = Leg(folder=folder, train=dataset, test=dataset, checkpoints=checkpoints)
+    request = for_dataset(request, options, dataset)
+    stages = _checked(request, dataset, folder)
     names, request = asked_names(request, methods, controls=controls), on_workers(request, placement)
+    outcomes: dict[str, Outcome] = {}
     with placement.performing(request, names, dataset, folder, reporter) as perform:
-        outcome = fill(request, leg, reporter, perform)
-        outcome.transfers.update(fill_transfers(request, dataset, folder, transfers, reporter, perform))
+        for name, leg in stages.opened(reporter):
+            reporter.entered(name)
+            outcomes[name] = fill(request, leg, reporter, perform)
     sweep(folder, before=began)
+    outcome = outcomes.pop("")
+    outcome.stages.update(outcomes)
     return outcome
+
+
+def _checked(request: Request, dataset: ChannelDataset, folder: Path) -> Stages:
+    """The stages of the request's experiment. Whatever can be refused of any of them is refused here."""
+    plan = request.experiment.plan(dataset.spec, dataset.seed)
+    stages = Stages(plan, dataset, folder)
+    stages.check(request)
+    for stage in plan.stages:
+        check(folder / stage.folder, manifest(request, stages.provenance(stage)))
+    return stages

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from channelbench.card import Card
 from channelbench.contracts import Suite
+from channelbench.experiment import ExperimentSpec
 
 SIX_TASKS = ("ce", "cp", "pf", "bf", "de", "pe")
 
@@ -40,6 +41,7 @@ full = Suite(
     methods=TABLE_IV + FULL_CONTROLS,
     conditions=CLEAN_AND_COMPATIBLE,
     bundles=BUNDLES,
+    exhibits=("table4", "pretraining"),
 )
 
 classical = Suite(
@@ -77,8 +79,14 @@ llm4wm_transfer = Suite(
     ),
     tasks=SIX_TASKS,
     methods=(*FLOORS, *CLASSICAL, "lstm", "mlp", "cnn", "wit", "llm4cp", "llm4wm", *LLM4WM_CONTROLS),
-    targets={"rma-1.9": {"scenario": "rma"}, "uma-2.4": {"sub6.carrier_hz": "2.4e9"}},
-    share=0.1,
+    experiment=ExperimentSpec(
+        name="transfer",
+        parameters={
+            "targets": {"rma-1.9": {"scenario": "rma"}, "uma-2.4": {"sub6.carrier_hz": "2.4e9"}},
+            "share": 0.1,
+        },
+    ),
+    exhibits=("transfer",),
     bundles={"CNN + WiT": ("cnn", "wit"), "LSTM + MLP": ("lstm", "mlp")},
     seeds={"quick": 1, "standard": 1, "paper": 3},
 )
@@ -95,6 +103,7 @@ llm4wm_ablation = Suite(
         "llm4wm",
         *(f"llm4wm+{name}" for name in ("no-adapter-in", "no-adapter-out", "no-adapter", "none", "frozen", "random")),
     ),
+    exhibits=("ablation",),
 )
 
 llm4wm_hyper = Suite(
@@ -106,6 +115,7 @@ llm4wm_hyper = Suite(
     ),
     tasks=SIX_TASKS,
     methods=("llm4wm", *(f"llm4wm+{what}{number}" for what in ("rank", "experts") for number in (2, 4, 16))),
+    exhibits=("hyper",),
 )
 
 llm4wm_experts = Suite(
@@ -117,6 +127,7 @@ llm4wm_experts = Suite(
     ),
     tasks=SIX_TASKS,
     methods=("llm4wm",),
+    exhibits=("experts",),
 )
 
 llm4wm_cost = Suite(
@@ -129,6 +140,7 @@ llm4wm_cost = Suite(
     tasks=SIX_TASKS,
     methods=("mlp", "cnn", "lstm", "wit", "transformer", "cross_stitch", "llm4cp", "llm4wm"),
     seeds={"quick": 1, "standard": 1, "paper": 1},
+    exhibits=("cost",),
 )
 
 llm4wm_multitask = Suite(
@@ -140,4 +152,5 @@ llm4wm_multitask = Suite(
     ),
     tasks=SIX_TASKS,
     methods=("cross_stitch(s)", "cross_stitch", "llm4wm(s)", "llm4wm"),
+    exhibits=("multitask",),
 )

@@ -8,7 +8,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = ["Card", "Family"]
 
-Family = Literal["floor", "reference", "classical", "small", "multi-task", "llm", "scenario", "task", "metric", "suite"]
+Family = Literal[
+    "floor",
+    "reference",
+    "classical",
+    "small",
+    "multi-task",
+    "llm",
+    "scenario",
+    "task",
+    "metric",
+    "suite",
+    "experiment",
+    "exhibit",
+]
 
 
 class Card(BaseModel):

@@ -28,7 +28,15 @@ app = typer.Typer(
     help="Make wireless-channel datasets, score methods on them, and read the leaderboard.",
 )
 
-KINDS = {"scenarios": "generators", "tasks": "tasks", "methods": "methods", "metrics": "metrics", "suites": "suites"}
+KINDS = {
+    "scenarios": "generators",
+    "tasks": "tasks",
+    "methods": "methods",
+    "metrics": "metrics",
+    "suites": "suites",
+    "experiments": "experiments",
+    "exhibits": "exhibits",
+}
 
 
 def _whole_number(field: str, minimum: int) -> Callable[[str], int]:
@@ -188,7 +196,7 @@ def run(
             reporter=_rich_reporter(bars),
         )
     csv, html = _write_report(Path(out))
-    parts = {"": outcome, **outcome.transfers}
+    parts = {"": outcome, **outcome.stages}
     failed = [(place, result) for place, part in parts.items() for result in part.failed]
     made, kept = sum(len(part.written) for part in parts.values()), sum(part.kept for part in parts.values())
     typer.echo(f"{made} cells made, {kept} were there, {len(failed)} failed")

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from channelbench.card import Card
 from channelbench.conditions import Conditions
 from channelbench.errors import RequestError
+from channelbench.experiment import ExperimentSpec
 from channelbench.generator import Block, Generator, Paths
 from channelbench.spec import ScenarioSpec
 from channelbench.store.dataset import SplitView
@@ -367,6 +368,15 @@ class Method(ABC):
         there is no trunk; empty for a method that has no use for a backbone."""
         return ""
 
+    def artefacts(self, task: str) -> Mapping[str, Mapping[str, NDArray[Any]]]:
+        """What else of a fit an exhibit may want to see of ``task``: small arrays by name, under the name of the
+        artefact, e.g. ``{"experts": {"final": [layers, experts]}}``. Nothing by default.
+
+        They are stored beside each cell that is scored with the fit (``results.read_artefact``). Names of artefacts
+        have lower-case letters, digits, ``_`` and ``-``; arrays are numbers, booleans or strings, no objects.
+        """
+        return {}
+
     def costs(self, task: str) -> dict[str, float]:
         """Cost figures: ``trainable_parameters``, ``total_parameters``, ``flops_per_sample`` where they exist."""
         return {"trainable_parameters": 0, "total_parameters": 0}
@@ -387,7 +397,7 @@ class GenieMethod(Method):
 
 
 class Suite(BaseModel):
-    """Names of tasks, methods and conditions that are run together. Strings and numbers only."""
+    """Names of tasks, methods, conditions, an experiment and exhibits that go together. Strings and numbers only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -400,10 +410,8 @@ class Suite(BaseModel):
     bundles: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Named sets of methods that together cover the tasks, as the papers' tables combine them."""
     seeds: Mapping[str, int] = Field(default_factory=lambda: {"quick": 1, "standard": 3, "paper": 3})
-    targets: Mapping[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")], Mapping[str, str]] = Field(
-        default_factory=dict
-    )
-    """Datasets that the fits are transferred to, by name: what differs from the source's spec, as ``--set`` takes it,
-    e.g. ``{"rma-1.9": {"scenario": "rma"}, "uma-2.4": {"sub6.carrier_hz": "2.4e9"}}``."""
-    share: float = Field(0.1, gt=0, le=1)
-    """Share of a target's training and validation splits that a transferred fit sees."""
+    experiment: ExperimentSpec = ExperimentSpec()
+    """What is fitted on what; by default every method once, on the dataset that the run is given."""
+    exhibits: tuple[str, ...] = ()
+    """What its report shows beside the leaderboard: names from ``channelbench list exhibits``, or
+    ``package.module:Class``."""

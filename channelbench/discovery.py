@@ -16,6 +16,8 @@ from typing import Any
 __all__ = ["PACKAGES", "from_entry_points", "from_packages", "load"]
 
 PACKAGES: dict[str, tuple[str, ...]] = {
+    "exhibits": ("channelbench.benchmarks.exhibits",),
+    "experiments": ("channelbench.benchmarks.experiments",),
     "generators": ("channelbench.generators",),
     "methods": ("channelbench.baselines", "channelbench.models"),
     "metrics": ("channelbench.metrics",),

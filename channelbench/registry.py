@@ -13,14 +13,18 @@ from typing import Any, Literal
 from channelbench import discovery
 from channelbench.contracts import Method, Metric, Suite, Task
 from channelbench.errors import RequestError
+from channelbench.exhibit import Exhibit
+from channelbench.experiment import Experiment
 from channelbench.generator import Generator
 from channelbench.sources import default_of, makers
 
 __all__ = ["Kind", "address", "create", "find", "names", "refresh", "tasks_of"]
 
-Kind = Literal["generators", "methods", "metrics", "suites", "tasks"]
+Kind = Literal["exhibits", "experiments", "generators", "methods", "metrics", "suites", "tasks"]
 
 _BASES: dict[str, type] = {
+    "exhibits": Exhibit,
+    "experiments": Experiment,
     "generators": Generator,
     "methods": Method,
     "metrics": Metric,
@@ -29,7 +33,15 @@ _BASES: dict[str, type] = {
 }
 _DECLARES: dict[str, tuple[str, ...]] = {"generators": ("card", "source", "geometry")}
 """What a class has to say about itself, where that is more than a card."""
-_SINGULAR = {"generators": "scenario", "methods": "method", "metrics": "metric", "suites": "suite", "tasks": "task"}
+_SINGULAR = {
+    "exhibits": "exhibit",
+    "experiments": "experiment",
+    "generators": "scenario",
+    "methods": "method",
+    "metrics": "metric",
+    "suites": "suite",
+    "tasks": "task",
+}
 
 
 def names(kind: Kind) -> list[str]:

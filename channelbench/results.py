@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +26,8 @@ __all__ = [
     "TaskEntry",
     "VariedEntry",
     "cell_name",
+    "check_artefacts",
+    "read_artefact",
     "read_cells",
     "read_terms",
     "read_units",
@@ -127,6 +132,8 @@ class RunManifest(_Frozen):
     """The language model behind the methods of family ``llm``; empty where there are none."""
     source: DatasetCard | None = None
     """What the fits were made on before they met ``dataset``; ``None`` where they were made on it alone."""
+    exhibits: tuple[str, ...] | None = None
+    """What its report shows beside the leaderboard, by name; ``None`` in a folder from before this was written."""
     setting: str = ""
     """How fits were carried from ``source`` to ``dataset``: ``zero-shot`` or ``transfer 10 %``; empty without one."""
 
@@ -161,6 +168,8 @@ class Result(_Frozen):
     ``latency_ms_batch1``, ``latency_ms_batch512``, ``peak_memory_mb``: those that were measured."""
     weights: str = ""
     """Which backbone weights the method used, in words; empty for a method without one."""
+    artefacts: tuple[str, ...] = ()
+    """Names of the arrays beside the cell; see ``read_artefact``."""
     device: str = "cpu"
     hardware: str = ""
     threads: int = 0
@@ -219,25 +228,69 @@ def write_cell(
     result: Result,
     terms: Mapping[str, NDArray[np.float64]],
     units: NDArray[np.int64] | None = None,
+    artefacts: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
 ) -> None:
-    """Write a cell; the per-case terms of its metrics go beside it first, so that a cell never lacks them.
+    """Write a cell; the per-case terms of its metrics and its artefacts go beside it first, so that a cell never lacks
+    them.
 
     Args:
         folder: The results folder.
         result: The cell.
         terms: ``{metric: [cases, terms]}``; float32 on the disk.
         units: The independent unit of each case, ``[cases]``; ``None`` where each is one.
+        artefacts: What the method left of its fit, ``{artefact: {name: array}}``.
     """
-    import io
-
     if terms:
-        buffer = io.BytesIO()
         compact: dict[str, NDArray[Any]] = {name: values.astype(np.float32) for name, values in terms.items()}
         if units is not None:
             compact[UNITS] = units
-        np.savez_compressed(buffer, **compact)  # type: ignore[arg-type]
-        write_atomic(folder / "cells" / f"{result.name}.npz", buffer.getvalue())
+        _write_arrays(folder / "cells" / f"{result.name}.npz", compact)
+    for name, arrays in (artefacts or {}).items():
+        _write_arrays(_artefact_path(folder, result, name), arrays)
     write_atomic(folder / "cells" / f"{result.name}.json", (result.model_dump_json(indent=1) + "\n").encode())
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomic(path, buffer.getvalue())
+
+
+def _artefact_path(folder: Path, result: Result, name: str) -> Path:
+    return folder / "cells" / f"{result.name}.{name}.npz"
+
+
+def check_artefacts(artefacts: Mapping[str, Mapping[str, NDArray[Any]]]) -> tuple[str, ...]:
+    """The names of what a method left, if all of it can be stored and read again without running its code.
+
+    Raises:
+        ValueError: a name that cannot be a file's, or an array of objects.
+    """
+    for name, arrays in artefacts.items():
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+            raise ValueError(f"an artefact is called {name!r}: lower-case letters, digits, _ and - make a name")
+        for key, array in arrays.items():
+            if np.asarray(array).dtype.hasobject:
+                raise ValueError(f"{key!r} of the artefact {name!r} is an array of objects")
+    return tuple(artefacts)
+
+
+def read_artefact(folder: Path, result: Result, name: str) -> dict[str, NDArray[Any]]:
+    """The arrays of one artefact of a cell, by name, as the method gave them.
+
+    Raises:
+        KeyError: the cell has no artefact of that name.
+        ValueError: its file is lost or unreadable.
+    """
+    if name not in result.artefacts:
+        raise KeyError(f"{result.name} has no artefact {name!r}; it has {', '.join(result.artefacts) or 'none'}")
+    path = _artefact_path(folder, result, name)
+    try:
+        # From memory: where numpy finds no archive in a file it leaves the file open.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def read_cells(folder: Path) -> Iterator[Result]:

@@ -18,6 +18,14 @@ FAMILIES = {
 }
 
 
+_LISTED = (
+    ("generators", "Scenarios"),
+    ("suites", "Suites"),
+    ("experiments", "Experiments"),
+    ("exhibits", "Exhibits"),
+)
+
+
 def methods() -> str:
     """The table of methods, by family."""
     text = HEADER + "# Methods\n\nWhat `channelbench list methods` knows. "
@@ -39,7 +47,7 @@ def methods() -> str:
 
 
 def tasks_and_metrics() -> str:
-    """The tables of tasks, metrics, scenarios and suites."""
+    """The tables of tasks, metrics and everything else that has a card."""
     text = HEADER + "# Tasks, metrics, scenarios, suites\n\nThe [protocol](protocol.md) says what they mean, exactly.\n"
     text += "\n## Tasks\n\n| name | | metrics, the first is primary | ceiling | source |\n|---|---|---|---|---|\n"
     for name in registry.names("tasks"):
@@ -55,7 +63,7 @@ def tasks_and_metrics() -> str:
         text += (
             f"| `{name}` | {_cell(card.description)} | {metric.unit or '1'} | {better} | {_cell(card.reference)} |\n"
         )
-    for kind, heading in (("generators", "Scenarios"), ("suites", "Suites")):
+    for kind, heading in _LISTED:
         text += f"\n## {heading}\n\n| name | | source |\n|---|---|---|\n"
         for name in registry.names(kind):
             card = registry.find(kind, name).card

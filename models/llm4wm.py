@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from channelbench.card import Card
 from channelbench.contracts import FitContext, FitData
 from channelbench.models._language import TRUNK_OPTIONS, LanguageMethod, Option, trunk_of
-from channelbench.results import write_atomic
 from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, LinkObservation, ScalarObservation
 
 if TYPE_CHECKING:
@@ -97,6 +95,10 @@ class LLM4WM(LanguageMethod):
     experts: ClassVar[int] = 8
     aligned: ClassVar[bool] = True
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._before: dict[str, dict[str, NDArray[np.float32]]] = {}
+
     @classmethod
     def option(cls, name: str) -> Option | None:
         if number := re.fullmatch(r"(rank|experts)([1-9]\d{0,2})", name):
@@ -114,17 +116,15 @@ class LLM4WM(LanguageMethod):
         from channelbench.models.networks.llm4wm import stages
 
         identity = self.identity(context)
-        initial: dict[str, NDArray[np.float32]] = {}
 
         def build(examples: Mapping[str, LinkObservation]) -> LLM4WMNetwork:
             network = self.build(examples, context)
             identity["weights"] = trunk_of(network).description
-            initial.update(network.expert_weights())
+            self._before |= _gates(network)
             return network
 
         self._fitted |= fit_jointly(build, data, context=context, identity=identity, stages=stages())
         self._weights = identity["weights"]
-        self._keep_experts(context, tuple(data), initial)
 
     def build(self, examples: Mapping[str, LinkObservation], context: FitContext) -> LLM4WMNetwork:
         """The untrained network for tasks whose observations look like ``examples``."""
@@ -151,22 +151,30 @@ class LLM4WM(LanguageMethod):
         assert isinstance(network, LLM4WMNetwork)
         return network
 
-    def _keep_experts(
-        self, context: FitContext, tasks: tuple[str, ...], initial: Mapping[str, NDArray[np.float32]]
-    ) -> None:
-        """Leave the gate's expert weights, before and after training, in ``experts.npz`` beside the checkpoints."""
-        if context.workdir is None or not initial:
-            return
-        final = cast("LLM4WMNetwork", self._fitted[tasks[0]].module.network).expert_weights()
-        file = io.BytesIO()
-        np.savez_compressed(
-            file,
-            tasks=np.array(tasks),
-            layers=np.array(list(initial)),
-            initial=np.stack(list(initial.values())),
-            final=np.stack([final[layer] for layer in initial]),
-        )
-        write_atomic(context.workdir / "experts.npz", file.getvalue())
+    def artefacts(self, task: str) -> Mapping[str, Mapping[str, NDArray[Any]]]:
+        """``experts``: the weights with which the gate mixes the experts for a task, before and after training, as
+        ``initial`` and ``final`` ``[layers, experts]`` float32, and the names of the ``layers``; nothing without
+        MoE-LoRA."""
+        after = _gates(cast("LLM4WMNetwork", self._of(task).module.network)).get(task, {})
+        if not after:
+            return {}
+        before = self._before[task]
+        return {
+            "experts": {
+                "layers": np.array(list(after)),
+                "initial": np.stack([before[layer] for layer in after]),
+                "final": np.stack(list(after.values())),
+            }
+        }
+
+
+def _gates(network: LLM4WMNetwork) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """The weights of the experts, ``{task: {layer: [experts]}}``; no layers without MoE-LoRA."""
+    layers = network.expert_weights()
+    return {
+        task: {layer: weights[row].copy() for layer, weights in layers.items()}
+        for row, task in enumerate(network.tasks)
+    }
 
 
 class LLM4WMSingle(LLM4WM):

@@ -1,14 +1,13 @@
-"""The paper's tables and pictures from result cells: one module per exhibit, one section of the page each."""
+"""Tables and pictures beside the leaderboard: one module per exhibit, found by the names that a suite states."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from channelbench.benchmarks.exhibits.rows import Run
     from channelbench.leaderboard.sections import Section
+    from channelbench.leaderboard.views import Run
 
 __all__ = ["report", "sections"]
 
@@ -44,44 +43,42 @@ def report(results: str | Path, csv: str | Path | None = None, html: str | Path 
 
 
 def sections(results: str | Path) -> list[Section]:
-    """The exhibits of a folder's suite that have something to show; of other suites there are none.
+    """What the exhibits of a folder's suite have to show. One that cannot be found or made is a line that says so.
 
     Raises:
         RequestError: ``results`` is no results folder.
     """
-    from channelbench.benchmarks.exhibits.rows import Run
+    from channelbench.leaderboard.views import Run
 
     run = Run.read(Path(results))
-    return [part for make in _exhibits(run.suite) for part in make(run)]
+    return [part for name in _exhibits(run) for part in _sections(name, run)]
 
 
-def _exhibits(suite: str) -> list[Callable[[Run], list[Section]]]:
-    from channelbench.benchmarks.exhibits import (
-        ablation,
-        cost,
-        experts,
-        hyper,
-        multitask,
-        pretraining,
-        table4,
-        transfer,
-    )
+def _exhibits(run: Run) -> tuple[str, ...]:
+    """The names that the folder was made with; of one from before they were written, those of the suite of its name."""
+    from channelbench import registry
+    from channelbench.errors import RequestError
 
-    def single(make: Callable[[Run], Section | None]) -> Callable[[Run], list[Section]]:
-        return lambda run: [part] if (part := make(run)) is not None else []
+    manifest = run.board.manifest
+    if manifest.exhibits is not None:
+        return manifest.exhibits
+    try:
+        return tuple(registry.find("suites", manifest.suite).exhibits)
+    except RequestError:
+        return ()
 
-    overall = [table4.sections, single(pretraining.section)]
-    by_suite: dict[str, list[Callable[[Run], list[Section]]]] = {
-        "full": overall,
-        "llm4wm": overall,
-        "llm4wm-transfer": [single(transfer.section)],
-        "llm4wm-ablation": [single(ablation.section)],
-        "llm4wm-hyper": [single(hyper.section)],
-        "llm4wm-experts": [single(experts.section)],
-        "llm4wm-cost": [single(cost.section)],
-        "llm4wm-multitask": [single(multitask.section)],
-    }
-    return by_suite.get(suite, [])
+
+def _sections(name: str, run: Run) -> list[Section]:
+    from channelbench import registry
+    from channelbench.leaderboard.sections import Section
+
+    try:
+        return list(registry.create("exhibits", name).sections(run))
+    except Exception as error:  # somebody else's exhibit costs its own section, not the report
+        reason = " ".join(str(error).split()) or "no reason given"
+        slug = "".join(c if c.isalnum() else "-" for c in name)
+        text = f"Not shown: {type(error).__name__}: {reason}"
+        return [Section(name=f"missing-{slug}", title=f"Exhibit {name}", text=text)]
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from channelbench.benchmarks.exhibits import paper
+from channelbench.benchmarks.exhibits.cells import AVERAGE, cell, csv_text, noise_floor, places, record
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
-from channelbench.benchmarks.exhibits.ratios import percent_increase
-from channelbench.benchmarks.exhibits.rows import Run, View, line
-from channelbench.benchmarks.exhibits.words import AVERAGE, cell, csv_text, noise_floor, places, record
+from channelbench.benchmarks.exhibits.gains import percent_increase
+from channelbench.benchmarks.exhibits.rows import PaperView, line, paper_views
+from channelbench.card import Card
+from channelbench.exhibit import Exhibit
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals
 from channelbench.leaderboard.sections import Section, SectionColumn, SectionGroup, SectionRow
+from channelbench.leaderboard.views import Run
 
-__all__ = ["section"]
+__all__ = ["Ablation"]
 
 _LINES = {
     "LLM4WM": (line("llm4wm", "LLM4WM", "llm"), "LLM4WM"),
@@ -30,11 +35,22 @@ _LINES = {
 """Our row and the paper's name of it, by title; a row that the paper does not have waits for its first cell."""
 
 
-def section(run: Run) -> Section | None:
+class Ablation(Exhibit):
     """The table and its bars, where any of the rows has a cell."""
-    views = [view for view in run.views if any(view.has(row) for row, _ in _LINES.values())]
-    if not views:
-        return None
+
+    card = Card(
+        name="ablation",
+        description="Table VI: what the average loss of LLM4WM becomes without each of its parts.",
+        reference="LLM4WM, Table VI",
+        family="exhibit",
+    )
+
+    def sections(self, run: Run) -> list[Section]:
+        views = [view for view in paper_views(run) if any(view.has(row) for row, _ in _LINES.values())]
+        return [_section(views)] if views else []
+
+
+def _section(views: Sequence[PaperView]) -> Section:
     results = [(view, _losses(view)) for view in views]
     text = (
         "LLM4WM’s Table VI: each row is trained without one part of the method. The increase is that of the average "
@@ -55,7 +71,7 @@ def section(run: Run) -> Section | None:
     )
 
 
-def _losses(view: View) -> dict[str, tuple[Estimate | None, Estimate | None]]:
+def _losses(view: PaperView) -> dict[str, tuple[Estimate | None, Estimate | None]]:
     """Average loss and increase of every row, by title."""
     averages = {title: view.average(row) for title, (row, name) in _LINES.items() if name or view.has(row)}
     whole = averages["LLM4WM"]
@@ -70,7 +86,7 @@ def _published(name: str) -> tuple[float | None, float | None]:
     return paper.number("VI", name, "all", "average loss"), increase
 
 
-def _group(view: View, losses: dict[str, tuple[Estimate | None, Estimate | None]], several: bool) -> SectionGroup:
+def _group(view: PaperView, losses: dict[str, tuple[Estimate | None, Estimate | None]], several: bool) -> SectionGroup:
     loss_digits = places(loss for loss, _ in losses.values())
     increase_digits = decimals([i for _, i in losses.values() if i is not None], most=1)
     rows = []
@@ -87,7 +103,7 @@ def _group(view: View, losses: dict[str, tuple[Estimate | None, Estimate | None]
     return SectionGroup(title=view.title if several else "", rows=tuple(rows))
 
 
-def _records(view: View, losses: dict[str, tuple[Estimate | None, Estimate | None]]) -> list[dict[str, object]]:
+def _records(view: PaperView, losses: dict[str, tuple[Estimate | None, Estimate | None]]) -> list[dict[str, object]]:
     found = []
     for title in losses:
         row, name = _LINES[title]
@@ -102,7 +118,7 @@ def _records(view: View, losses: dict[str, tuple[Estimate | None, Estimate | Non
     return found
 
 
-def _picture(view: View, losses: dict[str, tuple[Estimate | None, Estimate | None]]) -> str:
+def _picture(view: PaperView, losses: dict[str, tuple[Estimate | None, Estimate | None]]) -> str:
     rows = [
         Strip(
             title,

@@ -8,16 +8,20 @@ from dataclasses import dataclass
 
 from channelbench import registry
 from channelbench.benchmarks.exhibits import paper
+from channelbench.benchmarks.exhibits.cells import amount, csv_text
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
-from channelbench.benchmarks.exhibits.rows import CONTROLS, LLM_METHODS, TASKS, Run, View
-from channelbench.benchmarks.exhibits.words import amount, csv_text
+from channelbench.benchmarks.exhibits.paper import TASKS
+from channelbench.benchmarks.exhibits.rows import CONTROLS, LLM_METHODS
+from channelbench.card import Card
 from channelbench.errors import RequestError
+from channelbench.exhibit import Exhibit
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import quantity
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
+from channelbench.leaderboard.views import Run, View
 from channelbench.results import Result
 
-__all__ = ["Cost", "cost", "section"]
+__all__ = ["Cost", "CostTable", "cost"]
 
 _PAPER = ("mlp", "cnn", "lstm", "wit", "llm4cp", "llm4wm")
 _OTHERS = (
@@ -94,8 +98,22 @@ def cost(view: View, method: str, *, joint: bool = False) -> Cost | None:
     )
 
 
-def section(run: Run) -> Section | None:
+class CostTable(Exhibit):
     """The table, where a learned method has a cell."""
+
+    card = Card(
+        name="cost",
+        description="Table VII: what the methods cost, in parameters, operations, time and memory.",
+        reference="LLM4WM, Table VII",
+        family="exhibit",
+    )
+
+    def sections(self, run: Run) -> list[Section]:
+        found = _section(run)
+        return [] if found is None else [found]
+
+
+def _section(run: Run) -> Section | None:
     view = run.views[0] if run.views else None
     if view is None:
         return None

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
-import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from channelbench.benchmarks.exhibits.cells import csv_text
 from channelbench.benchmarks.exhibits.charts import heatmaps
-from channelbench.benchmarks.exhibits.rows import Run
-from channelbench.benchmarks.exhibits.words import csv_text
+from channelbench.benchmarks.exhibits.paper import KINDS
+from channelbench.card import Card
+from channelbench.exhibit import Exhibit
 from channelbench.leaderboard.numbers import fixed
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
+from channelbench.leaderboard.views import Run
+from channelbench.results import read_artefact
 
-__all__ = ["Experts", "correlations", "read_experts", "section"]
-
-_ALIKE = (("ce", "cp", "pf"), ("de", "pe"))
-"""Tasks of one kind: reconstruction of a channel, and sensing."""
+__all__ = ["Experts", "ExpertsPicture", "correlations", "read_experts"]
 
 
 @dataclass(frozen=True)
@@ -40,27 +41,34 @@ class Experts:
     final: NDArray[np.float64]
 
 
-def read_experts(folder: Path) -> list[Experts]:
-    """The gates of all fits of plain LLM4WM that left them, by seed; files that are none are passed over, and so are
-    fits to other observations (another pilot spacing, say), which would be a second gate of the same seed."""
-    found = []
-    for path in sorted(folder.glob("checkpoints/llm4wm__joint__default__seed*/experts.npz")):
-        match = re.search(r"seed(\d+)$", path.parent.name)
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                experts = Experts(
-                    seed=int(match[1]) if match else 0,
-                    layers=tuple(str(name) for name in archive["layers"]),
-                    tasks=tuple(str(name) for name in archive["tasks"]),
-                    initial=archive["initial"].astype(np.float64),
-                    final=archive["final"].astype(np.float64),
-                )
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            continue
-        shape = (len(experts.layers), len(experts.tasks))
-        if experts.layers and experts.initial.shape == experts.final.shape and experts.final.shape[:2] == shape:
-            found.append(experts)
-    return sorted(found, key=lambda experts: experts.seed)
+def read_experts(run: Run) -> list[Experts]:
+    """The gates of all fits of plain LLM4WM that left them beside their cells, by seed; artefacts that cannot be read
+    are passed over.
+
+    Only one condition is looked at: a fit to other observations (another pilot spacing, say) is a second gate.
+    """
+    by_seed: dict[int, dict[str, Mapping[str, NDArray[Any]]]] = {}
+    for result in run.views[0].results(["llm4wm"]) if run.views else ():
+        with suppress(KeyError, ValueError):
+            by_seed.setdefault(result.seed, {})[result.task] = read_artefact(run.folder, result, "experts")
+    found = (_gate(seed, parts) for seed, parts in sorted(by_seed.items()))
+    return [experts for experts in found if experts is not None]
+
+
+def _gate(seed: int, parts: Mapping[str, Mapping[str, NDArray[Any]]]) -> Experts | None:
+    """The gate of one seed from what each of its tasks left; ``None`` where these do not fit together."""
+    try:
+        layers = {tuple(str(name) for name in arrays["layers"]) for arrays in parts.values()}
+        initial, final = (
+            np.stack([np.asarray(arrays[when], np.float64) for arrays in parts.values()], axis=1)
+            for when in ("initial", "final")
+        )
+    except (KeyError, ValueError):
+        return None
+    names = layers.pop()
+    if layers or initial.shape != final.shape or final.ndim != 3 or len(final) != len(names):
+        return None
+    return Experts(seed, names, tuple(parts), initial, final)
 
 
 def correlations(weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -75,9 +83,21 @@ def correlations(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.clip(scaled @ scaled.T, -1, 1)
 
 
-def section(run: Run) -> Section:
+class ExpertsPicture(Exhibit):
     """Heatmaps of the first and last feed-forward layer of the first seed; a line per layer of all seeds."""
-    found = read_experts(run.folder)
+
+    card = Card(
+        name="experts",
+        description="Fig. 6: how alike the tasks' combinations of experts are, before and after training.",
+        reference="LLM4WM, Fig. 6",
+        family="exhibit",
+    )
+
+    def sections(self, run: Run) -> list[Section]:
+        return [_section(read_experts(run))]
+
+
+def _section(found: list[Experts]) -> Section:
     text = (
         "Pearson correlation between tasks of the weights with which the gate mixes the experts (LLM4WM, Fig. 6, which "
         "shows two of the layers and reads low correlations as distinct mixtures). A gate that has learnt nothing has "
@@ -85,7 +105,10 @@ def section(run: Run) -> Section:
         "learnt. The paper prints no numbers."
     )
     if not found:
-        text += " No fit of LLM4WM has left its experts’ weights in this folder."
+        text += (
+            " No cell of LLM4WM in this folder has its experts’ weights beside it; where one is from an earlier "
+            "version, remove it and run again: its fit is loaded, not made anew."
+        )
         return Section(name="experts", title="Fig. 6: which experts each task uses", text=text)
     rows = tuple(
         SectionRow(title=layer, family="llm", detail=f"seed {e.seed}", cells=_cells(e, i))
@@ -126,7 +149,7 @@ def _mean(matrix: NDArray[np.float64], tasks: tuple[str, ...], alike: bool) -> f
         matrix[i, j]
         for i in range(len(tasks))
         for j in range(i)
-        if any(tasks[i] in kind and tasks[j] in kind for kind in _ALIKE) == alike
+        if any(tasks[i] in kind and tasks[j] in kind for kind in KINDS) == alike
     ]
     known = [value for value in pairs if np.isfinite(value)]
     return float(np.mean(known)) if known else float("nan")

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from channelbench.benchmarks.exhibits.cells import AVERAGE, cell, csv_text, noise_note, places, record
 from channelbench.benchmarks.exhibits.charts import Curve, curves
-from channelbench.benchmarks.exhibits.rows import Line, Run, View, line
-from channelbench.benchmarks.exhibits.words import AVERAGE, cell, csv_text, noise_note, places, record
+from channelbench.benchmarks.exhibits.rows import Line, PaperView, line, paper_views
+from channelbench.card import Card
+from channelbench.exhibit import Exhibit
 from channelbench.leaderboard.sections import Section, SectionColumn, SectionGroup, SectionRow
+from channelbench.leaderboard.views import Run
 
-__all__ = ["section"]
+__all__ = ["Hyper"]
 
 _STEPS = (2, 4, 8, 16)
 _DEFAULT = 8
 _AXES = {"rank": "LoRA rank, 8 experts", "experts": "number of experts, rank 8"}
 
 
-def section(run: Run) -> Section | None:
+class Hyper(Exhibit):
     """The two curves, where a point beside the default has a cell."""
-    views = [v for v in run.views if any(v.has(_line(axis, step)) for axis in _AXES for step in _STEPS)]
-    if not views:
-        return None
-    view = views[0]
+
+    card = Card(
+        name="hyper",
+        description="Fig. 7: the average loss of LLM4WM against the rank of its adapters and the number of experts.",
+        reference="LLM4WM, Fig. 7",
+        family="exhibit",
+    )
+
+    def sections(self, run: Run) -> list[Section]:
+        views = [v for v in paper_views(run) if any(v.has(_line(axis, step)) for axis in _AXES for step in _STEPS)]
+        return [_section(view) for view in views[:1]]
+
+
+def _section(view: PaperView) -> Section:
     points = {(axis, step): view.average(_line(axis, step)) for axis in _AXES for step in _STEPS}
     digits = places(points.values())
     rows = tuple(
@@ -67,5 +80,5 @@ def _line(axis: str, step: int) -> Line:
     return line(method, f"{axis} {step}", "llm")
 
 
-def _note(view: View, wanted: Line, missing: bool) -> str:
+def _note(view: PaperView, wanted: Line, missing: bool) -> str:
     return "not all six tasks have a score" if missing else view.detail(wanted)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from channelbench.benchmarks.exhibits import paper
+from channelbench.benchmarks.exhibits.cells import AVERAGE, cell, csv_text, noise_note, places, record
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
-from channelbench.benchmarks.exhibits.ratios import decibels
-from channelbench.benchmarks.exhibits.rows import LOSSES, TASKS, Line, Run, View, line
-from channelbench.benchmarks.exhibits.words import AVERAGE, cell, csv_text, noise_note, places, record
-from channelbench.leaderboard import labels
+from channelbench.benchmarks.exhibits.gains import decibels
+from channelbench.benchmarks.exhibits.paper import TASKS, TERMS
+from channelbench.benchmarks.exhibits.rows import Line, PaperView, line, paper_views
+from channelbench.card import Card
+from channelbench.exhibit import Exhibit
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals
 from channelbench.leaderboard.sections import Section, SectionColumn, SectionGroup, SectionRow
+from channelbench.leaderboard.views import Run
 
-__all__ = ["section"]
+__all__ = ["Multitask"]
 
 _PAIRS = (
     (line("cross_stitch(s)", "Cross-stitch(s)", "multi-task"), line("cross_stitch", "Cross-stitch", "multi-task")),
@@ -26,12 +29,22 @@ _PARTS = (*TASKS, "all")
 Losses = Mapping[str, Estimate | None]
 
 
-def section(run: Run) -> Section | None:
+class Multitask(Exhibit):
     """The table and its bars, where any of the four networks has a cell."""
-    views = [view for view in run.views if any(view.has(row) for pair in _PAIRS for row in pair)]
-    if not views:
-        return None
-    view = views[0]
+
+    card = Card(
+        name="multitask",
+        description="Fig. 5: what training the six tasks together gains, for a small and for a large network.",
+        reference="LLM4WM, Fig. 5",
+        family="exhibit",
+    )
+
+    def sections(self, run: Run) -> list[Section]:
+        views = [view for view in paper_views(run) if any(view.has(row) for pair in _PAIRS for row in pair)]
+        return [_section(view) for view in views[:1]]
+
+
+def _section(view: PaperView) -> Section:
     losses = {row.title: _losses(view, row) for pair in _PAIRS for row in pair}
     gains = [
         {part: _gain(losses[alone.title][part], losses[joint.title][part]) for part in _PARTS}
@@ -50,7 +63,7 @@ def section(run: Run) -> Section | None:
         columns=tuple(
             SectionColumn(label="Avg.", unit="Eq. 28")
             if part == "all"
-            else SectionColumn(label=part.upper(), unit=_unit(part))
+            else SectionColumn(label=part.upper(), unit=TERMS[part].loss_label)
             for part in _PARTS
         ),
         groups=tuple(
@@ -62,12 +75,8 @@ def section(run: Run) -> Section | None:
     )
 
 
-def _losses(view: View, row: Line) -> dict[str, Estimate | None]:
+def _losses(view: PaperView, row: Line) -> dict[str, Estimate | None]:
     return {**{task: view.loss(row.methods[0], task) for task in TASKS}, "all": view.average(row)}
-
-
-def _unit(task: str) -> str:
-    return "1 − accuracy" if task == "bf" else labels.metric_label(LOSSES[task])
 
 
 def _gain(alone: Estimate | None, joint: Estimate | None) -> Estimate | None:
@@ -89,7 +98,9 @@ def _exact(value: float) -> Estimate:
     return Estimate(value=value, low=value, high=value)
 
 
-def _rows(view: View, pair: tuple[Line, Line], losses: Mapping[str, Losses], gain: Losses) -> tuple[SectionRow, ...]:
+def _rows(
+    view: PaperView, pair: tuple[Line, Line], losses: Mapping[str, Losses], gain: Losses
+) -> tuple[SectionRow, ...]:
     digits = {part: places(losses[row.title][part] for row in pair) for part in _PARTS}
     rows = [
         SectionRow(
@@ -114,14 +125,14 @@ def _published_loss(row: Line, part: str) -> float | None:
     return paper.loss(paper.NAMES[row.methods[0]], part)
 
 
-def _note(view: View, row: Line, part: str) -> str:
+def _note(view: PaperView, row: Line, part: str) -> str:
     if part == "all":
         return "" if view.average(row) is not None else "not all six tasks have a score"
     return "" if view.loss(row.methods[0], part) is not None else view.missing(row.methods[0], part)
 
 
 def _records(
-    view: View, losses: Mapping[str, Losses], gains: list[dict[str, Estimate | None]]
+    view: PaperView, losses: Mapping[str, Losses], gains: list[dict[str, Estimate | None]]
 ) -> list[dict[str, object]]:
     found = []
     for pair, gain, size in zip(_PAIRS, gains, _SIZES, strict=True):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from channelbench.benchmarks.exhibits.rows import CONTROLS, LLM_METHODS, TASKS, Run, View
-from channelbench.benchmarks.exhibits.words import csv_text
+from channelbench.benchmarks.exhibits.cells import csv_text
+from channelbench.benchmarks.exhibits.paper import TASKS
+from channelbench.benchmarks.exhibits.rows import CONTROLS, LLM_METHODS
+from channelbench.card import Card
+from channelbench.exhibit import Exhibit
 from channelbench.leaderboard import labels
 from channelbench.leaderboard.board import Column
 from channelbench.leaderboard.estimate import Estimate, difference_interval
 from channelbench.leaderboard.numbers import decimals, fixed, interval
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
+from channelbench.leaderboard.views import Run, View
 
-__all__ = ["Comparison", "compare", "section"]
+__all__ = ["Comparison", "Pretraining", "compare"]
 
 _TITLE = "Does pretraining help?"
 _TEXT = (
@@ -60,8 +64,22 @@ def compare(view: View, method: str, control: str, task: str) -> Comparison | No
     return Comparison(Estimate(value=better.value - worse.value, low=low, high=high), word)
 
 
-def section(run: Run) -> Section | None:
+class Pretraining(Exhibit):
     """The table, where an LLM row or a control has a cell."""
+
+    card = Card(
+        name="pretraining",
+        description="Does pretraining help? Every language model against its controls, paired over test drops.",
+        reference="the protocol's own",
+        family="exhibit",
+    )
+
+    def sections(self, run: Run) -> list[Section]:
+        found = _section(run)
+        return [] if found is None else [found]
+
+
+def _section(run: Run) -> Section | None:
     rows = [(view, method) for view in run.views for method in LLM_METHODS if view.results(_names(method))]
     if not rows:
         return None

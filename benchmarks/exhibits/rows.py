@@ -1,38 +1,19 @@
-"""The rows of the paper's tables, and what a results folder holds for them."""
+"""The rows of the paper's tables, and the losses and averages that a results folder has for them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 from channelbench.benchmarks.exhibits import paper
+from channelbench.benchmarks.exhibits.paper import TASKS, TERMS, PaperColumn
 from channelbench.benchmarks.request import CONTROLS
-from channelbench.conditions import DEFAULT
-from channelbench.leaderboard.board import Board, Entry, Row, Table, build
-from channelbench.leaderboard.catalogue import find_metric
-from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate, average, estimate
-from channelbench.results import Result, read_terms, read_units
+from channelbench.leaderboard.estimate import Estimate, average
+from channelbench.leaderboard.views import Run, View
 
-__all__ = ["CONTROLS", "LLM_METHODS", "LOSSES", "PAPER_ROWS", "TABLE_ROWS", "TASKS", "Line", "Run", "View", "line"]
-
-TASKS = ("ce", "cp", "pf", "bf", "de", "pe")
-
-LOSSES: Mapping[str, str] = {
-    "ce": "nmse",
-    "cp": "nmse",
-    "pf": "nmse",
-    "bf": "top1_accuracy",
-    "de": "mae_of_span",
-    "pe": "nmse_centred",
-}
-"""Our metric of each term of Eq. 28; of the accuracy, what is missing to 1."""
+__all__ = ["CONTROLS", "LLM_METHODS", "PAPER_ROWS", "TABLE_ROWS", "Line", "PaperView", "line", "paper_views"]
 
 LLM_METHODS = ("llm4cp", "llm4wm(s)", "llm4wm")
-
-_UNSEEDED = ("classical", "reference", "floor", "ceiling")
-"""Families whose methods are the same with every seed."""
 
 _CONTROL_WORDS = {"random": "random frozen trunk", "none": "no trunk", "scratch": "trained trunk of equal size"}
 
@@ -105,80 +86,24 @@ TABLE_ROWS = (
 """The paper's rows first, in its order, then ours."""
 
 
-@dataclass(frozen=True)
-class View:
-    """A results folder under one condition."""
-
-    folder: Path
-    table: Table
-
-    @property
-    def condition(self) -> str:
-        """Label of the condition."""
-        return self.table.condition
-
-    @property
-    def noisy(self) -> bool:
-        """Whether targets carry noise."""
-        return self.table.noisy
-
-    @property
-    def title(self) -> str:
-        return "paper_compat: targets carry noise" if self.noisy else "clean targets"
-
-    @cached_property
-    def _rows(self) -> dict[str, Row]:
-        return {row.method: row for row in self.table.rows}
-
-    @cached_property
-    def _scores(self) -> dict[tuple[str, str, str], Estimate | None]:
-        return {}
-
-    def entry(self, method: str, task: str) -> Entry | None:
-        """All seeds of a method on a task, or ``None`` where the run knows of neither."""
-        row = self._rows.get(method)
-        return None if row is None else row.entries.get(task)
-
-    def results(self, methods: Iterable[str]) -> list[Result]:
-        """Every cell of some methods."""
-        rows = [self._rows[method] for method in methods if method in self._rows]
-        return [result for row in rows for entry in row.entries.values() for result in entry.results]
+class PaperView(View):
+    """A results folder under one condition, read in the paper's rows and losses."""
 
     def has(self, wanted: Line) -> bool:
         """Whether a row has a cell on one of its own tasks."""
         entries = (self.entry(method, task) for task, method in wanted.members.items())
         return any(entry is not None and bool(entry.results) for entry in entries)
 
-    def score(self, method: str, task: str, metric: str) -> Estimate | None:
-        """A metric over all seeds, with replicates on the resampled drops; ``None`` unless every seed is there."""
-        key = (method, task, metric)
-        if key not in self._scores:
-            self._scores[key] = self._estimate(*key)
-        return self._scores[key]
-
-    def _estimate(self, method: str, task: str, metric: str) -> Estimate | None:
-        entry = self.entry(method, task)
-        if entry is None or entry.state != "ok" or not all(metric in r.scores for r in entry.results):
-            return None
-        terms = {result.seed: read_terms(self.folder, result) for result in entry.results}
-        return estimate(
-            {result.seed: result.scores[metric] for result in entry.results},
-            {seed: arrays[metric] for seed, arrays in terms.items() if metric in arrays},
-            find_metric(metric, entry.results[0].scores[metric]),
-            read_units(self.folder, entry.results[0]),
-        )
-
-    def missing(self, method: str, task: str) -> str:
-        """Why there is no score."""
-        entry = self.entry(method, task)
-        if entry is None or entry.state == "not run":
-            return f"not complete: {entry.detail}" if entry is not None and entry.detail else "not run"
-        return f"{entry.state}: {entry.detail}" if entry.detail else entry.state
+    def better(self, column: PaperColumn) -> str:
+        """``high`` or ``low``, as the cells say; as the paper does where there are none."""
+        found = self.higher_is_better(column.task, column.metric)
+        return "high" if (column.higher if found is None else found) else "low"
 
     def loss(self, method: str, task: str) -> Estimate | None:
-        """A task's term of Eq. 28."""
-        score = self.score(method, task, LOSSES[task])
-        return score.affine(-1, 1) if score is not None and task == "bf" else score
+        """A task's term of Eq. 28: the score itself where less is better, what is missing to 1 where more is."""
+        metric = TERMS[task].metric
+        score = self.score(method, task, metric)
+        return score.affine(-1, 1) if score is not None and self.higher_is_better(task, metric) else score
 
     def average(self, wanted: Line) -> Estimate | None:
         """The mean of Eq. 28; ``None`` unless all six tasks have their score: nothing is averaged away."""
@@ -187,41 +112,10 @@ class View:
         return average(known) if len(known) == len(TASKS) else None
 
     def detail(self, wanted: Line) -> str:
-        """Seeds and backbone weights of a row, as its cells have them; ``1 to 3 seeds`` where its tasks differ."""
-        entries = [self.entry(method, task) for task, method in wanted.members.items()]
-        groups = [entry.results for entry in entries if entry is not None and entry.results]
-        seeds = [len(results) for results in groups if results[0].family not in _UNSEEDED]
-        weights = dict.fromkeys(result.weights for results in groups for result in results if result.weights)
-        fewest, most = min(seeds, default=0), max(seeds, default=0)
-        count = str(most) if fewest == most else f"{fewest} to {most}"
-        words = f"{count} seed{'s' if most > 1 else ''}" if seeds else ""
-        return " · ".join(part for part in (words, *weights) if part)
-
-    def few_seeds(self, method: str, task: str) -> int:
-        """The number of seeds where they are too few to show the spread between trainings, else 0."""
-        entry = self.entry(method, task)
-        count = len(entry.results) if entry is not None else 0
-        return count if 0 < count < MIN_SEEDS else 0
+        """Seeds and backbone weights of a row."""
+        return self.provenance((method, task) for task, method in wanted.members.items())
 
 
-@dataclass(frozen=True)
-class Run:
-    """A results folder."""
-
-    folder: Path
-    board: Board
-
-    @classmethod
-    def read(cls, folder: Path) -> Run:
-        """Raises: RequestError: it is none."""
-        return cls(folder, build(folder))
-
-    @property
-    def suite(self) -> str:
-        return self.board.manifest.suite
-
-    @cached_property
-    def views(self) -> tuple[View, ...]:
-        """The run under the default condition and under plain ``paper_compat``; without either, under its first."""
-        shown = [t for t in self.board.tables if t.condition in (DEFAULT, "paper_compat=true")]
-        return tuple(View(self.folder, table) for table in shown or self.board.tables[:1])
+def paper_views(run: Run) -> tuple[PaperView, ...]:
+    """The run with clean targets and with noisy ones, those that it has."""
+    return tuple(PaperView(view.folder, view.table) for view in run.views)

@@ -4,65 +4,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from channelbench.benchmarks.exhibits import paper
+from channelbench.benchmarks.exhibits.cells import AVERAGE, blank, cell, csv_text, noise_floor, places, record
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
-from channelbench.benchmarks.exhibits.rows import LOSSES, PAPER_ROWS, TABLE_ROWS, TASKS, Line, Run, View, line
-from channelbench.benchmarks.exhibits.words import AVERAGE, blank, cell, csv_text, noise_floor, places, record
+from channelbench.benchmarks.exhibits.paper import COLUMNS, TASKS, PaperColumn
+from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, TABLE_ROWS, Line, PaperView, line, paper_views
+from channelbench.card import Card
+from channelbench.exhibit import Exhibit
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import fixed
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
+from channelbench.leaderboard.views import Run
 
-__all__ = ["correlation", "sections"]
-
-
-@dataclass(frozen=True)
-class _Column:
-    """One column: a task's metric, ours and the paper's name of it."""
-
-    task: str
-    metric: str
-    label: str
-    published: str = ""
-    higher: bool = False
-
-    @property
-    def head(self) -> SectionColumn:
-        return SectionColumn(label=self.task.upper(), unit=self.label, better="high" if self.higher else "low")
+__all__ = ["Table4", "correlation"]
 
 
-_COLUMNS = (
-    *(
-        column
-        for task in ("ce", "cp", "pf")
-        for column in (
-            _Column(task, "nmse", "NMSE", "NMSE"),
-            _Column(task, "se", "SE, bit/s/Hz", "SE", higher=True),
-        )
-    ),
-    _Column("bf", "top1_accuracy", "accuracy", "accuracy", higher=True),
-    _Column("bf", "beam_se", "SE, bit/s/Hz", "SE", higher=True),
-    _Column("de", "mae_of_span", "MAE / span", "MAE"),
-    _Column("pe", "nmse_centred", "NMSE (centred)", "NMSE"),
-    _Column("pe", "rmse_db", "RMSE, dB"),
-)
 _NOISE_FLOOR = line("ceiling", "Exact channel: the noise floor", "reference", always=False)
 
 
-def sections(run: Run) -> list[Section]:
+class Table4(Exhibit):
     """The table under each condition, then the agreement of the rankings."""
-    found = [part for view in run.views if (part := _table(view)) is not None]
-    agreement = _agreement(run)
-    return [*found, *([agreement] if found and agreement is not None else [])]
+
+    card = Card(
+        name="table4",
+        description="Table IV: every method on the six tasks beside the paper's numbers, and how far rankings agree.",
+        reference="LLM4WM, Table IV",
+        family="exhibit",
+    )
+
+    def sections(self, run: Run) -> list[Section]:
+        views = paper_views(run)
+        found = [part for view in views if (part := _table(view)) is not None]
+        return [*found, _agreement(views)] if found else []
 
 
-def _lines(view: View) -> list[Line]:
+def _lines(view: PaperView) -> list[Line]:
     shown = [row for row in TABLE_ROWS if row.always or view.has(row)]
     return [*shown, _NOISE_FLOOR] if view.noisy and view.has(_NOISE_FLOOR) else shown
 
 
-def _table(view: View) -> Section | None:
+def _table(view: PaperView) -> Section | None:
     lines = _lines(view)
     if not any(view.has(row) for row in lines if row is not _NOISE_FLOOR):
         return None
@@ -80,7 +62,7 @@ def _table(view: View) -> Section | None:
         title=f"Table IV: all methods on six tasks{kind}",
         text=" ".join((_text(view), _interval_note(averages.values()))),
         columns=(
-            *(column.head for column in _COLUMNS),
+            *(SectionColumn(label=c.task.upper(), unit=c.label, better=view.better(c)) for c in COLUMNS),
             SectionColumn(label="Avg.", unit="Eq. 28", hint="mean loss over the six tasks"),
         ),
         groups=tuple(group for group in groups if group.rows),
@@ -89,7 +71,7 @@ def _table(view: View) -> Section | None:
     )
 
 
-def _text(view: View) -> str:
+def _text(view: PaperView) -> str:
     targets = (
         noise_floor(view) + " Compare these numbers with no other table’s."
         if view.noisy
@@ -112,8 +94,8 @@ def _interval_note(averages: Iterable[Estimate | None]) -> str:
     return "Its interval is a bootstrap over drops; where terms per drop are missing, the mean of the tasks’ bounds."
 
 
-def _rows(view: View, lines: Sequence[Line], averages: dict[str, Estimate | None]) -> tuple[SectionRow, ...]:
-    digits = {c: places(_score(view, row, c) for row in TABLE_ROWS) for c in _COLUMNS}
+def _rows(view: PaperView, lines: Sequence[Line], averages: dict[str, Estimate | None]) -> tuple[SectionRow, ...]:
+    digits = {c: places(_score(view, row, c) for row in TABLE_ROWS) for c in COLUMNS}
     average_digits = places(averages.values())
     return tuple(
         SectionRow(
@@ -121,7 +103,7 @@ def _rows(view: View, lines: Sequence[Line], averages: dict[str, Estimate | None
             family=row.family,
             detail=view.detail(row),
             cells=(
-                *(_cell(view, row, column, digits[column]) for column in _COLUMNS),
+                *(_cell(view, row, column, digits[column]) for column in COLUMNS),
                 cell(
                     averages[row.title],
                     average_digits,
@@ -134,16 +116,16 @@ def _rows(view: View, lines: Sequence[Line], averages: dict[str, Estimate | None
     )
 
 
-def _score(view: View, row: Line, column: _Column) -> Estimate | None:
+def _score(view: PaperView, row: Line, column: PaperColumn) -> Estimate | None:
     return view.score(row.members[column.task], column.task, column.metric) if column.task in row.members else None
 
 
-def _published(row: Line, column: _Column) -> float | None:
+def _published(row: Line, column: PaperColumn) -> float | None:
     name = row.paper_name(column.task)
     return paper.number("IV", name, column.task, column.published) if name and column.published else None
 
 
-def _cell(view: View, row: Line, column: _Column, digits: int) -> SectionCell:
+def _cell(view: PaperView, row: Line, column: PaperColumn, digits: int) -> SectionCell:
     if column.task not in row.members:
         return blank("not a task of this row")
     score = _score(view, row, column)
@@ -151,7 +133,7 @@ def _cell(view: View, row: Line, column: _Column, digits: int) -> SectionCell:
     return cell(score, digits, _published(row, column), note)
 
 
-def _records(view: View, row: Line, average: Estimate | None) -> list[dict[str, object]]:
+def _records(view: PaperView, row: Line, average: Estimate | None) -> list[dict[str, object]]:
     shared = {"conditions": view.condition, "row": row.title}
     found = [
         record(
@@ -162,7 +144,7 @@ def _records(view: View, row: Line, average: Estimate | None) -> list[dict[str, 
             task=column.task,
             metric=column.metric,
         )
-        for column in _COLUMNS
+        for column in COLUMNS
         if column.task in row.members
     ]
     mean = record(
@@ -176,9 +158,9 @@ def _records(view: View, row: Line, average: Estimate | None) -> list[dict[str, 
     return [*found, mean]
 
 
-def _picture(view: View, lines: Sequence[Line], averages: dict[str, Estimate | None]) -> str:
-    shown = [column for column in _COLUMNS if LOSSES[column.task] == column.metric]
-    panels = [Panel(c.task.upper(), c.label, log=not c.higher) for c in shown]
+def _picture(view: PaperView, lines: Sequence[Line], averages: dict[str, Estimate | None]) -> str:
+    shown = [column for column in COLUMNS if column.term]
+    panels = [Panel(c.task.upper(), c.label, log=view.better(c) == "low") for c in shown]
     rows = [
         Strip(
             row.title,
@@ -196,7 +178,7 @@ def _picture(view: View, lines: Sequence[Line], averages: dict[str, Estimate | N
 # --- do the rankings agree? ------------------------------------------------------------------------------------------
 
 
-def correlation(view: View, task: str) -> tuple[float, int]:
+def correlation(view: PaperView, task: str) -> tuple[float, int]:
     """Spearman's rank correlation between ours and the paper's numbers of a task (``all``: Avg.) over the paper's rows
     that have both, ties sharing their mean rank; and how many rows that is. NaN below three rows or without any order.
     """
@@ -217,10 +199,10 @@ def correlation(view: View, task: str) -> tuple[float, int]:
     return float(spearmanr(ours_ranks, their_ranks).statistic), len(pairs)
 
 
-def _agreement(run: Run) -> Section | None:
-    views = [next((v for v in run.views if v.noisy == noisy), None) for noisy in (False, True)]
+def _agreement(views: Sequence[PaperView]) -> Section:
+    pair = [next((v for v in views if v.noisy == noisy), None) for noisy in (False, True)]
     found = {
-        task: [(math.nan, 0) if view is None else correlation(view, task) for view in views] for task in (*TASKS, "all")
+        task: [(math.nan, 0) if view is None else correlation(view, task) for view in pair] for task in (*TASKS, "all")
     }
     rows = tuple(
         SectionRow(title="Avg." if task == "all" else task.upper(), cells=tuple(_rank_cell(*pair) for pair in pairs))

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from channelbench.benchmarks.exhibits import paper
+from channelbench.benchmarks.exhibits.cells import AVERAGE, blank, cell, csv_text, noise_floor, places, record
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
-from channelbench.benchmarks.exhibits.rows import LOSSES, PAPER_ROWS, TABLE_ROWS, TASKS, Line, Run, View
-from channelbench.benchmarks.exhibits.words import AVERAGE, blank, cell, csv_text, noise_floor, places, record
-from channelbench.leaderboard import labels
+from channelbench.benchmarks.exhibits.paper import TASKS, TERMS
+from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, TABLE_ROWS, Line, PaperView, paper_views
+from channelbench.card import Card
+from channelbench.exhibit import Exhibit
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
+from channelbench.leaderboard.views import Run
 
-__all__ = ["section"]
+__all__ = ["TransferTable"]
 
 _TARGETS = {"rma-1.9": "RMa 1.9 GHz", "uma-2.4": "UMa 2.4 GHz"}
 """Folders of the targets, and the paper's names of them."""
@@ -31,7 +34,7 @@ class _Part:
     target: str
     setting: str
     words: str
-    view: View | None
+    view: PaperView | None
 
     @property
     def published(self) -> str:
@@ -48,8 +51,22 @@ class _Part:
         return [*_PAPER, *(row for row in _OTHERS if view is not None and view.has(row))]
 
 
-def section(run: Run) -> Section | None:
-    """The table, where a target has a cell; ``run`` is the source, with the targets in folders of it."""
+class TransferTable(Exhibit):
+    """The table, where a target has a cell; the run is the source, with the targets in folders of it."""
+
+    card = Card(
+        name="transfer",
+        description="Table V: fits made in one scenario and used in another, as they are and after a look at its data.",
+        reference="LLM4WM, Table V",
+        family="exhibit",
+    )
+
+    def sections(self, run: Run) -> list[Section]:
+        found = _section(run)
+        return [] if found is None else [found]
+
+
+def _section(run: Run) -> Section | None:
     parts = [_part(run.folder, target, setting) for target in _targets(run.folder) for setting in _SETTINGS]
     seen = [part.view for part in parts if part.view is not None]
     if not any(view.has(row) for view in seen for row in TABLE_ROWS):
@@ -70,10 +87,7 @@ def section(run: Run) -> Section | None:
             ]
         ),
         columns=(
-            *(
-                SectionColumn(label=task.upper(), unit=_unit(task), better="high" if task == "bf" else "low")
-                for task in TASKS
-            ),
+            *(SectionColumn(label=t.upper(), unit=TERMS[t].label, better=seen[0].better(TERMS[t])) for t in TASKS),
             SectionColumn(label="Avg.", unit="Eq. 28"),
         ),
         groups=tuple(_group(part) for part in parts),
@@ -93,18 +107,14 @@ def _part(folder: Path, target: str, setting: str) -> _Part:
     if not (place / "run.json").exists():
         return _Part(target, setting, setting, None)
     run = Run.read(place)
-    return _Part(target, setting, run.board.manifest.setting or setting, run.views[0] if run.views else None)
-
-
-def _unit(task: str) -> str:
-    return "accuracy" if task == "bf" else labels.metric_label(LOSSES[task])
+    return _Part(target, setting, run.board.manifest.setting or setting, next(iter(paper_views(run)), None))
 
 
 def _score(part: _Part, row: Line, task: str) -> Estimate | None:
     """A task's metric, or for ``all`` the average loss."""
     if part.view is None or (task != "all" and task not in row.members):
         return None
-    return part.view.average(row) if task == "all" else part.view.score(row.members[task], task, LOSSES[task])
+    return part.view.average(row) if task == "all" else part.view.score(row.members[task], task, TERMS[task].metric)
 
 
 def _published(part: _Part, row: Line, task: str) -> float | None:
@@ -112,7 +122,7 @@ def _published(part: _Part, row: Line, task: str) -> float | None:
         return None
     if task == "all":
         return paper.average(row.paper_names, "V", part.published)
-    return paper.number("V", row.paper_name(task), task, paper.LOSS_METRICS[task], part.published)
+    return paper.number("V", row.paper_name(task), task, TERMS[task].published, part.published)
 
 
 def _group(part: _Part) -> SectionGroup:
@@ -152,7 +162,7 @@ def _records(part: _Part, row: Line) -> list[dict[str, object]]:
             row=row.title,
             method="+".join(row.methods) if task == "all" else row.members[task],
             task=task,
-            metric="avg_llm4wm" if task == "all" else LOSSES[task],
+            metric="avg_llm4wm" if task == "all" else TERMS[task].metric,
         )
         for task in (*TASKS, "all")
         if task == "all" or task in row.members
@@ -168,5 +178,5 @@ def _picture(parts: list[_Part]) -> str:
         for row in part.lines:
             marks = tuple(Mark(_score(part, row, task), _published(part, row, task)) for task in (*TASKS, "all"))
             rows.append(Strip(f"\u2003{row.title}", marks, row.family))
-    panels = [Panel(task.upper(), _unit(task), log=task != "bf") for task in TASKS]
+    panels = [Panel(task.upper(), TERMS[task].label, log=not TERMS[task].higher) for task in TASKS]
     return strips([*panels, Panel("Avg.", "Eq. 28")], rows, "Table V: scores in the target scenarios")

@@ -14,7 +14,7 @@ import pytest
 
 from channelbench import registry
 from channelbench.benchmarks.exhibits import sections
-from channelbench.benchmarks.exhibits.rows import TASKS
+from channelbench.benchmarks.exhibits.paper import TASKS
 from channelbench.leaderboard.sections import Section, SectionCell, SectionRow
 from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, write_cell
 from channelbench.testing import make_dataset, small_spec
@@ -79,12 +79,13 @@ def put(
     loss: float,
     *,
     seed: int = 0,
-    conditions: Mapping[str, bool] = CLEAN,
+    conditions: Mapping[str, bool | int] = CLEAN,
     spread: float = 0.1,
     terms: bool = True,
     status: str = "ok",
     costs: Mapping[str, float] | None = None,
     weights: str = "",
+    artefacts: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> None:
     """One cell, scored from its own terms as a run does it."""
     values = scores_of(task, loss)
@@ -114,8 +115,9 @@ def put(
         test_digest="e",
         costs=dict(costs or {}),
         weights=weights,
+        artefacts=tuple(artefacts or ()),
     )
-    write_cell(folder, result, {} if failed or not terms else arrays)
+    write_cell(folder, result, {} if failed or not terms else arrays, artefacts=artefacts)
 
 
 def put_all(folder: Path, method: str, factor: float = 1.0, tasks: Sequence[str] = TASKS, **more: object) -> None:

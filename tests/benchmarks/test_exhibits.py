@@ -14,8 +14,9 @@ import pytest
 
 from channelbench.benchmarks.exhibits import report, sections
 from channelbench.benchmarks.exhibits.experts import correlations, read_experts
-from channelbench.benchmarks.exhibits.rows import TASKS
+from channelbench.benchmarks.exhibits.paper import TASKS
 from channelbench.errors import RequestError
+from channelbench.leaderboard.views import Run
 
 # --- Tables V to VII, Figs. 5 to 7 ------------------------------------------------------------------------------------
 
@@ -118,22 +119,27 @@ def test_cost_sums_networks_of_their_own_and_not_a_joint_one(lab: Any, tmp_path:
     assert lab.cell_of(part, "WiT", "Latency, 1").published == "2.97 ms per batch"
 
 
-def put_experts(folder: Path, seed: int, final: np.ndarray) -> None:
-    place = folder / "checkpoints" / f"llm4wm__joint__default__seed{seed}"
-    place.mkdir(parents=True)
-    initial = np.full_like(final, 1 / final.shape[-1])
-    names = {"layers": np.array(["0.up", "1.down"]), "tasks": np.array(["ce", "cp", "de"])}
-    np.savez(place / "experts.npz", initial=initial, final=final, **names)
+GATED = ("ce", "cp", "de")
+
+
+def put_experts(lab: Any, folder: Path, seed: int, final: np.ndarray, **more: Any) -> None:
+    """Cells of three tasks with the weights ``final`` ``[layers, tasks, experts]`` of a gate that was even before."""
+    for task, weights in zip(GATED, final.swapaxes(0, 1), strict=True):
+        initial = np.full_like(weights, 1 / weights.shape[-1])
+        arrays = {"layers": np.array(["0.up", "1.down"]), "initial": initial, "final": weights}
+        lab.put(folder, "llm4wm", task, 0.1, seed=seed, artefacts={"experts": arrays}, **more)
 
 
 def test_experts_correlations_by_hand(lab: Any, tmp_path: Path) -> None:
     folder = lab.claim(tmp_path, "llm4wm-experts")
-    assert "No fit of LLM4WM has left" in lab.named(folder, "experts").text
+    assert "No cell of LLM4WM in this folder" in lab.named(folder, "experts").text
     alike, other = np.array([0.4, 0.3, 0.2, 0.1]), np.array([0.1, 0.4, 0.1, 0.4])
-    put_experts(folder, 0, np.stack([np.stack([alike, 2 * alike, alike[::-1]]), np.stack([alike, other, other])]))
-    found = correlations(read_experts(folder)[0].final[0])
-    np.testing.assert_allclose(found, [[1, 1, -1], [1, 1, -1], [-1, -1, 1]], atol=1e-12)
-    np.testing.assert_allclose(correlations(read_experts(folder)[0].final[1])[:2, :2], np.corrcoef([alike, other]))
+    final = np.stack([np.stack([alike, 2 * alike, alike[::-1]]), np.stack([alike, other, other])])
+    put_experts(lab, folder, 0, final)
+    (experts,) = read_experts(Run.read(folder))
+    assert (experts.tasks, experts.layers) == (GATED, ("0.up", "1.down"))
+    np.testing.assert_allclose(correlations(experts.final[0]), [[1, 1, -1], [1, 1, -1], [-1, -1, 1]], atol=1e-12)
+    np.testing.assert_allclose(correlations(experts.final[1])[:2, :2], np.corrcoef([alike, other]))
     part = lab.named(folder, "experts")
     # Same kind: CE with CP; other kinds: CE and CP with DE. A uniform gate before training correlates with nothing.
     assert [cell.text for cell in lab.row_of(part, "0.up").cells] == ["–", "1.00", "–", "−1.00"]
@@ -142,16 +148,21 @@ def test_experts_correlations_by_hand(lab: Any, tmp_path: Path) -> None:
     assert {row["initial"] for row in rows} == {""}
 
 
-def test_broken_expert_files_are_passed_over(lab: Any, tmp_path: Path) -> None:
+def test_experts_that_cannot_be_read_are_passed_over(lab: Any, tmp_path: Path) -> None:
     folder = lab.claim(tmp_path, "llm4wm-experts")
-    put_experts(folder, 1, np.random.default_rng(0).random((2, 3, 4)))
-    put_experts(folder, 0, np.random.default_rng(0).random((2, 3, 4)))
-    (folder / "checkpoints" / "llm4wm__joint__default__seed0" / "experts.npz").write_bytes(b"PK not a zip")
-    other = folder / "checkpoints" / "llm4wm__joint__pilot_spacing=4__seed1"
-    (folder / "checkpoints" / "llm4wm__joint__default__seed1").rename(other)
-    assert read_experts(folder) == [], "fits to other observations"
-    other.rename(folder / "checkpoints" / "llm4wm__joint__default__seed1")
-    assert [experts.seed for experts in read_experts(folder)] == [1]
+    random = np.random.default_rng(0).random((2, 3, 4))
+    for seed in range(4):
+        put_experts(lab, folder, seed, random)
+    put_experts(lab, folder, 5, random, conditions={"pilot_spacing": 4})
+    lab.put(folder, "llm4wm", "ce", 0.1, seed=4)  # without any
+    for seed in range(2):
+        for path in (folder / "cells").glob(f"*default__seed{seed}.experts.npz"):
+            path.write_bytes(b"PK not a zip") if seed else path.unlink()
+    odd = folder / "cells" / "llm4wm__cp__default__seed2.experts.npz"
+    np.savez(odd, layers=np.array(["0.up"]), initial=random[:1, 0], final=random[:1, 0])
+    assert [experts.seed for experts in read_experts(Run.read(folder))] == [3]
+    (folder / "cells" / "llm4wm__cp__default__seed3.experts.npz").unlink()
+    assert [experts.tasks for experts in read_experts(Run.read(folder))] == [("ce", "de")]
 
 
 # --- files and the page ----------------------------------------------------------------------------------------------

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from channelbench.benchmarks.exhibits import paper
+from channelbench.benchmarks.exhibits.paper import TASKS
 from channelbench.benchmarks.exhibits.pretraining import compare
-from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, TASKS, Run
+from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, paper_views
 from channelbench.benchmarks.exhibits.table4 import correlation
+from channelbench.leaderboard.views import Run
 
 DROPS = 40
 NOISY = {"paper_compat": True}
@@ -99,7 +101,7 @@ def test_a_row_claims_no_more_seeds_than_its_tasks_have(lab: Any, folder: Path) 
 def test_average_interval_is_the_bootstrap_of_the_mean_over_the_same_drops(lab: Any, folder: Path) -> None:
     """An independent bootstrap of one loss per drop, the mean of its six terms, finds the same interval."""
     lab.put_all(folder, "llm4wm", tasks=("ce", "cp", "pf", "bf", "de", "pe"), spread=0.5)
-    found = Run.read(folder).views[0].average(next(r for r in PAPER_ROWS if r.title == "LLM4WM"))
+    found = paper_views(Run.read(folder))[0].average(next(r for r in PAPER_ROWS if r.title == "LLM4WM"))
     assert found is not None
     hit = lab.terms_of("top1_accuracy", 0.6, 0)[:, 0]
     around = lab.terms_of("nmse", 1.0, 0.5)[:, 0]
@@ -192,7 +194,7 @@ def test_the_papers_own_numbers_correlate_perfectly(lab: Any, folder: Path) -> N
     for method, value in names.items():
         assert value is not None
         lab.put(folder, method, "bf", value)
-    view = Run.read(folder).views[0]
+    view = paper_views(Run.read(folder))[0]
     rho, count = correlation(view, "bf")
     assert count == 8
     # 40 drops round accuracies to steps of 0.025; 0.884 and 0.878 are then the same.
@@ -203,14 +205,14 @@ def test_the_papers_own_numbers_correlate_perfectly(lab: Any, folder: Path) -> N
 def test_rank_correlation_by_hand_with_a_tie(lab: Any, folder: Path) -> None:
     """Paper CE: LLM4WM .103, LLM4CP .106, CNN .119, Cross-stitch .157. Our ranks: 1, 2.5, 2.5, 4."""
     write_ce(lab, folder, {"llm4wm": 0.1, "llm4cp": 0.2, "cnn": 0.2, "cross_stitch": 0.3})
-    rho, count = correlation(Run.read(folder).views[0], "ce")
+    rho, count = correlation(paper_views(Run.read(folder))[0], "ce")
     ours, theirs = np.array([1, 2.5, 2.5, 4]), np.array([1.0, 2, 3, 4])
     expected = np.sum((ours - 2.5) * (theirs - 2.5)) / math.sqrt(
         np.sum((ours - 2.5) ** 2) * np.sum((theirs - 2.5) ** 2)
     )
     assert (rho, count) == (pytest.approx(expected), 4)
     write_ce(lab, folder, {"llm4wm": 0.4, "llm4cp": 0.3, "cnn": 0.2, "cross_stitch": 0.1})
-    assert correlation(Run.read(folder).views[0], "ce")[0] == pytest.approx(-1)
+    assert correlation(paper_views(Run.read(folder))[0], "ce")[0] == pytest.approx(-1)
 
 
 def test_too_few_rows_or_no_order_have_no_correlation(lab: Any, folder: Path) -> None:
@@ -218,7 +220,7 @@ def test_too_few_rows_or_no_order_have_no_correlation(lab: Any, folder: Path) ->
     part = lab.named(folder, "rank-correlation")
     assert [cell.text for cell in lab.row_of(part, "CE").cells] == ["–", "–"]
     write_ce(lab, folder, {"llm4wm": 0.1, "cnn": 0.1, "llm4cp": 0.1})
-    assert math.isnan(correlation(Run.read(folder).views[0], "ce")[0])
+    assert math.isnan(correlation(paper_views(Run.read(folder))[0], "ce")[0])
 
 
 # --- does pretraining help? ------------------------------------------------------------------------------------------
@@ -231,7 +233,7 @@ def test_pretraining_is_paired_and_oriented(lab: Any, folder: Path) -> None:
             lab.put(folder, "llm4wm", task, 0.20, seed=seed, spread=0.9)
             lab.put(folder, "llm4wm+random", task, 0.25, seed=seed, spread=0.9)
             lab.put(folder, "llm4wm+none", task, 0.20, seed=seed, spread=0.9)
-    view = Run.read(folder).views[0]
+    view = paper_views(Run.read(folder))[0]
     error, accuracy = compare(view, "llm4wm", "random", "ce"), compare(view, "llm4wm", "random", "bf")
     assert error is not None
     assert accuracy is not None

@@ -59,7 +59,7 @@ def test_experiment(suite: str, tmp_path: Path) -> None:
     assert picture.with_suffix(".csv").exists()
     assert not pd.read_csv(picture.with_suffix(".csv"), comment="#").empty
     assert "<svg" in page.read_text()
-    for target in plan.targets:
+    for target in plan.experiment.parameters.get("targets", ()):
         for setting in ("zero-shot", "transfer"):
             cells = list(read_cells(out / target / setting))
             assert {result.status for result in cells} == {"ok"}

@@ -342,7 +342,7 @@ def test_a_transfer_suite_with_workers(data: Path, tmp_path: Path) -> None:
     folders = ("", "other/zero-shot", "other/transfer", "third/zero-shot", "third/transfer")
     for name, workers in (("one", 1), ("two", 2)):
         outcome = run("crew_toys:moves", data=data, out=tmp_path / name, workers=workers)
-        assert not any(part.failed for part in (outcome, *outcome.transfers.values()))
+        assert not any(part.failed for part in (outcome, *outcome.stages.values()))
     scores = set()
     for folder in folders:
         one, two = cells(tmp_path / "one" / folder), cells(tmp_path / "two" / folder)

@@ -1,4 +1,4 @@
-"""Suites with targets: what is fitted on what, from what it starts, and that nothing is done twice."""
+"""The transfer experiment: what is fitted on what, from what it starts, and that nothing is done twice."""
 
 import json
 import sys
@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from channelbench import generation, registry
+from channelbench.benchmarks.experiments.transfer import target_spec
+from channelbench.benchmarks.jobs import Leg, limit_of
 from channelbench.benchmarks.runner import Reporter, run
-from channelbench.benchmarks.transfer import target_spec
 from channelbench.card import Card
 from channelbench.contracts import Method, Suite, TaskSplit
 from channelbench.errors import RequestError
+from channelbench.experiment import ExperimentSpec
 from channelbench.results import RunManifest, read_cells
 from channelbench.spec import ScenarioSpec
 from channelbench.store import open_dataset
@@ -22,16 +24,23 @@ from channelbench.testing import FewRays, make_dataset, small_spec
 
 HERE = "channelbench_test_transfer"
 
+TARGETS = {
+    "uma-2.4": {"sub6.carrier_hz": "2.4e9"},
+    "near": {"scenario": f"{HERE}:Near", "max_distance_m": "60"},
+}
+
 PAIR = Suite(
     card=Card(name="pair", description="A change of carrier and one of scenario.", reference="none", family="suite"),
     tasks=("cp", "pe"),
     methods=("zero", "mean", "hold", f"{HERE}:Remembers"),
-    targets={
-        "uma-2.4": {"sub6.carrier_hz": "2.4e9"},
-        "near": {"scenario": f"{HERE}:Near", "max_distance_m": "60"},
-    },
-    share=0.25,
+    experiment=ExperimentSpec(name="transfer", parameters={"targets": TARGETS, "share": 0.25}),
 )
+
+
+def pair_with(**parameters) -> Suite:
+    """``pair`` with other parameters of its experiment."""
+    stated = PAIR.experiment.model_copy(update={"parameters": {**PAIR.experiment.parameters, **parameters}})
+    return PAIR.model_copy(update={"experiment": stated})
 
 
 def tiny_spec(**assignments) -> ScenarioSpec:
@@ -116,9 +125,9 @@ def test_source_then_zero_shot_then_transfer(data: Path, tmp_path: Path) -> None
     outcome = run("pair", data=data, out=out, conditions=[{}], reporter=heard)
     places = ["uma-2.4/zero-shot", "uma-2.4/transfer", "near/zero-shot", "near/transfer"]
     assert heard.folders == ["", *places]
-    assert list(outcome.transfers) == places
+    assert list(outcome.stages) == places
     assert not outcome.failed
-    assert not any(part.failed for part in outcome.transfers.values())
+    assert not any(part.failed for part in outcome.stages.values())
     # Trained on the source once per task and on each target once, on a quarter, from where the source fit ended.
     assert len(Remembers.trained) == 6
     source = open_dataset(data).key
@@ -169,12 +178,12 @@ def test_a_second_run_does_nothing_and_a_lost_cell_comes_back_without_training(d
     made = len(Remembers.trained)
     heard = Heard()
     again = run("pair", **arguments, reporter=heard)
-    assert [part.written for part in (again, *again.transfers.values())] == [[]] * 5
+    assert [part.written for part in (again, *again.stages.values())] == [[]] * 5
     assert {cells for cells, _ in heard.planned_cells} == {0}
     lost = next((out / "near" / "zero-shot" / "cells").glob("remembers__pe*.json"))
     lost.unlink()
     third = run("pair", **arguments)
-    assert {place: [r.name for r in part.written] for place, part in third.transfers.items() if part.written} == {
+    assert {place: [r.name for r in part.written] for place, part in third.stages.items() if part.written} == {
         "near/zero-shot": [lost.stem]
     }
     assert len(Remembers.trained) == made, "the source's fit was loaded"
@@ -206,8 +215,8 @@ def test_interruption_continues_where_it_stopped(data: Path, tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         run("pair", **arguments, reporter=Impatient())
     outcome = run("pair", **arguments)
-    assert outcome.written == outcome.transfers["uma-2.4/zero-shot"].written == []
-    assert outcome.transfers["uma-2.4/transfer"].kept == 1
+    assert outcome.written == outcome.stages["uma-2.4/zero-shot"].written == []
+    assert outcome.stages["uma-2.4/transfer"].kept == 1
     assert len(cells(tmp_path / "results" / "near" / "transfer")) == len(cells(tmp_path / "results"))
 
 
@@ -219,13 +228,13 @@ def test_targets_are_generated_once_with_progress_and_are_not_the_last_dataset(
     heard = Heard()
     run("pair", data=data, out="results", methods=["zero"], tasks=["cp"], reporter=heard)
     assert {name: (seen[0], seen[-1]) for name, seen in heard.samples.items()} == {
-        "uma-2.4": ((0, 110), (110, 110)),
-        "near": ((0, 110), (110, 110)),
+        "few-to-uma-2.4": ((0, 110), (110, 110)),
+        "few-to-near": ((0, 110), (110, 110)),
     }
     assert generation.last_dataset() == Path("data/few.zarr")
     again = Heard()
     run("pair", data=data, out="results", methods=["zero"], tasks=["cp"], reporter=again)
-    assert again.samples == {"uma-2.4": [(110, 110)], "near": [(110, 110)]}
+    assert again.samples == {"few-to-uma-2.4": [(110, 110)], "few-to-near": [(110, 110)]}
 
 
 def test_target_specs_keep_what_the_source_changed() -> None:
@@ -247,18 +256,22 @@ def test_target_specs_keep_what_the_source_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("targets", "fragment"),
+    ("parameters", "fragment"),
     [
-        ({"a": {"sub6.colour": "blue"}}, "sub6.colour: expected a known field"),
-        ({"a": {"scenario": "mars"}}, "scenario: expected a known scenario"),
-        ({"cells": {}}, "got 'cells'"),
-        ({"a": {"sub6.num_slots": "1"}}, "tasks that a dualband dataset supports, got 'cp'"),
+        ({"targets": {"a": {"sub6.colour": "blue"}}}, "sub6.colour: expected a known field"),
+        ({"targets": {"a": {"scenario": "mars"}}}, "scenario: expected a known scenario"),
+        ({"targets": {"cells": {}}}, "got 'cells/zero-shot'"),
+        ({"targets": {"a": {"sub6.num_slots": "1"}}}, "tasks that a dualband dataset supports, got 'cp'"),
+        ({"targets": {"A/B": {}}}, "experiment transfer, targets.A/B.*: expected"),
+        ({"targets": {}}, "experiment transfer, targets: expected"),
+        ({"share": 0}, "experiment transfer, share: expected greater than 0, got 0"),
+        ({"shares": 1}, "experiment transfer, shares: expected a known field, got 'shares'; choices: share, targets"),
     ],
 )
-def test_wrong_targets_write_nothing(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, targets: dict, fragment: str
+def test_wrong_parameters_write_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: dict, fragment: str
 ) -> None:
-    monkeypatch.setattr(sys.modules[__name__], "PAIR", PAIR.model_copy(update={"targets": targets}))
+    monkeypatch.setattr(sys.modules[__name__], "PAIR", pair_with(**parameters))
     with pytest.raises(RequestError, match=fragment):
         run("pair", data=data, out=tmp_path / "results")
     assert not (tmp_path / "results").exists()
@@ -274,9 +287,11 @@ def test_another_dataset_in_a_targets_place_is_refused(data: Path, tmp_path: Pat
 def test_a_folder_of_another_setting_is_refused(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = {"data": data, "out": tmp_path / "results", "methods": ["zero"], "tasks": ["cp"]}
     run("pair", **arguments)
-    monkeypatch.setattr(sys.modules[__name__], "PAIR", PAIR.model_copy(update={"share": 0.5}))
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    monkeypatch.setattr(sys.modules[__name__], "PAIR", pair_with(share=0.5))
     with pytest.raises(RequestError, match="setting: transfer 25 % → transfer 50 %"):
-        run("pair", **arguments)
+        run("pair", **{**arguments, "methods": ["zero", "hold"]})
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == stamps, "nor any stage before it"
 
 
 def test_split_with_a_limit(data: Path) -> None:
@@ -318,8 +333,6 @@ def test_targets_are_observed_on_the_scale_of_their_source(data: Path, tmp_path:
 
 
 def test_limits_are_shares_of_both_splits(data: Path) -> None:
-    from channelbench.benchmarks.folder import Leg, limit_of
-
     dataset = open_dataset(data)
     leg = Leg(folder=data, train=dataset, test=dataset, checkpoints=data, share=0.01)
     assert (limit_of(leg, 60), limit_of(leg, 20)) == (1, 1), "never nothing"

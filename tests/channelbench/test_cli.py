@@ -184,6 +184,8 @@ def test_lists_and_version(shell: Shell) -> None:
         ("methods", "wiener"),
         ("metrics", "nmse"),
         ("suites", "full"),
+        ("experiments", "transfer"),
+        ("exhibits", "table4"),
     ):
         code, out, _ = shell("list", kind)
         assert code == 0

@@ -79,11 +79,12 @@ def test_list_shows_options(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> No
 
 SUITE = """
 from channelbench.contracts import Suite
+from channelbench.experiment import ExperimentSpec
 
 moved = Suite(
     card=Card(name='moved', description='One change of carrier.', reference='none', family='suite'),
     tasks=('cp',), methods=('hold', 'moving:Broken'), conditions=({},),
-    targets={'other': {'sub6.carrier_hz': '2.4e9'}},
+    experiment=ExperimentSpec(name='transfer', parameters={'targets': {'other': {'sub6.carrier_hz': '2.4e9'}}}),
 )
 """
 

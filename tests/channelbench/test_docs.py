@@ -160,3 +160,28 @@ def test_shell_commands_in_the_docs_exist() -> None:
             ).stdout
             for option in (word for word in words if word.startswith("--")):
                 assert option in shown, line
+
+
+def test_worked_experiment_fits_on_less_and_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    (code,) = blocks(ROOT / "docs" / "experiments.md", "python")
+    (tmp_path / "learning_curve.py").write_text(code)
+    commands = re.findall(
+        r"^\$ channelbench (run --suite learning_curve.*)$",
+        "\n".join(blocks(ROOT / "docs" / "experiments.md", "console")),
+        re.M,
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    make_dataset(Path("few.zarr"), small_spec(train=200, val=20, test=100))
+    monkeypatch.setattr(sys, "argv", ["channelbench", *commands[0].split()])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code, capsys.readouterr().err
+    scores = [
+        next(r for r in read_cells(tmp_path / "curve" / stage) if r.method == "lmmse").scores["nmse"].value
+        for stage in ("share-0.0625", "share-0.125", "share-0.25", "share-0.5", "")
+    ]
+    assert scores[0] > scores[2] > scores[4]
+    page = (tmp_path / "curve" / "leaderboard.html").read_text()
+    assert "How much data?" in page
+    assert "Not shown" not in page

@@ -73,7 +73,7 @@ def test_everything_built_in_is_found() -> None:
     assert set(registry.names("tasks")) == {"ce", "cp", "pf", "bf", "de", "pe"}
     assert {"full", "classical"} <= set(registry.names("suites"))
     assert {"bi", "codebook", "fifs", "lmmse", "wiener", "mlp", "lstm", "cnn"} <= set(registry.names("methods"))
-    for kind in ("generators", "methods", "metrics", "suites", "tasks"):
+    for kind in ("exhibits", "experiments", "generators", "methods", "metrics", "suites", "tasks"):
         for name in registry.names(kind):
             assert registry.find(kind, name).card.name == name
 
@@ -110,6 +110,8 @@ def test_suites_name_what_exists() -> None:
         assert set(suite.tasks) <= set(registry.names("tasks"))
         for method in suite.methods:
             assert registry.find("methods", method).card.name == method
+        assert suite.experiment.name in registry.names("experiments")
+        assert set(suite.exhibits) <= set(registry.names("exhibits"))
         assert suite.scenario in registry.names("generators")
         for members in suite.bundles.values():
             assert set(members) <= set(suite.methods)

@@ -371,14 +371,22 @@ def test_interrupted_fit_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch
     assert BUDGETS["smoke"] is not tiny
 
 
-def test_experts_are_kept_beside_the_checkpoints(tmp_path: Path) -> None:
+def test_experts_are_an_artefact_of_every_task(tmp_path: Path) -> None:
     method = LLM4WM()
-    method.fit(all_splits(), 0, context(workdir=tmp_path))
-    with np.load(tmp_path / "experts.npz") as kept:
-        assert tuple(kept["tasks"]) == TASKS
-        assert kept["initial"].shape == kept["final"].shape == (len(kept["layers"]), 6, 8)
-        np.testing.assert_allclose(kept["initial"].sum(2), 1, rtol=1e-5)
+    method.fit(all_splits(), context(workdir=tmp_path))
+    network = method._of("ce").module.network
+    for row, task in enumerate(TASKS):
+        kept = method.artefacts(task)["experts"]
+        assert kept["initial"].shape == kept["final"].shape == (len(kept["layers"]), 8)
+        np.testing.assert_allclose(kept["initial"].sum(1), 1, rtol=1e-5)
         assert np.abs(kept["final"] - kept["initial"]).max() > 0
+        for layer, weights in zip(kept["layers"], kept["final"], strict=True):
+            np.testing.assert_array_equal(weights, network.expert_weights()[str(layer)][row])
+    loaded = LLM4WM()
+    loaded.fit(all_splits(), context(workdir=tmp_path))
+    for key, array in loaded.artefacts("pe")["experts"].items():
+        np.testing.assert_array_equal(array, method.artefacts("pe")["experts"][key], err_msg="a fit that was loaded")
+    assert not (tmp_path / "experts.npz").exists()
     assert "random weights" in method.weights
     costs = method.costs("ce")
     assert costs["trainable_parameters"] < costs["total_parameters"]

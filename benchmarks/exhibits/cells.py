@@ -1,4 +1,4 @@
-"""Cells, texts and CSV of the exhibits: the same form for every number."""
+"""Cells of the exhibits' tables, their CSV and texts that several share: the same form for every number."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from channelbench.benchmarks.exhibits.rows import View
+from channelbench.benchmarks.exhibits.paper import COLUMNS
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity
 from channelbench.leaderboard.sections import SectionCell
+from channelbench.leaderboard.views import View
 
 __all__ = ["AVERAGE", "amount", "blank", "cell", "csv_text", "noise_floor", "noise_note", "places", "record"]
 
@@ -76,7 +77,7 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 def noise_floor(view: View) -> str:
     """What noise in the targets does to NMSE: the score of the exact channel."""
-    scores = {task: view.score("ceiling", task, "nmse") for task in ("ce", "cp", "pf")}
+    scores = {column.task: view.score("ceiling", column.task, "nmse") for column in COLUMNS if column.metric == "nmse"}
     known = [f"{task.upper()} {fixed(score.value, 4)}" for task, score in scores.items() if score is not None]
     snr_db = float(view.table.changes.get("snr_db") or SNR_DB)
     floor = 1 / (1 + 10 ** (snr_db / 10))

@@ -1,4 +1,4 @@
-"""Ratios of two losses on the same drops, with intervals: in percent and in dB."""
+"""What one loss gains over another on the same drops, with intervals: in percent and in dB."""
 
 from __future__ import annotations
 

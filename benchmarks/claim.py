@@ -1,0 +1,125 @@
+"""Whose a results folder is: the one place that compares it with what is asked, and refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from channelbench.errors import RequestError
+from channelbench.results import RunManifest, TaskEntry, VariedEntry, write_atomic
+from channelbench.store.location import is_url
+
+__all__ = ["check", "claim", "place"]
+
+
+def place(out: str | Path) -> Path:
+    """The folder that ``out`` names.
+
+    Raises:
+        RequestError: it is a URL, a file, or a folder with somebody's files that is no results folder.
+    """
+    if is_url(out):
+        raise RequestError("--out", expected="a folder of this machine, as results are small", got=str(out))
+    folder = Path(out)
+    if folder.is_file():
+        raise RequestError("--out", expected="a folder", got=f"{folder} (a file)")
+    if folder.exists() and any(folder.iterdir()) and not (folder / "run.json").exists():
+        raise RequestError("--out", expected="a new folder, or one that `run` made", got=f"{folder} (not empty)")
+    return folder
+
+
+def check(folder: Path, manifest: RunManifest) -> RunManifest:
+    """What the folder's ``run.json`` would be with these cells in it too; nothing is written.
+
+    An empty digest in ``manifest`` is one of a dataset that is not made yet, and differs from none.
+
+    Raises:
+        RequestError: the folder is not ours, or its cells could not stand beside these.
+    """
+    path = place(folder) / "run.json"
+    if not path.exists():
+        return manifest
+    try:
+        before = RunManifest(**json.loads(path.read_text()))
+    except (ValueError, TypeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        got = f"{path} ({reason})"
+        raise RequestError("--out", expected="a results folder with a readable run.json", got=got) from None
+    if changed := _differences(before, manifest):
+        raise RequestError(
+            "--out",
+            expected="a new folder, or one of the same run",
+            got=f"{folder}, which differs in {'; '.join(changed)}",
+        )
+    return manifest.model_copy(
+        update={
+            "tasks": tuple(dict.fromkeys((*before.tasks, *manifest.tasks))),
+            "task_entries": _joined_entries(before.task_entries, manifest.task_entries),
+            "conditions": _joined_tables(before.conditions, manifest.conditions),
+            "methods": tuple(dict.fromkeys((*before.methods, *manifest.methods))),
+            "method_tasks": _joined_tasks(before.method_tasks, manifest.method_tasks),
+            "joint_tasks": {**before.joint_tasks, **manifest.joint_tasks},
+            "seeds": {**before.seeds, **manifest.seeds},
+            "backbone": manifest.backbone or before.backbone,
+        }
+    )
+
+
+def claim(folder: Path, manifest: RunManifest) -> None:
+    """Write or extend ``run.json``.
+
+    Raises:
+        RequestError: as ``check`` does, or nothing can be written there.
+    """
+    whole = check(folder, manifest)
+    try:
+        write_atomic(folder / "run.json", (whole.model_dump_json(indent=1) + "\n").encode())
+    except OSError as error:
+        raise RequestError(
+            "--out", expected="a place that can be written", got=f"{folder} ({error.strerror})"
+        ) from None
+
+
+def _differences(before: RunManifest, now: RunManifest) -> list[str]:
+    """``field: theirs → ours`` for all that the cells of one folder have in common."""
+    pairs = {
+        "suite": (before.suite, now.suite),
+        "preset": (before.preset, now.preset),
+        "setting": (before.setting or "none", now.setting or "none"),
+    }
+    if now.dataset.digest:
+        pairs["dataset"] = (before.dataset.digest[:12], now.dataset.digest[:12])
+    if now.source is None or now.source.digest:
+        old, new = ("none" if run.source is None else run.source.digest[:12] for run in (before, now))
+        pairs["source"] = (old, new)
+    if before.backbone and now.backbone:
+        pairs["backbone"] = (before.backbone, now.backbone)
+    for name in before.joint_tasks.keys() & now.joint_tasks.keys():
+        pairs[f"tasks of {name}"] = (" ".join(before.joint_tasks[name]), " ".join(now.joint_tasks[name]))
+    return [f"{name}: {old} → {new}" for name, (old, new) in pairs.items() if old != new]
+
+
+def _joined_entries(before: Mapping[str, TaskEntry], now: Mapping[str, TaskEntry]) -> dict[str, TaskEntry]:
+    """Entries of both, ours where both have one, with the sentences of both."""
+    joined = {**before, **now}
+    for name in before.keys() & now.keys():
+        sentences = {**before[name].sentences, **now[name].sentences}
+        joined[name] = now[name].model_copy(update={"sentences": sentences})
+    return joined
+
+
+def _joined_tables(before: Mapping[str, VariedEntry], now: Mapping[str, VariedEntry]) -> dict[str, VariedEntry]:
+    """What is varied in both; tasks of a later call join the tables of earlier ones."""
+    joined = {**before, **now}
+    for label in before.keys() & now.keys():
+        old, new = before[label], now[label]
+        tasks = tuple(dict.fromkeys((*old.tasks, *new.tasks)))
+        joined[label] = VariedEntry(cells={**old.cells, **new.cells}, tasks=tasks)
+    return joined
+
+
+def _joined_tasks(
+    before: Mapping[str, tuple[str, ...]], now: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(dict.fromkeys((*before.get(name, ()), *now.get(name, ())))) for name in [*before, *now]}

@@ -1,0 +1,1 @@
+"""Experiments: one module per kind of plan, found by the names that suites state."""

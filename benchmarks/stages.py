@@ -1,0 +1,154 @@
+"""From an experiment's plan to the stages of this run: its datasets are made or found, its folders are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from channelbench.benchmarks.jobs import Leg, Reporter
+from channelbench.benchmarks.request import Request, open_verified, supported_tasks
+from channelbench.errors import RequestError
+from channelbench.experiment import DATA, Plan, Stage
+from channelbench.generation import generate
+from channelbench.results import DatasetCard
+from channelbench.spec import ScenarioSpec
+from channelbench.store import open_dataset
+from channelbench.store.dataset import ChannelDataset
+
+__all__ = ["Provenance", "Stages"]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the cells of a stage have in common, whoever makes them.
+
+    Attributes:
+        spec: Of the dataset that they are scored on.
+        dataset: That dataset; its digest is empty until it is made.
+        source: The dataset that their fits were made on first, if that is another.
+        setting: How they came about, in words.
+    """
+
+    spec: ScenarioSpec
+    dataset: DatasetCard
+    source: DatasetCard | None
+    setting: str
+
+    @classmethod
+    def of(cls, leg: Leg) -> Provenance:
+        source = None if leg.source is None else _dataset_card(leg.source)
+        return cls(leg.test.spec, _dataset_card(leg.test), source, leg.setting)
+
+
+@dataclass(frozen=True)
+class _Ordered:
+    """A dataset that is to be made, and where."""
+
+    path: Path
+    spec: ScenarioSpec
+    seed: int
+
+    def check(self, name: str) -> None:
+        """Refuse another dataset in its place."""
+        if not self.path.exists():
+            return
+        there = open_dataset(self.path, allow_unfinished=True)
+        differences = there.spec.differences(self.spec)
+        if there.seed != self.seed:
+            differences.append(f"seed: {there.seed} → {self.seed}")
+        if differences:
+            raise RequestError(
+                "--data",
+                expected=f"beside it no {self.path.name}, or the experiment's own {name}",
+                got=f"{self.path}, which differs in {'; '.join(differences)}",
+            )
+
+    @property
+    def card(self) -> DatasetCard:
+        """What is known of it now: the digest stays empty until it is made."""
+        return DatasetCard(digest="", spec=self.spec.model_dump(mode="json"), seed=self.seed)
+
+
+class Stages:
+    """The stages of a plan for one dataset and one results folder.
+
+    Args:
+        plan: What is fitted on what.
+        own: The dataset that the run was given.
+        folder: The run's own results folder.
+
+    Raises:
+        RequestError: datasets cannot be made beside ``own``, or others are in their places.
+    """
+
+    def __init__(self, plan: Plan, own: ChannelDataset, folder: Path) -> None:
+        self.plan, self.own, self.folder = plan, own, folder
+        if plan.datasets and "://" in own.path:
+            raise RequestError("--data", expected="a local dataset: others are made beside it", got=own.path)
+        self._ordered = {
+            name: _Ordered(
+                path=Path(own.path).parent / f"{Path(own.path).stem}-{name}.zarr",
+                spec=planned.spec,
+                seed=own.seed if planned.seed is None else planned.seed,
+            )
+            for name, planned in plan.datasets.items()
+        }
+        for name, ordered in self._ordered.items():
+            ordered.check(name)
+
+    def check(self, request: Request) -> None:
+        """Refuse tasks that one of the datasets does not have."""
+        for ordered in self._ordered.values():
+            supported_tasks(request.tasks, ordered.spec, explicit=True)
+
+    def provenance(self, stage: Stage) -> Provenance:
+        """What is known of a stage before anything is made."""
+        origin = self.plan.origin(stage)
+        spec = self.own.spec if stage.test == DATA else self._ordered[stage.test].spec
+        source = None if origin == stage.test else self._card(origin)
+        return Provenance(spec, self._card(stage.test), source, stage.setting)
+
+    def _card(self, name: str) -> DatasetCard:
+        return _dataset_card(self.own) if name == DATA else self._ordered[name].card
+
+    def opened(self, reporter: Reporter) -> Iterator[tuple[str, Leg]]:
+        """Folder and leg of each stage in turn. Datasets are made, or finished, when the first stage needs them; those
+        that the next stage has no use for need not stay in memory."""
+        here = {DATA: self.own}
+        for stage in self.plan.stages:
+            needed = {DATA, stage.test, self.plan.training(stage).train, self.plan.origin(stage)}
+            here = {name: here[name] if name in here else self._make(name, reporter) for name in sorted(needed)}
+            leg = self._leg(stage, here)
+            leg.share_scale()
+            yield stage.folder, leg
+
+    def _make(self, name: str, reporter: Reporter) -> ChannelDataset:
+        ordered = self._ordered[name]
+        progress = partial(reporter.generating, ordered.path.stem)
+        generate(ordered.spec, ordered.path, seed=ordered.seed, progress=progress, remember=False)
+        return open_verified(ordered.path)
+
+    def _leg(self, stage: Stage, datasets: dict[str, ChannelDataset]) -> Leg:
+        trained, origin = self.plan.training(stage), self.plan.origin(stage)
+        return Leg(
+            folder=self.folder / stage.folder,
+            train=datasets[trained.train],
+            test=datasets[stage.test],
+            checkpoints=self.folder / trained.folder / "checkpoints",
+            source=None if origin == stage.test else datasets[origin],
+            setting=stage.setting,
+            start=None if trained.start is None else self.folder / trained.start / "checkpoints",
+            scale=None if {trained.train, stage.test} == {DATA} else self.own,
+            share=trained.share,
+        )
+
+
+def _dataset_card(dataset: ChannelDataset) -> DatasetCard:
+    return DatasetCard(
+        digest=dataset.digest,
+        spec=dataset.spec.model_dump(mode="json"),
+        seed=dataset.seed,
+        versions=dataset.versions,
+    )
