@@ -8,10 +8,11 @@ import pytest
 from channelbench import registry
 from channelbench.bootstrap import _weights, interval, resampled_scores
 from channelbench.contracts import Metric, Target
-from channelbench.metrics.beam import BeamSELink, TopKAccuracy
+from channelbench.metrics.beam import BeamSE, BeamSELink, BeamSELoss, TopKAccuracy
 from channelbench.metrics.channel import NMSE, SE, NMSEdB, NMSEInSlot, NMSEPooled, SELink, matched_filter_gain
 from channelbench.metrics.scalar import MAEinMetres, MAEofSpan, NMSECentred, NMSELinear, RMSEindB
 from channelbench.results import MetricScore, Result, read_terms, read_units, write_cell
+from channelbench.testing import small_spec
 
 RNG = np.random.default_rng(0)
 
@@ -63,6 +64,48 @@ def test_nmse_refuses_all_zero_targets() -> None:
         NMSE().accumulate(target.value, target)
 
 
+def test_nmse_names_the_rows_without_a_value_and_takes_the_weakest_others() -> None:
+    h = complex_normal(9, 1, 1, 2)
+    weak = Target(value=h * np.float32(1e-12))
+    np.testing.assert_allclose(NMSE().accumulate(2 * weak.value, weak), 1, rtol=1e-6)
+    h[[0, 1, 2, 3, 5, 7, 8]] = 0
+    with pytest.raises(ValueError, match=r"rows \[0, 1, 2, 3, 5\] of the batch are"):
+        NMSE().accumulate(h, Target(value=h))
+
+
+def test_nmse_of_nothing_wrong_is_a_number_in_decibels_too(channels) -> None:
+    _, target = channels
+    assert value_of(NMSEdB(), target.value, target) == pytest.approx(-300)
+
+
+HIGHER = {"se", "se_link", "top1_accuracy", "top3_accuracy", "top5_accuracy", "beam_se", "beam_se_link"}
+UNITS_OF = {
+    **dict.fromkeys(("se", "se_link", "beam_se", "se_loss", "beam_se_link"), "bit/s/Hz"),
+    "nmse_db": "dB",
+    "rmse_db": "dB",
+    "mae_m": "m",
+}
+
+
+def test_metrics_of_the_tasks_and_what_is_better() -> None:
+    slots = tuple(f"nmse_slot_{number}" for number in (1, 2, 3, 4))
+    names = {
+        "ce": ("nmse", "nmse_db", "nmse_pooled", "se", "se_link"),
+        "cp": ("nmse", "nmse_db", "nmse_pooled", *slots, "se", "se_link"),
+        "pf": ("nmse", "nmse_db", "nmse_pooled", "se", "se_link"),
+        "bf": ("top1_accuracy", "top3_accuracy", "top5_accuracy", "beam_se", "se_loss", "beam_se_link"),
+        "de": ("mae_m", "mae_of_span"),
+        "pe": ("rmse_db", "nmse_centred", "nmse_linear"),
+    }
+    for name, expected in names.items():
+        task = registry.create("tasks", name)
+        metrics = task.metrics_for(small_spec(), task.conditions())
+        assert tuple(metric.card.name for metric in metrics) == expected
+        for metric in metrics:
+            assert metric.higher_is_better == (metric.card.name in HIGHER), metric.card.name
+            assert metric.unit == UNITS_OF.get(metric.card.name, ""), metric.card.name
+
+
 def test_matched_filter_bounds() -> None:
     for antennas, bound in ((8, 6.34), (64, 9.32)):
         h = complex_normal(3, 2, 4, antennas)
@@ -96,6 +139,28 @@ def test_se_link_by_brute_force(channels) -> None:
         gain = matched_filter_gain(prediction[i, t, f], target.value[i, t, f])
         total += np.log2(1 + gain * 10 ** ((46 + target.context["path_gain_db"][i] - noise_dbm) / 10))
     assert value_of(SELink(), prediction, target) == pytest.approx(total / 60, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-3, 1e3, 1e12])
+def test_rates_are_of_directions_and_of_any_channel(channels, scale: float) -> None:
+    """How large a prediction is does not count, nor does a channel's power where the SNR is given."""
+    prediction, target = channels
+    for metric in (SE(), SELink()):
+        score = value_of(metric, prediction, target)
+        assert value_of(metric, prediction * np.float32(scale), target) == pytest.approx(score, rel=1e-5)
+    score = value_of(SE(), prediction, target)
+    strong = Target(value=target.value * np.float32(scale))
+    assert value_of(SE(), prediction, strong) == pytest.approx(score, rel=1e-5)
+
+
+def test_rates_of_chosen_beams_by_hand() -> None:
+    rates = np.array([[1.0, 3.0, 2.0], [5.0, 4.0, 0.5], [2.0, 2.5, 2.25]], dtype=np.float32)
+    target = Target(value=rates.argmax(axis=1), context={"beam_se": rates})
+    scores = np.array([[0.0, 1.0, 0.5], [-3.0, -2.0, -1.0], [7.0, 1.0, 7.0]])  # beams 1 (best), 2, and 0 of equals
+    np.testing.assert_array_equal(BeamSE().accumulate(scores, target), [[3.0], [0.5], [2.0]])
+    np.testing.assert_array_equal(BeamSELoss().accumulate(scores, target), [[0.0], [4.5], [0.5]])
+    assert value_of(BeamSE(), scores, target) == pytest.approx(5.5 / 3)
+    assert value_of(BeamSELoss(), scores, target) == pytest.approx(5 / 3)
 
 
 def test_top_k_counts_ties_by_beam_number() -> None:
@@ -160,6 +225,27 @@ def test_bootstrap_interval_matches_theory() -> None:
     # Paired: the same drops are drawn for every method, so a constant offset has no spread.
     difference = resampled_scores(MAEinMetres(), terms + 0.1) - resampled_scores(MAEinMetres(), terms)
     np.testing.assert_allclose(difference, 0.1, atol=1e-12)
+
+
+def test_interval_is_of_the_stated_level() -> None:
+    """Against percentiles of the draws, and exactly: 1,000 of them leave 25 outside on either side."""
+    terms = RNG.exponential(1.0, size=(300, 1))
+    draws = np.sort(resampled_scores(MAEinMetres(), terms))
+    assert len(draws) == 1000
+    for level, outside in ((0.95, 25), (0.8, 100)):
+        value, low, high = interval(MAEinMetres(), terms, level=level)
+        assert value == pytest.approx(terms.mean())
+        assert draws[outside - 1] <= low <= draws[outside]
+        assert draws[-outside - 1] <= high <= draws[-outside]
+    assert interval(MAEinMetres(), terms) == interval(MAEinMetres(), terms, level=0.95)
+
+
+def test_draws_are_the_same_everywhere() -> None:
+    """Intervals in cells of one machine are compared with those of another: the first draw of three drops."""
+    rng = np.random.default_rng(np.random.SeedSequence(2026, spawn_key=(3, 1000)))
+    first = rng.multinomial(3, [1 / 3] * 3)
+    scores = resampled_scores(MAEinMetres(), np.array([[1.0], [10.0], [100.0]]))
+    assert scores[0] == pytest.approx(first @ [1, 10, 100] / 3)
 
 
 # --- several cases of one drop ----------------------------------------------------------------------------------------

@@ -78,6 +78,18 @@ def test_beam_efficiency_ignores_scale_and_survives_zeros() -> None:
     assert np.isfinite(beam_spectral_efficiency(h, 16)).all()
 
 
+@pytest.mark.parametrize("turn", [1, -1, 1j, -1j, (1 + 1j) / math.sqrt(2)])
+def test_beam_efficiency_of_channels_too_weak_to_be_squared(turn: complex) -> None:
+    """Whatever part of the complex plane they lie in, and though antennas, or most of their power, are missing."""
+    amplitude = np.random.default_rng(12).uniform(0.5, 1.5, (3, 1, 4, 8))
+    amplitude[0, ..., 0] = 0
+    amplitude[1, ..., :7] *= 1e-3
+    h = (amplitude * turn).astype(np.complex64)
+    expected = brute_force_efficiency(h, 16)
+    np.testing.assert_allclose(beam_spectral_efficiency(h * np.float32(1e-25), 16), expected, rtol=1e-4)
+    np.testing.assert_allclose(beam_spectral_efficiency(h * np.float32(1e25), 16), expected, rtol=1e-4)
+
+
 def test_beam_efficiency_does_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     h = complex_normal(np.random.default_rng(2), 7, 1, 16, 8).astype(np.complex64)
     whole = beam_spectral_efficiency(h, 32)
@@ -177,6 +189,19 @@ def test_separable_filter_of_a_singular_covariance_projects() -> None:
     np.testing.assert_array_equal(apply_separable(separable_filter([(nothing, nothing)]), y, np.zeros(1)), 0)
 
 
+@pytest.mark.parametrize("power", [1e-18, 1e-9, 1e9, 1e18])
+def test_separable_filter_has_no_scale_of_its_own(power: float) -> None:
+    """Covariances and noise in other units of power give the same filter, of whatever rank."""
+    rng = np.random.default_rng(13)
+    vectors = complex_normal(rng, 6, 2)
+    covariance, y = vectors @ vectors.conj().T, complex_normal(rng, 3, 6)
+    noise_var = np.array([0.0, 0.1, 3.0])
+    expected = apply_separable(separable_filter([(covariance, covariance)]), y, noise_var)
+    scaled = separable_filter([(covariance * power, covariance * power)])
+    assert scaled.basis[0].shape == (6, 2), "its rank"
+    np.testing.assert_allclose(apply_separable(scaled, y, noise_var * power), expected, rtol=1e-7, atol=1e-9)
+
+
 def test_project_psd() -> None:
     rng = np.random.default_rng(8)
     covariance = random_covariance(rng, 5)
@@ -268,3 +293,16 @@ def test_path_lmmse_without_noise_or_paths() -> None:
     np.testing.assert_allclose(result.ravel(), truth, atol=1e-3)
     paths.power[:] = 0
     np.testing.assert_array_equal(path_lmmse(h, np.zeros(1, np.float32), paths, GRID), 0)
+
+
+@pytest.mark.parametrize("power", [1e-12, 1e12])
+def test_path_lmmse_without_noise_has_no_scale_of_its_own(power: float) -> None:
+    """Paths whose powers are stated in other units, and as strong a channel: the estimate is the channel."""
+    rng = np.random.default_rng(14)
+    paths = random_paths(rng, 1, 5)
+    paths.power[:] *= power
+    amplitudes = np.exp(2j * np.pi * rng.uniform(size=5))
+    h = (columns(paths, 0, GRID.slot_s, GRID.subcarrier_hz) @ amplitudes).reshape(1, 4, 3, 6).astype(np.complex64)
+    truth = columns(paths, 0, GRID.target_slot_s, GRID.target_subcarrier_hz) @ amplitudes
+    result = path_lmmse(h, np.zeros(1, np.float32), paths, GRID)
+    np.testing.assert_allclose(result.ravel(), truth, atol=1e-3 * np.abs(truth).max())

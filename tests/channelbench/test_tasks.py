@@ -1,5 +1,8 @@
 """Observations: the protocol's noise, cuts and normalisations; the same for everybody."""
 
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,6 +17,7 @@ from channelbench.solvers.dft import beam_spectral_efficiency
 from channelbench.store.dataset import ChannelDataset
 from channelbench.tasks.link.channel import ChannelPrediction
 from channelbench.tasks.link.conditions import CombConditions, LinkConditions, PilotConditions, SlotConditions
+from channelbench.tasks.link.scalar import share_reference_power
 from channelbench.testing import make_dataset, small_spec
 
 ALL = ["ce", "cp", "pf", "bf", "de", "pe"]
@@ -40,6 +44,18 @@ def test_unit_noise_depends_on_key_and_sample_alone() -> None:
     streams = unit_noise(noise_key("a"), np.arange(300), (64,))[0]
     correlation = np.abs(streams.conj() @ streams.T) / 64 - np.eye(300)
     assert correlation.max() < 0.75
+
+
+def test_unit_noise_is_philox_advanced_to_the_sample() -> None:
+    """docs/protocol.md: sample i begins at counter i·2^192 with the uniform number, then come the pairs."""
+    key = noise_key("a", 1)
+    noise, uniform = unit_noise(key, np.array([0, 5, 2**40]), (3, 2))
+    for row, index in enumerate((0, 5, 2**40)):
+        counter = np.random.Philox(key=int(key[0]) + (int(key[1]) << 64))
+        stream = np.random.Generator(counter.advance(index << 192))
+        assert uniform[row] == stream.random()
+        pairs = stream.standard_normal((3, 2, 2), dtype=np.float32) * math.sqrt(0.5)
+        np.testing.assert_allclose(noise[row], pairs[..., 0] + 1j * pairs[..., 1], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -177,6 +193,47 @@ def test_received_power_carries_the_path_gain(few_rays: ChannelDataset) -> None:
     np.testing.assert_array_equal(target.value, few_rays.array("distance_m", "test"))
     train, _ = task.observe(few_rays.view("train"), np.arange(60), task.conditions(snr_db=100.0))
     assert np.mean(10 ** (train.power_db / 10)) == pytest.approx(1, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["de", "pe"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_noise_of_received_channels_by_hand(few_rays: ChannelDataset, name: str, shared: bool, tmp_path: Path) -> None:
+    """Path gains over the mean received power of the training split, or of the one that a receiver was calibrated on;
+    and the noise is relative to what is received."""
+    source, dataset = few_rays, few_rays
+    if shared:
+        dataset = make_dataset(tmp_path / "far.zarr", small_spec(min_distance_m=600.0, max_distance_m=900.0))
+        share_reference_power(source, dataset)
+
+    def received(given: ChannelDataset, split: str) -> np.ndarray:
+        power = (np.abs(given.array("h_sub6", split).astype(complex)) ** 2).mean(axis=(1, 2, 3))
+        return power * 10 ** (given.array("path_gain_db_sub6", split).astype(float) / 10)
+
+    reference = received(source, "train").mean()
+    task, view = registry.create("tasks", name), dataset.view("test")
+    gain = 10 ** (dataset.array("path_gain_db_sub6", "test").astype(float) / 10)
+    quiet, _ = task.observe(view, EVERY, task.conditions(snr_db=100.0))
+    amplitude = np.sqrt(gain / reference)[:, None, None, None]
+    np.testing.assert_allclose(quiet.h / amplitude, dataset.array("h_sub6", "test")[:, :1], atol=1e-3)
+    for conditions, power in (
+        (task.conditions(snr_db=3.0), received(dataset, "test") / reference),
+        (task.conditions(snr_db=3.0, snr_reference="set"), np.full(30, received(dataset, "train").mean() / reference)),
+    ):
+        noisy, _ = task.observe(view, EVERY, conditions)
+        np.testing.assert_allclose(noisy.noise_var, power * 10**-0.3, rtol=1e-5)
+        noise = np.abs(noisy.h - quiet.h) ** 2
+        assert (noise.mean(axis=(1, 2, 3)) / noisy.noise_var).mean() == pytest.approx(1, abs=0.02)
+
+
+def test_constants_of_the_training_split(few_rays: ChannelDataset) -> None:
+    for name, values in (
+        ("de", few_rays.array("distance_m", "train")),
+        ("pe", -few_rays.array("main_path_gain_db_sub6", "train")),
+    ):
+        task = registry.create("tasks", name)
+        _, target = task.observe(few_rays.view("test"), EVERY, task.conditions())
+        wanted = {"train_mean": math.fsum(values.tolist()) / 60, "train_span": float(max(values) - min(values))}
+        assert target.constants == pytest.approx(wanted, rel=1e-6)
 
 
 def test_path_loss_target_is_that_of_the_main_path(few_rays: ChannelDataset) -> None:
