@@ -11,6 +11,7 @@ import numpy as np
 
 from channelbench.card import Card
 from channelbench.contracts import Method, Suite
+from channelbench.experiment import ExperimentSpec
 from channelbench.tasks.link.observations import LaterSlotsObservation, ScalarObservation
 
 
@@ -224,5 +225,8 @@ moves = Suite(
     card=Card(name="moves", description="A change of carrier.", reference="none", family="suite"),
     tasks=("pe",),
     methods=("mean", "crew_toys:Notes"),
-    targets={"other": {"sub6.carrier_hz": "2.4e9"}, "third": {"sub6.carrier_hz": "3e9"}},
+    experiment=ExperimentSpec(
+        name="transfer",
+        parameters={"targets": {"other": {"sub6.carrier_hz": "2.4e9"}, "third": {"sub6.carrier_hz": "3e9"}}},
+    ),
 )

@@ -16,12 +16,13 @@ from channelbench.store.files import CHUNK_BYTES, FILE_BYTES, Files
 from channelbench.store.schema import variables
 from channelbench.testing import small_spec
 
+FEW = {"sub6__num_subcarriers": 8, "mmwave__num_subcarriers": 4, "mmwave__array__columns": 16}
 CUTS = [(200, 200), (200, 50), (400, 80), (600, 25), (1000, 1)]
 
 
 @pytest.fixture
 def spec() -> ScenarioSpec:
-    return small_spec(train=430, val=60, test=140)
+    return small_spec(train=430, val=60, test=140, **FEW)
 
 
 @pytest.mark.parametrize("cut", CUTS, ids=str)

@@ -180,7 +180,7 @@ def scores(folder: Path) -> dict[str, object]:
 @pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_run_survives_kill_9(tmp_path: Path, kills: int) -> None:
     """Its cells are written by another process: command and workers are killed together, some cells on."""
-    make_dataset(tmp_path / "few.zarr")
+    make_dataset(tmp_path / "few.zarr", small_spec(sub6__num_subcarriers=16, mmwave__array__columns=16))
     whole, cut = [*RUN, "--out", "whole"], [*RUN, "--out", "killed"]
     assert finish(tmp_path, whole)[0] == 0
     rng, hits = random.Random(0), 0
