@@ -126,6 +126,25 @@ def test_pilot_conditions(few_rays: ChannelDataset) -> None:
         assert denser.h.shape == (*shape[:2], 16, 8)
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_grids_say_where_coefficients_lie(few_rays: ChannelDataset, name: str) -> None:
+    """With a number for each, in the dataset's own coordinates."""
+    task, band = registry.create("tasks", name), few_rays.spec.sub6
+    conditions = [task.conditions()]
+    if "pilots_only" in task.conditions.model_fields:
+        conditions.append(task.conditions(pilots_only=True, pilot_spacing=5))
+    for given in conditions:
+        observation, _ = task.observe(few_rays.view("test"), EVERY[:2], given)
+        grid, shape = observation.grid, observation.h.shape
+        assert shape == (2, len(grid.slot_s), len(grid.subcarrier_hz), len(grid.antenna_position))
+        assert grid.carrier_hz == band.carrier_hz
+        np.testing.assert_allclose(grid.slot_s, few_rays.xarray["slot"].values[: shape[1]], rtol=1e-12)
+        spacing = {"ce": 8}.get(name, 5 if given.label != "default" else 1)
+        expected = few_rays.xarray["subcarrier_sub6"].values[: shape[2] * spacing : spacing]
+        np.testing.assert_allclose(grid.subcarrier_hz, expected, rtol=1e-12)
+        np.testing.assert_array_equal(grid.antenna_position, few_rays.xarray["antenna_position_sub6"].values)
+
+
 @pytest.mark.parametrize("name", ["ce", "cp", "pf"])
 def test_paper_compat_puts_the_same_noise_on_the_target(few_rays: ChannelDataset, name: str) -> None:
     task = registry.create("tasks", name)
