@@ -1,0 +1,111 @@
+"""Cells as files: their names, whole or not at all, and what a killed run has left of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from channelbench.results import MetricScore, Result, cell_name, read_cells, read_terms, sweep, write_atomic, write_cell
+
+
+def result(**fields: object) -> Result:
+    given: dict[str, object] = {
+        "method": "bi",
+        "title": "BI",
+        "family": "classical",
+        "reference": "a paper",
+        "task": "ce",
+        "primary_metric": "nmse",
+        "seed": 0,
+        "preset": "quick",
+        "status": "ok",
+        "num_test": 3,
+        "train_digest": "a",
+        "test_digest": "b",
+    }
+    return Result(**{**given, **fields})  # type: ignore[arg-type]
+
+
+def test_names_of_cells() -> None:
+    assert cell_name("llm4wm+rank4", "bf", "snr_db=-2.5,paper_compat=true", 2) == (
+        "llm4wm+rank4__bf__snr_db=-2.5,paper_compat=true__seed2"
+    )
+    assert cell_name("my method/v2", "ce", "word=a b", 0) == "my-method-v2__ce__word=a-b__seed0"
+    assert cell_name("größe", "ce", "default", 0) == "größe__ce__default__seed0"
+    assert result(conditions={"snr_db": 0.0, "paper_compat": True}).name == "bi__ce__snr_db=0,paper_compat=true__seed0"
+
+
+def test_cells_of_before_listed_all_conditions() -> None:
+    """They are read as those that list what differs."""
+    full = {
+        "snr_db": 10.0,
+        "snr_reference": "sample",
+        "paper_compat": False,
+        "pilot_spacing": 8,
+        "pilots_only": False,
+    }
+    assert result(conditions=full).conditions == {}
+    assert result(conditions=full).condition == "default"
+    changed = {"snr_db": 0.0, "pilot_spacing": 4, "pilots_only": True, "paper_compat": True, "snr_reference": "set"}
+    assert result(conditions=changed).conditions == changed
+    assert result(conditions={**full, "pilot_spacing": 2}).condition == "pilot_spacing=2"
+    # A cell that lists some is one of now, and says what it means.
+    assert result(conditions={"snr_db": 10.0}).conditions == {"snr_db": 10.0}
+
+
+def test_files_are_there_whole_or_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a" / "b" / "cell.json"
+    write_atomic(path, b"old")
+    assert path.read_bytes() == b"old"
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            write_atomic(path, b"new")
+    assert [file.name for file in path.parent.iterdir()] == ["cell.json"]
+    assert path.read_bytes() == b"old"
+    write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_only_halves_of_cells_that_nobody_touches_are_removed(tmp_path: Path) -> None:
+    cells = tmp_path / "results" / "far" / "cells"
+    cells.mkdir(parents=True)
+    (tmp_path / "results" / "cells").mkdir()
+    ages = {
+        cells / ".bi__ce__default__seed0.json.4711": 99.0,
+        tmp_path / "results" / "cells" / ".bi__ce__default__seed0.npz.3": 50.0,
+        cells / ".bi__ce__default__seed1.json.4711": 100.0,  # begun with the run that sweeps
+        cells / ".bi__ce__default__seed2.json.4711": 101.0,
+        cells / "bi__ce__default__seed0.json": 1.0,
+        cells / ".hidden": 1.0,
+        tmp_path / "results" / "far" / ".elsewhere.json.12": 1.0,
+    }
+    for path, age in ages.items():
+        path.write_text("x")
+        os.utime(path, (age, age))
+    sweep(tmp_path / "results", before=100.0)
+    assert [path for path in ages if path.exists()] == list(ages)[2:]
+
+
+def test_terms_lie_beside_their_cell(tmp_path: Path) -> None:
+    scores = {"nmse": MetricScore(value=0.1, low=-np.inf, high=np.inf)}
+    good, bad = result(scores=scores), result(seed=1, status="failed", error="ValueError: no")
+    write_cell(tmp_path, good, {"nmse": np.array([[0.1], [1 / 3], [2.0]])})
+    write_cell(tmp_path, bad, {})
+    assert sorted(path.name for path in (tmp_path / "cells").iterdir()) == [
+        "bi__ce__default__seed0.json",
+        "bi__ce__default__seed0.npz",
+        "bi__ce__default__seed1.json",
+    ]
+    assert list(read_cells(tmp_path)) == [good, bad]
+    terms = read_terms(tmp_path, good)
+    assert terms["nmse"].dtype == np.float64
+    np.testing.assert_array_equal(terms["nmse"], np.array([[0.1], [1 / 3], [2.0]], np.float32))
+    assert read_terms(tmp_path, bad) == {}
