@@ -16,6 +16,7 @@ from channelbench.benchmarks.request import Request, conditions_of
 from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import Method, Task
 from channelbench.errors import RequestError
+from channelbench.families import CEILING, family_of
 from channelbench.results import (
     DatasetCard,
     Result,
@@ -67,7 +68,7 @@ def fill(request: Request, leg: Leg, reporter: Reporter, perform: Perform = one_
         (request.tasks[name], condition)
         for name, conditions in plan.conditions.items()
         for condition in conditions
-        if request.tasks[name].ceiling_note and cell_name("ceiling", name, condition.label, 0) not in there
+        if request.tasks[name].ceiling_note and cell_name(CEILING, name, condition.label, 0) not in there
     ]
     jobs = list(_jobs(request, plan, there))
     outcome.kept = len(there)
@@ -151,7 +152,7 @@ def _manifest(request: Request, leg: Leg, plan: _Plan) -> RunManifest:
             if method.joint and (tasks := _own_tasks(method, request.tasks))
         },
         bundles=dict(request.suite.bundles),
-        backbone=request.backbone if any(method.card.family == "llm" for method in methods.values()) else "",
+        backbone=request.backbone if any(family_of(method.card.family).backbone for method in methods.values()) else "",
         source=None if leg.source is None else _dataset_card(leg.source),
         setting=leg.setting,
     )

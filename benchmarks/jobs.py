@@ -13,6 +13,7 @@ from channelbench.benchmarks import scoring
 from channelbench.benchmarks.request import Request
 from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import FitContext, FitData, Method, Task, TaskSplit
+from channelbench.families import family_of
 from channelbench.results import Result, cell_name
 from channelbench.store.dataset import ChannelDataset
 
@@ -157,7 +158,7 @@ def work(job: Job, leg: Leg, shared: FitContext, *, alone: bool = True) -> Itera
                 costs["fit_s"] = fit_s
             if alone:
                 costs["peak_memory_mb"] = memory.megabytes
-            if alone and job.method.card.family not in ("floor", "reference"):
+            if alone and family_of(job.method.card.family).timed:
                 costs |= scoring.latencies(method, task, leg.test, condition)
             common = _common(job, leg, shared, task, condition, weights)
             yield scoring.scored_cell(common, task.metrics_for(leg.test.spec, condition), scored, costs), scored

@@ -13,6 +13,7 @@ from channelbench.conditions import Conditions
 from channelbench.contracts import FitContext, Method, Suite, Task
 from channelbench.cuda import require_cuda
 from channelbench.errors import RequestError
+from channelbench.families import FLOOR, family_of
 from channelbench.spec import PRESETS, ScenarioSpec
 from channelbench.store import open_dataset, verify
 from channelbench.store.dataset import ChannelDataset
@@ -184,7 +185,7 @@ def chosen_methods(wanted: Sequence[str], tasks: Mapping[str, Task], *, explicit
         found[method.card.name] = method
     for name in registry.names("methods"):
         method = registry.find("methods", name)
-        if method.card.family == "floor" and any(map(method.covers, tasks.values())):
+        if method.card.family == FLOOR and any(map(method.covers, tasks.values())):
             found.setdefault(name, method)
     return found
 
@@ -213,7 +214,7 @@ def with_controls(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         yield name
         method = registry.find("methods", name)
-        if method.card.family == "llm" and "+" not in name:
+        if family_of(method.card.family).backbone and "+" not in name:
             yield from (f"{name}+{control}" for control in CONTROLS if control in method.variants)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from channelbench.bootstrap import interval
 from channelbench.conditions import Conditions
 from channelbench.contracts import Genie, GenieMethod, Method, Metric, Observation, Target, Task
+from channelbench.families import CEILING, family_of
 from channelbench.results import MetricScore, Result
 from channelbench.store.dataset import ChannelDataset
 
@@ -67,7 +68,7 @@ Answer = Callable[[Observation, Target, Genie], Any]
 
 def answer_of(method: Method, task: str) -> Answer:
     """What the method answers; test targets stop here, and identities too unless it is a reference that needs them."""
-    if isinstance(method, GenieMethod) and method.card.family == "reference":
+    if isinstance(method, GenieMethod) and family_of(method.card.family).genie:
         return lambda observation, target, genie: method.predict_knowing(task, observation, genie)
     return lambda observation, target, genie: method.predict(task, observation)
 
@@ -164,9 +165,9 @@ def common_fields(
     ``train`` and ``test`` are the datasets whose splits of these names were used; mostly they are one.
     """
     identity = {
-        "method": "ceiling",
-        "title": "Ceiling",
-        "family": "ceiling",
+        "method": CEILING,
+        "title": family_of(CEILING).title,
+        "family": CEILING,
         "reference": "the protocol's own",
         "notes": task.ceiling_note,
     }

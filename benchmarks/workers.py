@@ -30,6 +30,7 @@ from channelbench.benchmarks.jobs import Job, Leg, Made, Reporter, failures, sha
 from channelbench.benchmarks.request import Request
 from channelbench.conditions import Conditions
 from channelbench.contracts import FitContext
+from channelbench.families import family_of
 from channelbench.store import open_dataset
 from channelbench.store.dataset import ChannelDataset
 from channelbench.tasks.link.scalar import share_reference_power
@@ -183,7 +184,7 @@ def _brevity(job: Job) -> tuple[bool, ...]:
     """Sorts jobs by how long they take, the longest first: what is left at the end should be short."""
     method = job.method
     is_channel = any(task.loss == "nmse" for task in job.tasks)
-    return (not method.learned, not method.joint, method.card.family != "llm", not is_channel)
+    return (not method.learned, not method.joint, not family_of(method.card.family).backbone, not is_channel)
 
 
 # --- a worker, seen from here ----------------------------------------------------------------------------------------

@@ -4,18 +4,10 @@ from pathlib import Path
 
 from channelbench import registry
 from channelbench.contracts import Metric, Task
+from channelbench.families import FAMILIES
 from channelbench.generation import make_spec
 
 HEADER = "<!-- Generated from the cards by `make docs`; do not edit. -->\n\n"
-
-FAMILIES = {
-    "floor": "Floors: the trivial answers that fix skill 0",
-    "reference": "References: they know or use what no contestant does, and have no rank",
-    "classical": "Classical methods",
-    "small": "Small networks",
-    "multi-task": "Multi-task networks",
-    "llm": "Language models",
-}
 
 
 def methods() -> str:
@@ -23,11 +15,11 @@ def methods() -> str:
     text = HEADER + "# Methods\n\nWhat `channelbench list methods` knows. "
     text += "[Adding a method](extending.md) takes one file.\n"
     found = [registry.find("methods", name) for name in registry.names("methods")]
-    for family, heading in FAMILIES.items():
-        members = [method for method in found if method.card.family == family]
+    for family in FAMILIES.values():
+        members = [method for method in found if method.card.family == family.name]
         if not members:
             continue
-        text += f"\n## {heading}\n\n| name | | tasks | source |\n|---|---|---|---|\n"
+        text += f"\n## {family.heading}\n\n| name | | tasks | source |\n|---|---|---|---|\n"
         for method in members:
             card = method.card
             description = f"**{card.label}**. {card.description}" + (f" *{card.notes}*" if card.notes else "")

@@ -7,6 +7,7 @@ from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
 from channelbench.benchmarks.exhibits.ratios import percent_increase
 from channelbench.benchmarks.exhibits.rows import Run, View, line
 from channelbench.benchmarks.exhibits.words import AVERAGE, cell, csv_text, noise_floor, places, record
+from channelbench.families import LLM
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals
 from channelbench.leaderboard.sections import Section, SectionColumn, SectionGroup, SectionRow
@@ -14,9 +15,9 @@ from channelbench.leaderboard.sections import Section, SectionColumn, SectionGro
 __all__ = ["section"]
 
 _LINES = {
-    "LLM4WM": (line("llm4wm", "LLM4WM", "llm"), "LLM4WM"),
+    "LLM4WM": (line("llm4wm", "LLM4WM", LLM), "LLM4WM"),
     **{
-        title: (line(f"llm4wm+{option}", title, "llm"), name)
+        title: (line(f"llm4wm+{option}", title, LLM), name)
         for option, title, name in (
             ("no-adapter-in", "without input adapter", "no input adapter"),
             ("no-adapter-out", "without output adapter", "no output adapter"),
@@ -83,7 +84,7 @@ def _group(view: View, losses: dict[str, tuple[Estimate | None, Estimate | None]
             cell(loss, loss_digits, theirs, note),
             cell(increase, increase_digits, their_increase, note, printed_with=2),
         )
-        rows.append(SectionRow(title=title, cells=cells, family="llm", detail=view.detail(row)))
+        rows.append(SectionRow(title=title, cells=cells, family=LLM, detail=view.detail(row)))
     return SectionGroup(title=view.title if several else "", rows=tuple(rows))
 
 
@@ -107,7 +108,7 @@ def _picture(view: View, losses: dict[str, tuple[Estimate | None, Estimate | Non
         Strip(
             title,
             tuple(Mark(ours, theirs) for ours, theirs in zip(losses[title], _published(_LINES[title][1]), strict=True)),
-            "llm",
+            LLM,
         )
         for title in losses
     ]

@@ -12,6 +12,7 @@ from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
 from channelbench.benchmarks.exhibits.rows import CONTROLS, LLM_METHODS, TASKS, Run, View
 from channelbench.benchmarks.exhibits.words import amount, csv_text
 from channelbench.errors import RequestError
+from channelbench.families import family_of
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import quantity
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
@@ -24,7 +25,6 @@ _OTHERS = (
     *("transformer", "cross_stitch(s)", "cross_stitch", "llm4wm(s)"),
     *(f"{method}+{control}" for method in LLM_METHODS for control in CONTROLS),
 )
-_UNPUBLISHED_FAMILIES = ("small", "multi-task", "llm")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def section(run: Run) -> Section | None:
 
 def _methods(view: View) -> list[str]:
     """The paper's methods, the known others, then any further network that has a cell."""
-    further = [r.method for r in view.table.rows if r.family in _UNPUBLISHED_FAMILIES and view.results([r.method])]
+    further = [r.method for r in view.table.rows if family_of(r.family).seeded and view.results([r.method])]
     return list(dict.fromkeys((*_PAPER, *_OTHERS, *further)))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from channelbench.benchmarks.exhibits.charts import heatmaps
 from channelbench.benchmarks.exhibits.rows import Run
 from channelbench.benchmarks.exhibits.words import csv_text
+from channelbench.families import LLM
 from channelbench.leaderboard.numbers import fixed
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
 
@@ -88,7 +89,7 @@ def section(run: Run) -> Section:
         text += " No fit of LLM4WM has left its experts’ weights in this folder."
         return Section(name="experts", title="Fig. 6: which experts each task uses", text=text)
     rows = tuple(
-        SectionRow(title=layer, family="llm", detail=f"seed {e.seed}", cells=_cells(e, i))
+        SectionRow(title=layer, family=LLM, detail=f"seed {e.seed}", cells=_cells(e, i))
         for e in found
         for i, layer in enumerate(e.layers)
     )

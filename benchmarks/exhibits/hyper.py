@@ -5,6 +5,7 @@ from __future__ import annotations
 from channelbench.benchmarks.exhibits.charts import Curve, curves
 from channelbench.benchmarks.exhibits.rows import Line, Run, View, line
 from channelbench.benchmarks.exhibits.words import AVERAGE, cell, csv_text, noise_note, places, record
+from channelbench.families import LLM
 from channelbench.leaderboard.sections import Section, SectionColumn, SectionGroup, SectionRow
 
 __all__ = ["section"]
@@ -25,7 +26,7 @@ def section(run: Run) -> Section | None:
     rows = tuple(
         SectionRow(
             title=title,
-            family="llm",
+            family=LLM,
             cells=tuple(
                 cell(points[axis, step], digits, note=_note(view, _line(axis, step), points[axis, step] is None))
                 for step in _STEPS
@@ -64,7 +65,7 @@ def section(run: Run) -> Section | None:
 
 def _line(axis: str, step: int) -> Line:
     method = "llm4wm" if step == _DEFAULT else f"llm4wm+{axis}{step}"
-    return line(method, f"{axis} {step}", "llm")
+    return line(method, f"{axis} {step}", LLM)
 
 
 def _note(view: View, wanted: Line, missing: bool) -> str:

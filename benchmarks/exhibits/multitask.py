@@ -9,6 +9,7 @@ from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
 from channelbench.benchmarks.exhibits.ratios import decibels
 from channelbench.benchmarks.exhibits.rows import LOSSES, TASKS, Line, Run, View, line
 from channelbench.benchmarks.exhibits.words import AVERAGE, cell, csv_text, noise_note, places, record
+from channelbench.families import LLM, MULTI_TASK
 from channelbench.leaderboard import labels
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals
@@ -17,8 +18,8 @@ from channelbench.leaderboard.sections import Section, SectionColumn, SectionGro
 __all__ = ["section"]
 
 _PAIRS = (
-    (line("cross_stitch(s)", "Cross-stitch(s)", "multi-task"), line("cross_stitch", "Cross-stitch", "multi-task")),
-    (line("llm4wm(s)", "LLM4WM(s)", "llm"), line("llm4wm", "LLM4WM", "llm")),
+    (line("cross_stitch(s)", "Cross-stitch(s)", MULTI_TASK), line("cross_stitch", "Cross-stitch", MULTI_TASK)),
+    (line("llm4wm(s)", "LLM4WM(s)", LLM), line("llm4wm", "LLM4WM", LLM)),
 )
 _SIZES = ("small", "large")
 _PARTS = (*TASKS, "all")
@@ -137,14 +138,14 @@ def _records(
 
 def _picture(gains: list[dict[str, Estimate | None]]) -> str:
     panels = [
-        Panel("Small: Cross-stitch(s) → Cross-stitch", "gain in dB", bars=True, ink="multi-task"),
-        Panel("Large: LLM4WM(s) → LLM4WM", "gain in dB", bars=True, ink="llm"),
+        Panel("Small: Cross-stitch(s) → Cross-stitch", "gain in dB", bars=True, ink=MULTI_TASK),
+        Panel("Large: LLM4WM(s) → LLM4WM", "gain in dB", bars=True, ink=LLM),
     ]
     rows = [
         Strip(
             "Avg." if part == "all" else part.upper(),
             tuple(Mark(gain[part], _published_gain(*pair, part)) for pair, gain in zip(_PAIRS, gains, strict=True)),
-            "llm",
+            LLM,
         )
         for part in _PARTS
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from channelbench.benchmarks.exhibits.rows import CONTROLS, LLM_METHODS, TASKS, Run, View
 from channelbench.benchmarks.exhibits.words import csv_text
+from channelbench.families import LLM
 from channelbench.leaderboard import labels
 from channelbench.leaderboard.board import Column
 from channelbench.leaderboard.estimate import Estimate, difference_interval
@@ -104,7 +105,7 @@ def _group(view: View, method: str, several: bool) -> SectionGroup:
     rows = []
     for control in CONTROLS:
         cells = tuple(_cell(view, method, control, task) for task in TASKS)
-        rows.append(SectionRow(title=_AGAINST[control], cells=cells, family="llm"))
+        rows.append(SectionRow(title=_AGAINST[control], cells=cells, family=LLM))
     return SectionGroup(title=_TITLES[method], note=view.title if several else "", rows=tuple(rows))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.request import CONTROLS
 from channelbench.conditions import DEFAULT
+from channelbench.families import CLASSICAL, LLM, MULTI_TASK, SMALL, family_of
 from channelbench.leaderboard.board import Board, Entry, Row, Table, build
 from channelbench.leaderboard.catalogue import find_metric
 from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate, average, estimate
@@ -30,9 +31,6 @@ LOSSES: Mapping[str, str] = {
 """Our metric of each term of Eq. 28; of the accuracy, what is missing to 1."""
 
 LLM_METHODS = ("llm4cp", "llm4wm(s)", "llm4wm")
-
-_UNSEEDED = ("classical", "reference", "floor", "ceiling")
-"""Families whose methods are the same with every seed."""
 
 _CONTROL_WORDS = {"random": "random frozen trunk", "none": "no trunk", "scratch": "trained trunk of equal size"}
 
@@ -74,27 +72,27 @@ def _bundle(title: str, family: str, *methods: str, published: bool = True) -> L
 
 def _controls(method: str, title: str, *, always: bool) -> tuple[Line, ...]:
     return tuple(
-        line(f"{method}+{control}", f"{title}, {_CONTROL_WORDS[control]}", "llm", always=always) for control in CONTROLS
+        line(f"{method}+{control}", f"{title}, {_CONTROL_WORDS[control]}", LLM, always=always) for control in CONTROLS
     )
 
 
 PAPER_ROWS = (
-    _bundle("BI + Codebook + FIFS", "classical", "bi", "bi", "bi", "codebook", "fifs", "fifs"),
-    _bundle("CNN + WiT", "small", "cnn", "cnn", "cnn", "cnn", "wit", "wit"),
-    _bundle("LSTM + MLP", "small", "lstm", "lstm", "lstm", "mlp", "mlp", "mlp"),
-    line("cross_stitch(s)", "Cross-stitch(s)", "multi-task", published=True),
-    line("cross_stitch", "Cross-stitch", "multi-task", published=True),
-    line("llm4cp", "LLM4CP", "llm", published=True),
-    line("llm4wm(s)", "LLM4WM(s)", "llm", published=True),
-    line("llm4wm", "LLM4WM", "llm", published=True),
+    _bundle("BI + Codebook + FIFS", CLASSICAL, "bi", "bi", "bi", "codebook", "fifs", "fifs"),
+    _bundle("CNN + WiT", SMALL, "cnn", "cnn", "cnn", "cnn", "wit", "wit"),
+    _bundle("LSTM + MLP", SMALL, "lstm", "lstm", "lstm", "mlp", "mlp", "mlp"),
+    line("cross_stitch(s)", "Cross-stitch(s)", MULTI_TASK, published=True),
+    line("cross_stitch", "Cross-stitch", MULTI_TASK, published=True),
+    line("llm4cp", "LLM4CP", LLM, published=True),
+    line("llm4wm(s)", "LLM4WM(s)", LLM, published=True),
+    line("llm4wm", "LLM4WM", LLM, published=True),
 )
 
 TABLE_ROWS = (
     *PAPER_ROWS,
-    Line(title="Transformer", family="small", members=dict.fromkeys(("ce", "cp", "pf"), "transformer")),
+    Line(title="Transformer", family=SMALL, members=dict.fromkeys(("ce", "cp", "pf"), "transformer")),
     _bundle(
         "LMMSE + Wiener + Codebook + FIFS",
-        "classical",
+        CLASSICAL,
         *("lmmse", "wiener", "lmmse", "codebook", "fifs", "fifs"),
         published=False,
     ),
@@ -190,7 +188,7 @@ class View:
         """Seeds and backbone weights of a row, as its cells have them; ``1 to 3 seeds`` where its tasks differ."""
         entries = [self.entry(method, task) for task, method in wanted.members.items()]
         groups = [entry.results for entry in entries if entry is not None and entry.results]
-        seeds = [len(results) for results in groups if results[0].family not in _UNSEEDED]
+        seeds = [len(results) for results in groups if family_of(results[0].family).seeded]
         weights = dict.fromkeys(result.weights for results in groups for result in results if result.weights)
         fewest, most = min(seeds, default=0), max(seeds, default=0)
         count = str(most) if fewest == most else f"{fewest} to {most}"

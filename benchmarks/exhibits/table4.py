@@ -10,6 +10,7 @@ from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
 from channelbench.benchmarks.exhibits.rows import LOSSES, PAPER_ROWS, TABLE_ROWS, TASKS, Line, Run, View, line
 from channelbench.benchmarks.exhibits.words import AVERAGE, blank, cell, csv_text, noise_floor, places, record
+from channelbench.families import CEILING, REFERENCE
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import fixed
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
@@ -47,7 +48,7 @@ _COLUMNS = (
     _Column("pe", "nmse_centred", "NMSE (centred)", "NMSE"),
     _Column("pe", "rmse_db", "RMSE, dB"),
 )
-_NOISE_FLOOR = line("ceiling", "Exact channel: the noise floor", "reference", always=False)
+_NOISE_FLOOR = line(CEILING, "Exact channel: the noise floor", REFERENCE, always=False)
 
 
 def sections(run: Run) -> list[Section]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from channelbench.benchmarks.exhibits.rows import View
+from channelbench.families import CEILING
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity
 from channelbench.leaderboard.sections import SectionCell
@@ -76,7 +77,7 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 def noise_floor(view: View) -> str:
     """What noise in the targets does to NMSE: the score of the exact channel."""
-    scores = {task: view.score("ceiling", task, "nmse") for task in ("ce", "cp", "pf")}
+    scores = {task: view.score(CEILING, task, "nmse") for task in ("ce", "cp", "pf")}
     known = [f"{task.upper()} {fixed(score.value, 4)}" for task, score in scores.items() if score is not None]
     snr_db = float(view.table.changes.get("snr_db") or SNR_DB)
     floor = 1 / (1 + 10 ** (snr_db / 10))

@@ -7,31 +7,15 @@ from channelbench.conditions import DEFAULT
 from channelbench.errors import RequestError
 
 __all__ = [
-    "FAMILIES",
     "condition_title",
-    "family_label",
     "metric_label",
     "scenario",
     "task_code",
     "unit",
 ]
 
-FAMILIES = {
-    "classical": "Classical",
-    "small": "Small network",
-    "multi-task": "Multi-task network",
-    "llm": "LLM",
-    "bundle": "Bundle",
-    "reference": "Reference",
-    "floor": "Floor",
-    "ceiling": "Ceiling",
-}
 _ACRONYMS = {word: word.upper() for word in ("nmse", "mae", "rmse", "se", "ser", "ber", "snr")} | {"db": "dB"}
 _FIELDS = {"snr_db": "SNR", "pilot_spacing": "pilot spacing", "snr_reference": "SNR reference"}
-
-
-def family_label(family: str) -> str:
-    return FAMILIES.get(family, family.capitalize())
 
 
 def task_code(task: str) -> str:

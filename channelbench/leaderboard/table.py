@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from channelbench.families import BUNDLE
 from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
 from channelbench.leaderboard.catalogue import task_entry
 from channelbench.results import Result
@@ -61,7 +62,7 @@ def tidy(board: Board) -> pd.DataFrame:
 
 
 def _of_row(board: Board, table: Table, row: Row) -> Iterator[dict[str, Any]]:
-    if row.family == "bundle":
+    if row.family == BUNDLE:
         return
     for column in table.columns:
         if not column.varied and (table.condition, column.condition) not in _first_shown(board, column.task):
