@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from channelbench.bootstrap import interval
 from channelbench.conditions import Conditions
 from channelbench.contracts import Genie, GenieMethod, Method, Metric, Observation, Target, Task
+from channelbench.costs import LATENCY_BATCHES, latency_key
 from channelbench.families import CEILING, family_of
 from channelbench.results import MetricScore, Result
 from channelbench.store.dataset import ChannelDataset
@@ -197,20 +198,20 @@ def common_fields(
 
 
 def latencies(method: Method, task: Task, dataset: ChannelDataset, conditions: Conditions) -> dict[str, float]:
-    """Median milliseconds of ``predict`` at batch 1 and (where the test split has as many) 512."""
+    """Median milliseconds of ``predict`` at each of ``LATENCY_BATCHES`` that the test split has as many samples for."""
     found = {}
-    for batch, repeats in ((1, 5), (512, 3)):
+    for batch in LATENCY_BATCHES:
         if batch > task.size(dataset.spec, "test", conditions):
             continue
         observation, _ = task.observe(dataset.view("test"), np.arange(batch), conditions)
         times = []
-        for _ in range(repeats):
+        for _ in range(5 if batch == 1 else 3):
             began = time.perf_counter()
             method.predict(task.card.name, observation)
             times.append(time.perf_counter() - began)
             if sum(times) > 2.0:
                 break
-        found[f"latency_ms_batch{batch}"] = 1e3 * float(np.median(times))
+        found[latency_key(batch)] = 1e3 * float(np.median(times))
     return found
 
 

@@ -367,7 +367,7 @@ class Method(ABC):
         return ""
 
     def costs(self, task: str) -> dict[str, float]:
-        """Cost figures: ``trainable_parameters``, ``total_parameters``, ``flops_per_sample`` where they exist."""
+        """Cost figures by their key in ``channelbench.costs``; further ones are kept, in the leaderboard's CSV."""
         return {"trainable_parameters": 0, "total_parameters": 0}
 
 

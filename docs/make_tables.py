@@ -4,6 +4,7 @@ from pathlib import Path
 
 from channelbench import registry
 from channelbench.contracts import Metric, Task
+from channelbench.costs import COSTS
 from channelbench.families import FAMILIES
 from channelbench.generation import make_spec
 
@@ -31,8 +32,11 @@ def methods() -> str:
 
 
 def tasks_and_metrics() -> str:
-    """The tables of tasks, metrics, scenarios and suites."""
-    text = HEADER + "# Tasks, metrics, scenarios, suites\n\nThe [protocol](protocol.md) says what they mean, exactly.\n"
+    """The tables of tasks, metrics, costs, scenarios and suites."""
+    text = (
+        HEADER
+        + "# Tasks, metrics, costs, scenarios, suites\n\nThe [protocol](protocol.md) says what they mean, exactly.\n"
+    )
     text += "\n## Tasks\n\n| name | | metrics, the first is primary | ceiling | source |\n|---|---|---|---|---|\n"
     for name in registry.names("tasks"):
         task = registry.create("tasks", name)
@@ -47,6 +51,9 @@ def tasks_and_metrics() -> str:
         text += (
             f"| `{name}` | {_cell(card.description)} | {metric.unit or '1'} | {better} | {_cell(card.reference)} |\n"
         )
+    text += "\n## Costs\n\nWhat cells state beside scores, where it was measured.\n\n| name | | unit |\n|---|---|---|\n"
+    for cost in COSTS.values():
+        text += f"| `{cost.key}` | {_cell(cost.description)} | {cost.unit} |\n"
     for kind, heading in (("generators", "Scenarios"), ("suites", "Suites")):
         text += f"\n## {heading}\n\n| name | | source |\n|---|---|---|\n"
         for name in registry.names(kind):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from channelbench.costs import COSTS, LATENCY_BATCHES
 from channelbench.families import BUNDLE, CEILING, FAMILIES, family_of, palette
 from channelbench.leaderboard import cards, labels
 from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
@@ -17,7 +18,6 @@ from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate
 from channelbench.leaderboard.figures import ROW_PX, TOP_PX, draw
 from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity
 from channelbench.leaderboard.sections import Section
-from channelbench.leaderboard.table import COSTS
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -26,8 +26,6 @@ __all__ = ["render"]
 
 _CONTESTANTS = ("Contestants", "by mean skill over all tasks; incomplete rows follow")
 _GROUPS = (_CONTESTANTS, *((family.plural, family.note) for family in FAMILIES.values() if not family.ranked))
-_COST_HEADS = ("Trainable", "Total", "FLOP", "Fit", "Predict", "Latency, 1", "Latency, 512", "Memory")
-_COST_UNITS = ("parameters", "parameters", "per sample", "s", "s", "ms", "ms", "MB")
 _SHA256 = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
@@ -79,6 +77,7 @@ def render(board: Board, sections: Sequence[Section] = ()) -> str:
         sections=sections,
         palettes={"light": palette(), "dark": palette(dark=True)},
         marks=FAMILIES.values(),
+        batches=" and of ".join(str(batch) for batch in LATENCY_BATCHES),
         plot={"row": ROW_PX, "top": TOP_PX},
     )
 
@@ -269,9 +268,18 @@ def _costs(table: Table) -> dict[str, Any]:
         for column in table.columns
         if row.is_contestant and row.family != BUNDLE and (entry := row.entries[column.task]).state == "ok"
     ]
-    shown = [i for i, key in enumerate(COSTS) if any(key in r.costs for _, _, results in rows for r in results)]
+    found = {key for _, _, results in rows for result in results for key in result.costs}
+    shown = [cost for cost in COSTS.values() if cost.shown and cost.key in found]
     return {
-        "heads": [(_COST_HEADS[i], _COST_UNITS[i]) for i in shown],
+        "heads": [
+            {
+                "label": cost.title,
+                "unit": cost.unit,
+                "better": "low" if cost.lower_is_better else "high",
+                "hint": cost.description,
+            }
+            for cost in shown
+        ],
         "rows": [
             {
                 **_identity(row),
@@ -280,7 +288,7 @@ def _costs(table: Table) -> dict[str, Any]:
                 "hardware": ", ".join(dict.fromkeys(r.hardware for r in results)),
                 "cells": [
                     {"sort": "" if v is None else _sort(v), "value": quantity(v)}
-                    for v in (_median([r.costs[COSTS[i]] for r in results if COSTS[i] in r.costs]) for i in shown)
+                    for v in (_median([r.costs[c.key] for r in results if c.key in r.costs]) for c in shown)
                 ],
             }
             for row, column, results in rows

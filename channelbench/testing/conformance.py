@@ -1,6 +1,5 @@
 """Conformance tests for methods, tasks and scenarios: subclass, name yours, and pytest does the rest.
 
-from channelbench.families import family_of
 from channelbench.testing import MethodTests
 from mypackage import MyMethod
 
@@ -34,6 +33,7 @@ from channelbench.contracts import (
     Task,
     TaskSplit,
 )
+from channelbench.families import family_of
 from channelbench.generation import make_spec
 from channelbench.prediction import InvalidPrediction
 from channelbench.spec import ScenarioSpec, SizesSpec
