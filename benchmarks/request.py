@@ -166,7 +166,7 @@ def _chosen_tasks(wanted: Sequence[str]) -> dict[str, Task]:
         if name in found and type(found[name]) is not type(task):
             raise RequestError("--tasks", expected="tasks of different names", got=name)
         if ":" in path:
-            _check_not_taken("tasks", path)
+            registry.refuse_taken("tasks", path, "--tasks")
         found[name] = task
     return found
 
@@ -179,7 +179,7 @@ def chosen_methods(wanted: Sequence[str], tasks: Mapping[str, Task], *, explicit
         if method.card.name in found and found[method.card.name] is not method:
             raise RequestError("--methods", expected="methods of different names", got=method.card.name)
         if ":" in name:
-            _check_not_taken("methods", name)
+            registry.refuse_taken("methods", name, "--methods")
         if explicit:
             check_tasks(name, method, tasks)
         found[method.card.name] = method
@@ -188,14 +188,6 @@ def chosen_methods(wanted: Sequence[str], tasks: Mapping[str, Task], *, explicit
         if method.card.family == FLOOR and any(map(method.covers, tasks.values())):
             found.setdefault(name, method)
     return found
-
-
-def _check_not_taken(kind: registry.Kind, path: str) -> None:
-    """Refuse a class from elsewhere that calls itself as a registered one; options do not make it another."""
-    found = registry.find(kind, path.partition("+")[0])
-    name = found.card.name
-    if name in registry.names(kind) and registry.find(kind, name) is not found:
-        raise RequestError(f"--{kind}", expected="a name that is not taken", got=f"{path} ({name})")
 
 
 def check_tasks(name: str, method: type[Method], tasks: Mapping[str, Task]) -> None:
