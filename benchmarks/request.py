@@ -14,7 +14,8 @@ from channelbench.contracts import FitContext, Method, Suite, Task
 from channelbench.cuda import require_cuda
 from channelbench.errors import RequestError
 from channelbench.families import FLOOR, family_of
-from channelbench.spec import PRESETS, ScenarioSpec
+from channelbench.presets import DEFAULT_PRESET
+from channelbench.spec import ScenarioSpec
 from channelbench.store import open_dataset, verify
 from channelbench.store.dataset import ChannelDataset
 
@@ -56,7 +57,7 @@ def prepare(
     methods: Sequence[str] = (),
     tasks: Sequence[str] = (),
     conditions: Sequence[Mapping[str, Any]] = (),
-    preset: str = "quick",
+    preset: str = DEFAULT_PRESET,
     seeds: int | None = None,
     device: str = "auto",
     backbone: str = "minilm",
@@ -68,8 +69,7 @@ def prepare(
         RequestError: something of it does not exist, cannot be had, or does not fit.
     """
     plan: Suite = registry.find("suites", suite)
-    if preset not in PRESETS["dualband"]:
-        raise RequestError("--preset", expected="a known preset", got=preset, choices=PRESETS["dualband"])
+    num_seeds = plan.num_seeds(preset)
     if seeds is not None and seeds < 1:
         raise RequestError("--seeds", expected="an integer of at least 1", got=seeds)
     device = resolve_device(device)
@@ -88,7 +88,7 @@ def prepare(
         methods=chosen,
         conditions=tuple(conditions or varied_here or ({},)),
         preset=preset,
-        num_seeds=seeds or plan.seeds[preset],
+        num_seeds=seeds or num_seeds,
         device=device,
         backbone=backbone,
     )

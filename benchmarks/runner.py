@@ -22,6 +22,7 @@ from channelbench.benchmarks.request import (
 )
 from channelbench.benchmarks.transfer import fill_transfers, plan_transfers
 from channelbench.errors import RequestError
+from channelbench.presets import DEFAULT_PRESET
 from channelbench.results import sweep
 from channelbench.store.location import Location, is_url
 
@@ -36,7 +37,7 @@ def run(
     methods: Sequence[str] = (),
     tasks: Sequence[str] = (),
     conditions: Sequence[Mapping[str, Any]] = (),
-    preset: str = "quick",
+    preset: str = DEFAULT_PRESET,
     seeds: int | None = None,
     device: str = "auto",
     backbone: str = "minilm",
@@ -60,7 +61,7 @@ def run(
         tasks: These instead of the suite's.
         conditions: These instead of the suite's, each as the fields that differ: ``{"snr_db": 0}``. A task that
             lacks one of the fields runs once under its own conditions.
-        preset: How large and how long to train: ``quick``, ``standard`` or ``paper``.
+        preset: One of ``channelbench.presets``: how large and how long to train.
         seeds: Seeds of learned methods; the suite's number for the preset by default.
         device: ``auto``, ``cpu`` or ``cuda``. ``auto`` is CUDA where there is one, with one worker.
         backbone: What methods of family ``llm`` are built on: ``minilm``, ``gpt2``, a hub name, a folder or

@@ -10,12 +10,13 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from channelbench.card import Card
 from channelbench.conditions import Conditions
 from channelbench.errors import RequestError
 from channelbench.generator import Block, Generator, Paths
+from channelbench.presets import DEFAULT_PRESET, preset_of
 from channelbench.spec import ScenarioSpec
 from channelbench.store.dataset import SplitView
 
@@ -286,7 +287,7 @@ class FitContext:
 
     Attributes:
         seed: Of whatever the method draws.
-        preset: ``quick``, ``standard`` or ``paper``: how large and how long to train.
+        preset: One of ``channelbench.presets``: how large and how long to train.
         device: A torch device name.
         workdir: A folder for checkpoints, empty or holding those of the same interrupted fit; ``None`` keeps nothing.
         data: Digest of the dataset and its seed, which tells fits apart and gives away neither.
@@ -297,7 +298,7 @@ class FitContext:
     """
 
     seed: int = 0
-    preset: str = "quick"
+    preset: str = DEFAULT_PRESET
     device: str = "cpu"
     workdir: Path | None = None
     data: str = ""
@@ -398,7 +399,8 @@ class Suite(BaseModel):
     scenario: str = "uma"
     bundles: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Named sets of methods that together cover the tasks, as the papers' tables combine them."""
-    seeds: Mapping[str, int] = Field(default_factory=lambda: {"quick": 1, "standard": 3, "paper": 3})
+    seeds: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """How many seeds learned methods have, by preset, where it is not the preset's own number."""
     targets: Mapping[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")], Mapping[str, str]] = Field(
         default_factory=dict
     )
@@ -406,3 +408,12 @@ class Suite(BaseModel):
     e.g. ``{"rma-1.9": {"scenario": "rma"}, "uma-2.4": {"sub6.carrier_hz": "2.4e9"}}``."""
     share: float = Field(0.1, gt=0, le=1)
     """Share of a target's training and validation splits that a transferred fit sees."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _presets_are_known(cls, seeds: Mapping[str, int]) -> Mapping[str, int]:
+        return {preset_of(name, public=True).name: number for name, number in seeds.items()}
+
+    def num_seeds(self, preset: str) -> int:
+        """Seeds of learned methods at a preset."""
+        return self.seeds.get(preset, preset_of(preset, public=True).seeds)

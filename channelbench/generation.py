@@ -15,7 +15,8 @@ from typing import Any
 from channelbench import cluster, registry
 from channelbench.cuda import require_cuda
 from channelbench.errors import RequestError
-from channelbench.spec import PRESETS, SYSTEMS, ScenarioSpec, SizesSpec
+from channelbench.presets import DEFAULT_PRESET
+from channelbench.spec import SYSTEMS, ScenarioSpec, SizesSpec, preset_sizes
 from channelbench.store import layout
 from channelbench.store.dataset import open_group
 from channelbench.store.files import Files, UnitFiles
@@ -38,7 +39,7 @@ def make_spec(
     state: str | None = None,
     source: str = "stochastic",
     engine: str = "fast",
-    preset: str = "quick",
+    preset: str = DEFAULT_PRESET,
     sizes: SizesSpec | None = None,
     assignments: Mapping[str, Any] | None = None,
 ) -> ScenarioSpec:
@@ -51,7 +52,7 @@ def make_spec(
         source: ``stochastic`` or ``raytraced``.
         engine: ``fast``; ``cuda``, which draws the same paths and sums them on a GPU; or ``sionna`` for Sionna's own
             classes, the reference, many times as slow.
-        preset: ``quick``, ``standard`` or ``paper``; ignored where ``sizes`` are given.
+        preset: One of ``channelbench.presets``: how many samples, where no ``sizes`` are given.
         sizes: Samples per split.
         assignments: Dotted fields to change, e.g. ``{"sub6.carrier_hz": 2.4e9}``.
 
@@ -60,8 +61,7 @@ def make_spec(
     """
     if system not in SYSTEMS:
         raise RequestError("system", expected="a known system", got=system, choices=SYSTEMS)
-    if preset not in PRESETS[system]:
-        raise RequestError("preset", expected="a known preset", got=preset, choices=PRESETS[system])
+    usual = preset_sizes(system, preset)
     generator = registry.find("generators", scenario)
     if source != "stochastic":
         raise RequestError("source", expected="a source this version has", got=source, choices=["stochastic"])
@@ -74,7 +74,7 @@ def make_spec(
         source=source,
         system=system,
         engine=engine,
-        sizes=sizes or PRESETS[system][preset],
+        sizes=sizes or usual,
         **fields,
     )
     return spec.replace(assignments) if assignments else spec

@@ -12,6 +12,7 @@ from channelbench.leaderboard.board import Board, Column, Row, Table
 from channelbench.leaderboard.catalogue import observed, sentence, task_entry
 from channelbench.leaderboard.estimate import MIN_SEEDS
 from channelbench.leaderboard.numbers import decimals, fixed, frequency
+from channelbench.presets import PRESETS
 from channelbench.results import DatasetCard
 
 __all__ = [
@@ -54,7 +55,8 @@ def header(board: Board) -> dict[str, Any]:
         "done": f"{done} cell{'s' if done != 1 else ''} scored",
         "failed": f"{failed} failed" if failed else "",
         "missing": f"{missing} not run" if missing else "",
-        "quick": manifest.preset == "quick",
+        "preset": manifest.preset,
+        "caution": PRESETS[manifest.preset].caution if manifest.preset in PRESETS else "",
     }
 
 
