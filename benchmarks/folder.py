@@ -18,6 +18,7 @@ from channelbench.benchmarks.request import Request, conditions_of
 from channelbench.benchmarks.stages import Provenance
 from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import Method, Task
+from channelbench.families import CEILING, family_of
 from channelbench.results import Result, RunManifest, TaskEntry, VariedEntry, cell_name, read_cells, write_cell
 from channelbench.spec import ScenarioSpec
 
@@ -59,7 +60,7 @@ def fill(request: Request, leg: Leg, reporter: Reporter, perform: Perform = one_
         (request.tasks[name], condition)
         for name, conditions in varied.conditions.items()
         for condition in conditions
-        if request.tasks[name].ceiling_note and cell_name("ceiling", name, condition.label, 0) not in there
+        if request.tasks[name].ceiling_note and cell_name(CEILING, name, condition.label, 0) not in there
     ]
     jobs = list(_jobs(request, varied, there))
     outcome.kept = len(there)
@@ -148,7 +149,7 @@ def manifest(request: Request, provenance: Provenance) -> RunManifest:
             if method.joint and (tasks := _own_tasks(method, request.tasks))
         },
         bundles=dict(request.suite.bundles),
-        backbone=request.backbone if any(method.card.family == "llm" for method in methods.values()) else "",
+        backbone=request.backbone if any(family_of(method.card.family).backbone for method in methods.values()) else "",
         source=provenance.source,
         exhibits=request.suite.exhibits,
         setting=provenance.setting,

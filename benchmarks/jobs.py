@@ -15,6 +15,7 @@ from channelbench.benchmarks import scoring
 from channelbench.benchmarks.request import Request
 from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import FitContext, FitData, Method, Task, TaskSplit
+from channelbench.families import family_of
 from channelbench.results import Result, cell_name, check_artefacts, write_cell
 from channelbench.store.dataset import ChannelDataset
 from channelbench.tasks.link.scalar import share_reference_power
@@ -192,7 +193,7 @@ def work(
                 costs["fit_s"] = fit_s
             if alone:
                 costs["peak_memory_mb"] = memory.megabytes
-            if alone and job.method.card.family not in ("floor", "reference"):
+            if alone and family_of(job.method.card.family).timed:
                 with chdir("."), scoring.threads_for(job.method, threads):
                     costs |= scoring.latencies(method, task, leg.test, condition, scored)
             common = _common(job, leg, shared, where, task, condition, weights)

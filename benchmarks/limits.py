@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 from channelbench.contracts import Method
 from channelbench.errors import RequestError
+from channelbench.presets import preset_of
 
 __all__ = ["Limits", "seconds"]
-
-SILENCE_S = {"quick": 10 * 60.0, "standard": 60 * 60.0, "paper": 6 * 3600.0}
-"""By preset: the longest time without a step of the fit or a scored batch that is still taken for work."""
 
 OUTSIDE_S = 24 * 3600.0
 """The longest job of a class that is not ours; what is ours ends by itself."""
@@ -39,7 +37,7 @@ class Limits:
         Raises:
             RequestError: that is no time.
         """
-        silence = SILENCE_S[preset] if timeout is None else seconds("--timeout", timeout)
+        silence = preset_of(preset).silence_s if timeout is None else seconds("--timeout", timeout)
         return cls(silence, None if max_time is None else seconds("--max-time", max_time))
 
     def exceeded(self, method: type[Method], *, silent_s: float, lasted_s: float) -> TimeoutError | None:

@@ -16,7 +16,8 @@ from channelbench.contracts import FitContext, Method, Suite, Task
 from channelbench.cuda import has_cuda, require_cuda
 from channelbench.errors import RequestError
 from channelbench.experiment import Experiment, ExperimentSpec
-from channelbench.spec import PRESETS, ScenarioSpec
+from channelbench.families import FLOOR, family_of
+from channelbench.spec import ScenarioSpec
 from channelbench.store import open_dataset, verify
 from channelbench.store.dataset import ChannelDataset
 
@@ -76,8 +77,10 @@ def prepare(options: RunOptions) -> Request:
     Raises:
         RequestError: something of it does not exist, cannot be had, or does not fit.
     """
-    _check_numbers(options)
     suite: Suite = registry.find("suites", options.suite)
+    num_seeds = suite.num_seeds(options.preset)
+    if options.seeds is not None and options.seeds < 1:
+        raise RequestError("--seeds", expected="an integer of at least 1", got=options.seeds)
     experiment = _experiment(suite.experiment)
     device = resolve_device(options.device)
     tasks = _chosen_tasks(options.tasks or suite.tasks)
@@ -99,18 +102,10 @@ def prepare(options: RunOptions) -> Request:
         methods=chosen,
         conditions=options.conditions or varied_here or ({},),
         preset=options.preset,
-        num_seeds=options.seeds or suite.seeds[options.preset],
+        num_seeds=options.seeds or num_seeds,
         device=device,
         backbone=options.backbone,
     )
-
-
-def _check_numbers(options: RunOptions) -> None:
-    presets = PRESETS["dualband"]
-    if options.preset not in presets:
-        raise RequestError("--preset", expected="a known preset", got=options.preset, choices=presets)
-    if options.seeds is not None and options.seeds < 1:
-        raise RequestError("--seeds", expected="an integer of at least 1", got=options.seeds)
 
 
 def _experiment(stated: ExperimentSpec) -> Experiment:
@@ -206,7 +201,7 @@ def _chosen_tasks(wanted: Sequence[str]) -> dict[str, Task]:
         if name in found and type(found[name]) is not type(task):
             raise RequestError("--tasks", expected="tasks of different names", got=name)
         if ":" in path:
-            _check_not_taken("tasks", path)
+            registry.refuse_taken("tasks", path, "--tasks")
         found[name] = task
     return found
 
@@ -219,23 +214,15 @@ def chosen_methods(wanted: Sequence[str], tasks: Mapping[str, Task], *, explicit
         if method.card.name in found and found[method.card.name] is not method:
             raise RequestError("--methods", expected="methods of different names", got=method.card.name)
         if ":" in name:
-            _check_not_taken("methods", name)
+            registry.refuse_taken("methods", name, "--methods")
         if explicit:
             check_tasks(name, method, tasks)
         found[method.card.name] = method
     for name in registry.names("methods"):
         method = registry.find("methods", name)
-        if method.card.family == "floor" and any(map(method.covers, tasks.values())):
+        if method.card.family == FLOOR and any(map(method.covers, tasks.values())):
             found.setdefault(name, method)
     return found
-
-
-def _check_not_taken(kind: registry.Kind, path: str) -> None:
-    """Refuse a class from elsewhere that calls itself as a registered one; options do not make it another."""
-    found = registry.find(kind, path.partition("+")[0])
-    name = found.card.name
-    if name in registry.names(kind) and registry.find(kind, name) is not found:
-        raise RequestError(f"--{kind}", expected="a name that is not taken", got=f"{path} ({name})")
 
 
 def check_tasks(name: str, method: type[Method], tasks: Mapping[str, Task]) -> None:
@@ -254,7 +241,7 @@ def with_controls(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         yield name
         method = registry.find("methods", name)
-        if method.card.family == "llm" and "+" not in name:
+        if family_of(method.card.family).backbone and "+" not in name:
             yield from (f"{name}+{control}" for control in CONTROLS if control in method.variants)
 
 

@@ -13,6 +13,7 @@ from channelbench.benchmarks.jobs import Job, Reporter
 from channelbench.benchmarks.placement import Placement, asked_names, on_workers
 from channelbench.benchmarks.request import Request, RunOptions, for_dataset, open_verified, prepare
 from channelbench.benchmarks.stages import Stages
+from channelbench.presets import DEFAULT_PRESET
 from channelbench.results import sweep
 from channelbench.store.dataset import ChannelDataset
 
@@ -27,7 +28,7 @@ def run(
     methods: Sequence[str] = (),
     tasks: Sequence[str] = (),
     conditions: Sequence[Mapping[str, Any]] = (),
-    preset: str = "quick",
+    preset: str = DEFAULT_PRESET,
     seeds: int | None = None,
     device: str = "auto",
     backbone: str = "minilm",
@@ -54,7 +55,7 @@ def run(
         tasks: These instead of the suite's.
         conditions: These instead of the suite's, each as the fields that differ: ``{"snr_db": 0}``. A task that
             lacks one of the fields runs once under its own conditions.
-        preset: How large and how long to train: ``quick``, ``standard`` or ``paper``.
+        preset: One of ``channelbench.presets``: how large and how long to train.
         seeds: Seeds of learned methods; the suite's number for the preset by default.
         device: ``auto``, ``cpu`` or ``cuda``. ``auto`` is CUDA where each worker can have a GPU of its own, and the
             processor on a ``scheduler``.

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from channelbench.bootstrap import interval
 from channelbench.conditions import Conditions
 from channelbench.contracts import Genie, GenieMethod, Method, Metric, Observation, Target, Task
+from channelbench.costs import LATENCY_BATCHES, latency_key
+from channelbench.families import CEILING, family_of
 from channelbench.results import MetricScore, Result
 from channelbench.store.dataset import ChannelDataset
 
@@ -95,7 +97,7 @@ Answer = Callable[[Observation, Target, Genie], Any]
 
 def answer_of(method: Method, task: str) -> Answer:
     """What the method answers; test targets stop here, and identities too unless it is a reference that needs them."""
-    if isinstance(method, GenieMethod) and method.card.family == "reference":
+    if isinstance(method, GenieMethod) and family_of(method.card.family).genie:
         return lambda observation, target, genie: method.predict_knowing(task, observation, genie)
     return lambda observation, target, genie: method.predict(task, observation)
 
@@ -199,9 +201,9 @@ def common_fields(
     ``train`` and ``test`` are the datasets whose splits of these names were used; mostly they are one.
     """
     identity = {
-        "method": "ceiling",
-        "title": "Ceiling",
-        "family": "ceiling",
+        "method": CEILING,
+        "title": family_of(CEILING).title,
+        "family": CEILING,
         "reference": "the protocol's own",
         "notes": task.ceiling_note,
     }
@@ -238,16 +240,17 @@ def latencies(
     conditions: Conditions,
     timed: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, float]:
-    """Median milliseconds of ``predict`` at batch 1 and (where the test split has as many) 512.
+    """Median milliseconds of ``predict`` at each of ``LATENCY_BATCHES`` that the test split has as many samples for.
 
     ``timed`` is called after each prediction with (done, most that there will be).
     """
     found = {}
-    for batch, repeats in ((1, 5), (512, 3)):
+    for batch in LATENCY_BATCHES:
         if batch > task.size(dataset.spec, "test", conditions):
             continue
         observation, _ = task.observe(dataset.view("test"), np.arange(batch), conditions)
         times: list[float] = []
+        repeats = 5 if batch == 1 else 3
         for _ in range(repeats):
             began = time.perf_counter()
             method.predict(task.card.name, observation)
@@ -255,7 +258,7 @@ def latencies(
             timed(len(times), repeats)
             if sum(times) > 2.0:
                 break
-        found[f"latency_ms_batch{batch}"] = 1e3 * float(np.median(times))
+        found[latency_key(batch)] = 1e3 * float(np.median(times))
     return found
 
 

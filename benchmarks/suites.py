@@ -88,7 +88,7 @@ llm4wm_transfer = Suite(
     ),
     exhibits=("transfer",),
     bundles={"CNN + WiT": ("cnn", "wit"), "LSTM + MLP": ("lstm", "mlp")},
-    seeds={"quick": 1, "standard": 1, "paper": 3},
+    seeds={"standard": 1},
 )
 
 llm4wm_ablation = Suite(
@@ -139,7 +139,7 @@ llm4wm_cost = Suite(
     ),
     tasks=SIX_TASKS,
     methods=("mlp", "cnn", "lstm", "wit", "transformer", "cross_stitch", "llm4cp", "llm4wm"),
-    seeds={"quick": 1, "standard": 1, "paper": 1},
+    seeds={"standard": 1, "paper": 1},
     exhibits=("cost",),
 )
 

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-__all__ = ["Card", "Family"]
+from channelbench.errors import RequestError
+from channelbench.families import declared
 
-Family = Literal[
-    "floor",
-    "reference",
-    "classical",
-    "small",
-    "multi-task",
-    "llm",
-    "scenario",
-    "task",
-    "metric",
-    "suite",
-    "experiment",
-    "exhibit",
-]
+__all__ = ["OTHER_FAMILIES", "Card"]
+
+OTHER_FAMILIES = ("scenario", "task", "metric", "suite", "experiment", "exhibit")
+"""What the cards of entries that are no methods have as their family."""
 
 
 class Card(BaseModel):
     """One entry of the registry.
 
-    ``family`` of a method says how the leaderboard treats it: a *floor* is a trivial answer that fixes skill 0, a
-    *reference* knows or uses something that contestants do not and is shown beside them without a rank.
+    Attributes:
+        name: What commands and result cells call it: lower case, digits and ``_.+()-``.
+        title: What tables and pictures call it; the name by default.
+        description: One sentence.
+        reference: Where it is from.
+        family: Of a method, one of ``channelbench.families``: how the leaderboard treats it. Of anything else, what it
+            is: ``scenario``, ``task``, ``metric``, ``suite``, ``experiment`` or ``exhibit``.
+        extra: The optional dependencies that it needs, as in ``pip install channelbench[extra]``.
+        notes: What differs from the reference, for the docs and the page.
+
+    Raises:
+        RequestError: on construction, naming the field, what was expected and what was given.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,9 +38,25 @@ class Card(BaseModel):
     title: str = ""
     description: str = Field(min_length=10)
     reference: str = Field(min_length=3)
-    family: Family
+    family: str
     extra: str = ""
     notes: str = ""
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            found = RequestError.from_pydantic(error, type(self))
+            whose = f"card.{found.field}"
+            raise RequestError(whose, expected=found.expected, got=found.got, choices=found.choices) from None
+
+    @field_validator("family")
+    @classmethod
+    def _is_known(cls, family: str) -> str:
+        known = (*declared(), *OTHER_FAMILIES)
+        if family not in known:
+            raise RequestError("card.family", expected="a known family", got=family, choices=known)
+        return family
 
     @property
     def label(self) -> str:

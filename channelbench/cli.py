@@ -14,6 +14,7 @@ import typer
 from channelbench._version import __version__
 from channelbench.bars import progress
 from channelbench.errors import RequestError
+from channelbench.presets import DEFAULT_PRESET, preset_words
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -74,7 +75,7 @@ def generate(
         str | None,
         typer.Option(help="What draws and sums them, where the source has a choice; of 3GPP's: fast, cuda, sionna."),
     ] = None,
-    preset: Annotated[str, typer.Option(help="quick, standard or paper: how many samples.")] = "quick",
+    preset: Annotated[str, typer.Option(help=f"{preset_words()}: how many samples.")] = DEFAULT_PRESET,
     samples: Annotated[int | None, _number("--samples", 15, "So many samples, split 10:2:3.")] = None,
     seed: Annotated[int, _number("--seed", 0, "Seed; the bytes depend on it and the spec alone.")] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the spec: sub6.carrier_hz=2.4e9")] = None,
@@ -146,7 +147,7 @@ def run(
     out: Annotated[str, typer.Option(help="Folder of the results.")] = "results",
     methods: Annotated[str | None, typer.Option(help="These methods, comma-separated; pkg.module:Class works.")] = None,
     tasks: Annotated[str | None, typer.Option(help="These tasks, comma-separated.")] = None,
-    preset: Annotated[str, typer.Option(help="quick, standard or paper: how long to train.")] = "quick",
+    preset: Annotated[str, typer.Option(help=f"{preset_words()}: how long to train.")] = DEFAULT_PRESET,
     seeds: Annotated[int | None, _number("--seeds", 1, "Seeds of learned methods.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     backbone: Annotated[

@@ -6,17 +6,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from channelbench.card import Card
 from channelbench.conditions import Conditions
 from channelbench.errors import RequestError
 from channelbench.experiment import ExperimentSpec
 from channelbench.generator import Block, Generator, Paths
+from channelbench.presets import DEFAULT_PRESET, preset_of
 from channelbench.spec import ScenarioSpec
 from channelbench.store.dataset import SplitView
 
@@ -287,7 +288,7 @@ class FitContext:
 
     Attributes:
         seed: Of whatever the method draws.
-        preset: ``quick``, ``standard`` or ``paper``: how large and how long to train.
+        preset: One of ``channelbench.presets``: how large and how long to train.
         device: A torch device name.
         workdir: A folder for checkpoints, empty or holding those of the same interrupted fit; ``None`` keeps nothing.
         data: Digest of the dataset and its seed, which tells fits apart and gives away neither.
@@ -299,7 +300,7 @@ class FitContext:
     """
 
     seed: int = 0
-    preset: str = "quick"
+    preset: str = DEFAULT_PRESET
     device: str = "cpu"
     workdir: Path | None = None
     data: str = ""
@@ -378,7 +379,7 @@ class Method(ABC):
         return {}
 
     def costs(self, task: str) -> dict[str, float]:
-        """Cost figures: ``trainable_parameters``, ``total_parameters``, ``flops_per_sample`` where they exist."""
+        """Cost figures by their key in ``channelbench.costs``; further ones are kept, in the leaderboard's CSV."""
         return {"trainable_parameters": 0, "total_parameters": 0}
 
 
@@ -409,9 +410,19 @@ class Suite(BaseModel):
     scenario: str = "uma"
     bundles: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Named sets of methods that together cover the tasks, as the papers' tables combine them."""
-    seeds: Mapping[str, int] = Field(default_factory=lambda: {"quick": 1, "standard": 3, "paper": 3})
+    seeds: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """How many seeds learned methods have, by preset, where it is not the preset's own number."""
     experiment: ExperimentSpec = ExperimentSpec()
     """What is fitted on what; by default every method once, on the dataset that the run is given."""
     exhibits: tuple[str, ...] = ()
     """What its report shows beside the leaderboard: names from ``channelbench list exhibits``, or
     ``package.module:Class``."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _presets_are_known(cls, seeds: Mapping[str, int]) -> Mapping[str, int]:
+        return {preset_of(name, public=True).name: number for name, number in seeds.items()}
+
+    def num_seeds(self, preset: str) -> int:
+        """Seeds of learned methods at a preset."""
+        return self.seeds.get(preset, preset_of(preset, public=True).seeds)

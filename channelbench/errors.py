@@ -48,6 +48,10 @@ class RequestError(Exception):
                 expected, choices, got = "a known field", tuple(_fields_at(model, first["loc"][:-1])), first["loc"][-1]
             case "missing":
                 expected, got = "a value", "nothing"
+            case "string_pattern_mismatch":
+                expected = f"text of the form {first['ctx']['pattern']}"
+            case "string_too_short":
+                expected = f"at least {first['ctx']['min_length']} characters"
             case "literal_error":
                 choices = tuple(part.strip("' ") for part in first["ctx"]["expected"].replace(" or ", ",").split(","))
                 expected = "one of the choices"

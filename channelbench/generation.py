@@ -15,7 +15,8 @@ from typing import Any
 from channelbench import cluster, registry
 from channelbench.errors import RequestError
 from channelbench.generator import Generator
-from channelbench.spec import PRESETS, SYSTEMS, ScenarioSpec, SizesSpec, flat_assignments
+from channelbench.presets import DEFAULT_PRESET
+from channelbench.spec import SYSTEMS, ScenarioSpec, SizesSpec, flat_assignments, preset_sizes
 from channelbench.store import layout
 from channelbench.store.dataset import open_group
 from channelbench.store.files import DIGEST, Files, UnitFiles
@@ -38,7 +39,7 @@ def make_spec(
     state: str | None = None,
     source: str | None = None,
     engine: str | None = None,
-    preset: str = "quick",
+    preset: str = DEFAULT_PRESET,
     sizes: SizesSpec | None = None,
     assignments: Mapping[str, Any] | None = None,
 ) -> ScenarioSpec:
@@ -53,7 +54,7 @@ def make_spec(
         state: ``los``, ``nlos`` or ``random``; the system's default if left out.
         source: Where the channels come from; the scenario's own source if left out.
         engine: What draws and sums them, for sources that have several: the field ``engine`` of the source.
-        preset: ``quick``, ``standard`` or ``paper``; ignored where ``sizes`` are given.
+        preset: One of ``channelbench.presets``: how many samples, where no ``sizes`` are given.
         sizes: Samples per split.
         assignments: Dotted fields to change, e.g. ``{"sub6.carrier_hz": 2.4e9}``; the source's stand beside the others
             or below ``source.``.
@@ -66,14 +67,13 @@ def make_spec(
     source = changes.pop("source", source)
     if system not in SYSTEMS:
         raise RequestError("system", expected="a known system", got=system, choices=SYSTEMS)
-    if preset not in PRESETS[system]:
-        raise RequestError("preset", expected="a known preset", got=preset, choices=PRESETS[system])
+    usual = preset_sizes(system, preset)
     generator = registry.find("generators", scenario, source=source)
     # The multi-user system states its own distances; the scenario supplies what the system leaves open.
     fields: dict[str, Any] = {**generator.geometry, **SYSTEMS[system], **generator.source.new}
     fields |= {"scenario": scenario, "system": system, "source": generator.source.name}
     given = {name: value for name, value in (("state", state), ("engine", engine)) if value is not None}
-    return ScenarioSpec(**fields, sizes=sizes or PRESETS[system][preset]).replace(given | changes)
+    return ScenarioSpec(**fields, sizes=sizes or usual).replace(given | changes)
 
 
 def default_path(spec: ScenarioSpec) -> Path:

@@ -1,46 +1,71 @@
-"""What is there to run: found by scanning four folders, by entry points, or by ``package.module:Class``.
+"""What is there to run: found by scanning the house's folders, by entry points, or by ``package.module:Class``.
 
-Nothing is imported before somebody asks. Duplicate names raise.
+Nothing is imported before somebody asks. Two of ours with one name raise. An entry point that cannot be loaded, has no
+card or a name that is taken is left out with one warning line: a broken plugin never costs somebody else's run.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
 from channelbench import discovery
+from channelbench.card import Card
 from channelbench.contracts import Method, Metric, Suite, Task
 from channelbench.errors import RequestError
 from channelbench.exhibit import Exhibit
 from channelbench.experiment import Experiment
+from channelbench.families import declared
 from channelbench.generator import Generator
 from channelbench.sources import default_of, makers
 
-__all__ = ["Kind", "address", "create", "find", "names", "refresh", "tasks_of"]
+__all__ = ["Kind", "address", "create", "find", "names", "refresh", "refuse_taken", "tasks_of"]
 
 Kind = Literal["exhibits", "experiments", "generators", "methods", "metrics", "suites", "tasks"]
 
-_BASES: dict[str, type] = {
-    "exhibits": Exhibit,
-    "experiments": Experiment,
-    "generators": Generator,
-    "methods": Method,
-    "metrics": Metric,
-    "suites": Suite,
-    "tasks": Task,
-}
-_DECLARES: dict[str, tuple[str, ...]] = {"generators": ("card", "source", "geometry")}
-"""What a class has to say about itself, where that is more than a card."""
-_SINGULAR = {
-    "exhibits": "exhibit",
-    "experiments": "experiment",
-    "generators": "scenario",
-    "methods": "method",
-    "metrics": "metric",
-    "suites": "suite",
-    "tasks": "task",
+
+@dataclass(frozen=True, kw_only=True)
+class _KindInfo:
+    """How entries of one kind are told. Plugins declare theirs as ``channelbench.<kind>``.
+
+    Attributes:
+        base: What they are made from.
+        singular: One of them, in messages and as the family of its card.
+        classes, instances: Whether an entry is a class, an instance, or either.
+        declares: What a class has to say about itself besides its card.
+    """
+
+    base: type
+    singular: str
+    classes: bool = True
+    instances: bool = False
+    declares: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> str:
+        """What an entry has to be, in words."""
+        concrete = f"a concrete subclass of {self.base.__name__}" if self.classes else ""
+        made = f"an instance of {self.base.__name__}" if self.instances else ""
+        kinds = " or ".join(part for part in (concrete, made) if part)
+        return f"{kinds} with a {' and a '.join(('card', *self.declares))}"
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families that a card may have."""
+        return declared() if self.base is Method else (self.singular,)
+
+
+_KINDS: Mapping[Kind, _KindInfo] = {
+    "exhibits": _KindInfo(base=Exhibit, singular="exhibit"),
+    "experiments": _KindInfo(base=Experiment, singular="experiment"),
+    "generators": _KindInfo(base=Generator, singular="scenario", declares=("source", "geometry")),
+    "methods": _KindInfo(base=Method, singular="method"),
+    "metrics": _KindInfo(base=Metric, singular="metric", instances=True),
+    "suites": _KindInfo(base=Suite, singular="suite", classes=False, instances=True),
+    "tasks": _KindInfo(base=Task, singular="task"),
 }
 
 
@@ -50,7 +75,7 @@ def names(kind: Kind) -> list[str]:
 
 
 def find(kind: Kind, name: str, *, source: str | None = None) -> Any:
-    """The class (or, for suites, the instance) called ``name``; ``package.module:Class`` is imported from there.
+    """The class or instance called ``name``; ``package.module:Class`` is imported from there.
 
     A method's name may carry options, ``name+option+…``: the class is then what ``Method.variant`` makes of the method
     called ``name``, the same one each time and for any order of the options, which its own name has sorted. A
@@ -59,7 +84,8 @@ def find(kind: Kind, name: str, *, source: str | None = None) -> Any:
     A scenario may come from several sources. ``source`` says from which; without it, it is the scenario's own.
 
     Raises:
-        RequestError: nothing has that name, what the import finds is of another kind, or a method has no such option.
+        RequestError: nothing has that name, what the import finds is of another kind or has no good card, the import
+            fails, whatever it raises, or a method has no such option.
     """
     if kind == "methods" and "+" in name and name not in _entries(kind):
         base, *options = name.split("+")
@@ -75,7 +101,8 @@ def find(kind: Kind, name: str, *, source: str | None = None) -> Any:
 
 
 def _unknown(kind: Kind, name: str) -> RequestError:
-    return RequestError(_SINGULAR[kind], expected=f"a known {_SINGULAR[kind]}", got=name, choices=names(kind))
+    singular = _KINDS[kind].singular
+    return RequestError(singular, expected=f"a known {singular}", got=name, choices=names(kind))
 
 
 def _generator(scenario: str, source: str | None) -> type[Generator]:
@@ -91,9 +118,22 @@ def _generator(scenario: str, source: str | None) -> type[Generator]:
 
 
 def create(kind: Kind, name: str, *, source: str | None = None) -> Any:
-    """An instance of what ``find`` finds."""
+    """An instance of what ``find`` finds.
+
+    Raises:
+        RequestError: as ``find``, or the class is from elsewhere and cannot be made without arguments.
+    """
     found = find(kind, name, source=source)
-    return found() if inspect.isclass(found) else found
+    if not inspect.isclass(found):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        if found.__module__.startswith("channelbench."):
+            raise  # a bug of ours
+        got = f"{name} ({discovery.reason(error)})"
+        expected = "a class that can be made without arguments"
+        raise RequestError(_KINDS[kind].singular, expected=expected, got=got) from None
 
 
 def address(kind: Kind, found: type) -> str:
@@ -107,6 +147,22 @@ def tasks_of(method: type[Method]) -> tuple[str, ...]:
     """Names of the registered tasks that a method understands, in the order of its joint fits."""
     covered = [task for task in _entries("tasks").values() if method.covers(task)]
     return tuple(task.card.name for task in sorted(covered, key=method.order))
+
+
+def refuse_taken(kind: Kind, path: str, field: str) -> None:
+    """Refuse a class from elsewhere that calls itself as a registered one; options do not make it another.
+
+    Args:
+        kind: What ``path`` names.
+        path: ``package.module:Class``, perhaps with options.
+        field: The option that it was given to.
+
+    Raises:
+        RequestError: its name is another's.
+    """
+    found = find(kind, path.partition("+")[0])
+    if _entries(kind).get(found.card.name, found) is not found:
+        raise RequestError(field, expected="a name that is not taken", got=f"{path} ({found.card.name})")
 
 
 def refresh() -> None:
@@ -131,63 +187,74 @@ def _variant(base: type[Method], options: tuple[str, ...]) -> type[Method]:
 @cache
 def _entries(kind: Kind) -> dict[str, Any]:
     entries: dict[Any, Any] = {}
-    for item in _listed([*_scan(kind), *_from_entry_points(kind)]):
-        key = (item.card.name, item.source.name) if kind == "generators" else item.card.name
-        if key in entries and entries[key] is not item:
-            raise RuntimeError(f"two {kind} are called {key!r}: {entries[key]!r} and {item!r}")
-        entries[key] = item
+    for item in _scan(kind):
+        if entries.setdefault(_key(kind, item), item) is not item:
+            first = entries[_key(kind, item)]
+            raise RuntimeError(f"two {kind} are called {item.card.name!r}: {first!r} and {item!r}")
+    for entry, found in discovery.from_entry_points(kind):
+        try:
+            for item in _listed(_checked(kind, entry.value, found)):
+                _check_family(kind, entry.value, item.card)
+                if entries.setdefault(_key(kind, item), item) is not item:
+                    raise RequestError("card.name", expected="a name that is not taken", got=item.card.name)
+        except Exception as error:
+            discovery.leave_out(entry, error)
     return {item.card.name: item for item in entries.values()}
 
 
-def _listed(found: Iterable[Any]) -> Iterator[Any]:
-    """Of a class of metrics, the instances that lists show."""
-    for item in found:
-        if inspect.isclass(item) and issubclass(item, Metric):
-            yield from (item(**each) for each in item.listed)
-        else:
-            yield item
+def _key(kind: Kind, item: Any) -> Any:
+    """What no two entries share; a scenario may come from several sources."""
+    return (item.card.name, item.source.name) if kind == "generators" else item.card.name
 
 
 def _scan(kind: Kind) -> Iterator[Any]:
-    yield from (item for module, item in discovery.from_packages(kind) if _belongs(item, kind, module))
+    for module, item in discovery.from_packages(kind):
+        # A class is its own module's entry; an instance is one wherever it is, and the same one.
+        if _is_entry(kind, item) and (not inspect.isclass(item) or item.__module__ == module):
+            yield from _listed(item)
 
 
-def _belongs(item: Any, kind: Kind, module: str) -> bool:
-    if kind == "suites":
-        return isinstance(item, _BASES[kind])
-    return _is_concrete(item, kind) and item.__module__ == module
+def _listed(item: Any) -> Iterator[Any]:
+    """What is listed of an entry: of a class of metrics some of its instances, else itself."""
+    if inspect.isclass(item) and issubclass(item, Metric):
+        yield from (item(**each) for each in item.listed)
+    else:
+        yield item
 
 
-def _is_concrete(item: Any, kind: Kind) -> bool:
-    if not inspect.isclass(item) or not issubclass(item, _BASES[kind]) or inspect.isabstract(item):
+def _is_entry(kind: Kind, item: Any) -> bool:
+    wanted = _KINDS[kind]
+    if not inspect.isclass(item):
+        return wanted.instances and isinstance(item, wanted.base) and isinstance(getattr(item, "card", None), Card)
+    if not wanted.classes or not issubclass(item, wanted.base) or inspect.isabstract(item):
         return False
-    return all(hasattr(item, name) for name in _declares(kind))
-
-
-def _declares(kind: Kind) -> tuple[str, ...]:
-    return _DECLARES.get(kind, ("card",))
-
-
-def _from_entry_points(kind: Kind) -> Iterator[Any]:
-    for path, item in discovery.from_entry_points(kind):
-        yield _checked(kind, path, item)
+    if not all(hasattr(item, name) for name in wanted.declares):
+        return False
+    # The instances of a class with parameters have a card each.
+    return isinstance(getattr(item, "card", None), (Card, property) if wanted.instances else Card)
 
 
 def _import(kind: Kind, path: str) -> Any:
     try:
         found = discovery.load(path)
-    except (ImportError, AttributeError, ValueError) as error:
+    except ImportError as error:
         raise RequestError(
-            _SINGULAR[kind], expected="an importable package.module:Class", got=f"{path} ({error})"
+            _KINDS[kind].singular, expected="an importable package.module:Class", got=f"{path} ({error})"
         ) from None
     return _checked(kind, path, found)
 
 
 def _checked(kind: Kind, path: str, found: Any) -> Any:
-    base = _BASES[kind]
-    if not (isinstance(found, base) if kind == "suites" else _is_concrete(found, kind)):
-        declares = " and a ".join(_declares(kind))
-        raise RequestError(
-            _SINGULAR[kind], expected=f"a concrete subclass of {base.__name__} with a {declares}", got=path
-        )
+    wanted = _KINDS[kind]
+    if not _is_entry(kind, found):
+        raise RequestError(wanted.singular, expected=wanted.wanted, got=path)
+    if isinstance(found.card, Card):
+        _check_family(kind, path, found.card)
     return found
+
+
+def _check_family(kind: Kind, path: str, card: Card) -> None:
+    wanted = _KINDS[kind]
+    if card.family not in wanted.families:
+        got = f"{card.family} ({path})"
+        raise RequestError("card.family", expected=f"that of a {wanted.singular}", got=got, choices=wanted.families)

@@ -141,7 +141,7 @@ class RunManifest(_Frozen):
 class Result(_Frozen):
     """One cell.
 
-    ``family`` is ``floor``, ``ceiling``, ``reference``, ``classical``, ``small``, ``multi-task`` or ``llm``.
+    ``family`` is one of ``channelbench.families``.
     ``scores`` is empty and ``error`` set where the method raised or returned something that is no prediction.
     """
 
@@ -164,8 +164,7 @@ class Result(_Frozen):
     train_digest: str
     test_digest: str
     costs: Mapping[str, float] = Field(default_factory=dict)
-    """``trainable_parameters``, ``total_parameters``, ``flops_per_sample``, ``fit_s``, ``predict_s``,
-    ``latency_ms_batch1``, ``latency_ms_batch512``, ``peak_memory_mb``: those that were measured."""
+    """``{key: figure}`` of those in ``channelbench.costs`` that were measured, and what else the method reports."""
     weights: str = ""
     """Which backbone weights the method used, in words; empty for a method without one."""
     artefacts: tuple[str, ...] = ()

@@ -12,11 +12,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_serializer, model_validator
 
 from channelbench.errors import RequestError
+from channelbench.presets import preset_of
 from channelbench.sources import RecordedSource, SourceSpec, make_source, makers, model_of
 
 __all__ = [
     "BLOCK_SIZE",
-    "PRESETS",
     "SPLITS",
     "SYSTEMS",
     "ArraySpec",
@@ -25,6 +25,7 @@ __all__ = [
     "SizesSpec",
     "flat_assignments",
     "parse_assignments",
+    "preset_sizes",
     "read_toml",
     "source_of",
     "split_samples",
@@ -305,14 +306,15 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     },
 }
 
-_COMMON_SIZES = {"quick": (2000, 400, 600), "standard": (4000, 800, 1200), "paper": (15000, 1600, 3400)}
-PRESETS: dict[str, dict[str, SizesSpec]] = {
-    system: {
-        preset: SizesSpec(train=train, val=val, test=test)
-        for preset, (train, val, test) in (_COMMON_SIZES | extra).items()
-    }
-    for system, extra in (("dualband", {}), ("multiuser", {"paper": (48000, 2000, 10000)}))
-}
+
+def preset_sizes(system: str, preset: str) -> SizesSpec:
+    """Samples of a preset's dataset of a system.
+
+    Raises:
+        RequestError: there is no such preset.
+    """
+    train, val, test = preset_of(preset, public=True).sizes_of(system)
+    return SizesSpec(train=train, val=val, test=test)
 
 
 def split_samples(total: int) -> SizesSpec:

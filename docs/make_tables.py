@@ -4,18 +4,11 @@ from pathlib import Path
 
 from channelbench import registry
 from channelbench.contracts import Metric, Task
+from channelbench.costs import COSTS
+from channelbench.families import FAMILIES
 from channelbench.generation import make_spec
 
 HEADER = "<!-- Generated from the cards by `make docs`; do not edit. -->\n\n"
-
-FAMILIES = {
-    "floor": "Floors: the trivial answers that fix skill 0",
-    "reference": "References: they know or use what no contestant does, and have no rank",
-    "classical": "Classical methods",
-    "small": "Small networks",
-    "multi-task": "Multi-task networks",
-    "llm": "Language models",
-}
 
 
 _LISTED = (
@@ -31,11 +24,11 @@ def methods() -> str:
     text = HEADER + "# Methods\n\nWhat `channelbench list methods` knows. "
     text += "[Adding a method](extending.md) takes one file.\n"
     found = [registry.find("methods", name) for name in registry.names("methods")]
-    for family, heading in FAMILIES.items():
-        members = [method for method in found if method.card.family == family]
+    for family in FAMILIES.values():
+        members = [method for method in found if method.card.family == family.name]
         if not members:
             continue
-        text += f"\n## {heading}\n\n| name | | tasks | source |\n|---|---|---|---|\n"
+        text += f"\n## {family.heading}\n\n| name | | tasks | source |\n|---|---|---|---|\n"
         for method in members:
             card = method.card
             description = f"**{card.label}**. {card.description}" + (f" *{card.notes}*" if card.notes else "")
@@ -47,8 +40,11 @@ def methods() -> str:
 
 
 def tasks_and_metrics() -> str:
-    """The tables of tasks, metrics and everything else that has a card."""
-    text = HEADER + "# Tasks, metrics, scenarios, suites\n\nThe [protocol](protocol.md) says what they mean, exactly.\n"
+    """The tables of tasks, metrics, costs, scenarios and suites."""
+    text = (
+        HEADER
+        + "# Tasks, metrics, costs, scenarios, suites\n\nThe [protocol](protocol.md) says what they mean, exactly.\n"
+    )
     text += "\n## Tasks\n\n| name | | metrics, the first is primary | ceiling | source |\n|---|---|---|---|---|\n"
     for name in registry.names("tasks"):
         task = registry.create("tasks", name)
@@ -63,6 +59,9 @@ def tasks_and_metrics() -> str:
         text += (
             f"| `{name}` | {_cell(card.description)} | {metric.unit or '1'} | {better} | {_cell(card.reference)} |\n"
         )
+    text += "\n## Costs\n\nWhat cells state beside scores, where it was measured.\n\n| name | | unit |\n|---|---|---|\n"
+    for cost in COSTS.values():
+        text += f"| `{cost.key}` | {_cell(cost.description)} | {cost.unit} |\n"
     for kind, heading in _LISTED:
         text += f"\n## {heading}\n\n| name | | source |\n|---|---|---|\n"
         for name in registry.names(kind):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from channelbench.contracts import FitContext, FitData
 from channelbench.models._fitted import NetworkMethod
+from channelbench.presets import preset_of
 from channelbench.tasks.link.observations import LinkObservation
 
 if TYPE_CHECKING:
@@ -40,5 +41,5 @@ class SmallNetwork(NetworkMethod):
 
     def width(self, example: LinkObservation, preset: str) -> int:
         """The width at a preset: narrow in the quick ones, the published parameter count in the others."""
-        sizes = self.sizes["full" if preset in ("standard", "paper") else "quick"]
+        sizes = self.sizes["quick" if preset_of(preset).is_narrow else "full"]
         return next(width for kind, width in sizes.items() if isinstance(example, kind))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from channelbench.card import Card
 from channelbench.models._small import SmallNetwork
+from channelbench.presets import preset_of
 from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, LinkObservation
 
 if TYPE_CHECKING:
@@ -50,5 +51,5 @@ class CNN(SmallNetwork):
         if isinstance(example, BeamObservation):
             return BeamCNN(example.h.shape[-1], example.grid.num_beams, width=width, fold=4)
         # A finer image where it is cheap: a narrow network makes more of it than a wide one needs.
-        patch = (2, 4) if preset in ("standard", "paper") else (1, 4)
+        patch = (1, 4) if preset_of(preset).is_narrow else (2, 4)
         return ReconstructionCNN(ReconstructionShape.of(example.grid), width=width, patch=patch)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from channelbench.card import Card
 from channelbench.contracts import FitContext, FitData
 from channelbench.models._fitted import NetworkMethod
+from channelbench.presets import preset_of
 from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, ScalarObservation
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class CrossStitch(NetworkMethod):
         from channelbench.models.networks.cross_stitch import CrossStitchNetwork
         from channelbench.models.networks.joint import fit_jointly
 
-        size = FULL if context.preset in ("standard", "paper") else QUICK
+        size = QUICK if preset_of(context.preset).is_narrow else FULL
         return fit_jointly(
             lambda examples: CrossStitchNetwork(examples, **size),
             data,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from channelbench.card import Card
 from channelbench.contracts import FitContext, FitData
 from channelbench.models._language import LanguageMethod, trunk_of
+from channelbench.presets import preset_of
 from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, LinkObservation, ScalarObservation
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class LLM4CP(LanguageMethod):
         """The untrained network for a task, its shapes and loss taken from an observation of one sample."""
         from channelbench.models.networks.trunks import build_on_trunk
 
-        channels = 64 if context.preset in ("standard", "paper") else 16
+        channels = 16 if preset_of(context.preset).is_narrow else 64
         return build_on_trunk(
             self.trunk,
             lambda trunk: _network(example, trunk, channels),

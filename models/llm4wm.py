@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from channelbench.card import Card
 from channelbench.contracts import FitContext, FitData
 from channelbench.models._language import TRUNK_OPTIONS, LanguageMethod, Option, trunk_of
+from channelbench.presets import preset_of
 from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, LinkObservation, ScalarObservation
 
 if TYPE_CHECKING:
@@ -131,12 +132,12 @@ class LLM4WM(LanguageMethod):
         from channelbench.models.networks.llm4wm import LLM4WMNetwork, LLM4WMSizes
         from channelbench.models.networks.trunks import build_on_trunk
 
-        is_paper, is_small = context.preset == "paper", context.preset not in ("standard", "paper")
+        preset = preset_of(context.preset)
         sizes = LLM4WMSizes(
-            tokens=16 if is_paper else 8,
-            blocks=2 if is_small else 4,
-            image_width=32 if is_paper else 8 if is_small else 16,
-            vector_width=256 if is_small else 768,
+            tokens=16 if preset.width == "published" else 8,
+            blocks=2 if preset.is_narrow else 4,
+            image_width={"narrow": 8, "medium": 16, "published": 32}[preset.width],
+            vector_width=256 if preset.is_narrow else 768,
             experts=self.experts,
             rank=self.rank,
             adapter_in=self.adapter_in,

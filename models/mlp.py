@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from channelbench.card import Card
 from channelbench.models._small import SmallNetwork
+from channelbench.presets import preset_of
 from channelbench.tasks.link.observations import BeamObservation, LinkObservation, ScalarObservation
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class MLP(SmallNetwork):
         from channelbench.models.networks.mlp import BeamMLP, ScalarMLP
 
         _, _, subcarriers, antennas = example.h.shape
-        width, dropout = self.width(example, preset), 0.1 if preset in ("standard", "paper") else 0.0
+        width, dropout = self.width(example, preset), 0.0 if preset_of(preset).is_narrow else 0.1
         if isinstance(example, BeamObservation):
             return BeamMLP(subcarriers, antennas, example.grid.num_beams, width=width, dropout=dropout)
         return ScalarMLP(subcarriers, antennas, example.loss, width=width, dropout=dropout)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from channelbench.card import Card
 from channelbench.models._small import SmallNetwork
+from channelbench.presets import preset_of
 from channelbench.tasks.link.observations import LinkObservation, ScalarObservation
 
 if TYPE_CHECKING:
@@ -35,17 +36,17 @@ class WiT(SmallNetwork):
     )
     observes = (ScalarObservation,)
     sizes: ClassVar[dict[str, dict[type[LinkObservation], int]]] = {
-        "quick": {ScalarObservation: 64},
-        "standard": {ScalarObservation: 192},
-        "paper": {ScalarObservation: 512},
+        "narrow": {ScalarObservation: 64},
+        "medium": {ScalarObservation: 192},
+        "published": {ScalarObservation: 512},
     }
 
     def build(self, example: ScalarObservation, preset: str) -> nn.Module:
         from channelbench.models.networks.wit import WiT as Network
 
         _, _, subcarriers, antennas = example.h.shape
-        dropout = 0.1 if preset in ("standard", "paper") else 0.0
+        dropout = 0.0 if preset_of(preset).is_narrow else 0.1
         return Network(example.loss, subcarriers, antennas, width=self.width(example, preset), dropout=dropout)
 
     def width(self, example: LinkObservation, preset: str) -> int:
-        return self.sizes.get(preset, self.sizes["quick"])[ScalarObservation]
+        return self.sizes[preset_of(preset).width][ScalarObservation]

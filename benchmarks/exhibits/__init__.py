@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["report", "sections"]
 
+HAS_ENTRIES = False  # the registry looks for suites beside this package
+
 
 def report(results: str | Path, csv: str | Path | None = None, html: str | Path | None = None) -> tuple[Path, Path]:
     """Write the leaderboard of a results folder with the exhibits of its suite.

@@ -11,6 +11,7 @@ from channelbench.benchmarks.exhibits.gains import percent_increase
 from channelbench.benchmarks.exhibits.rows import PaperView, line, paper_views
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
+from channelbench.families import LLM
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals
 from channelbench.leaderboard.sections import Section, SectionColumn, SectionGroup, SectionRow
@@ -19,9 +20,9 @@ from channelbench.leaderboard.views import Run
 __all__ = ["Ablation"]
 
 _LINES = {
-    "LLM4WM": (line("llm4wm", "LLM4WM", "llm"), "LLM4WM"),
+    "LLM4WM": (line("llm4wm", "LLM4WM", LLM), "LLM4WM"),
     **{
-        title: (line(f"llm4wm+{option}", title, "llm"), name)
+        title: (line(f"llm4wm+{option}", title, LLM), name)
         for option, title, name in (
             ("no-adapter-in", "without input adapter", "no input adapter"),
             ("no-adapter-out", "without output adapter", "no output adapter"),
@@ -99,7 +100,7 @@ def _group(view: PaperView, losses: dict[str, tuple[Estimate | None, Estimate | 
             cell(loss, loss_digits, theirs, note),
             cell(increase, increase_digits, their_increase, note, printed_with=2),
         )
-        rows.append(SectionRow(title=title, cells=cells, family="llm", detail=view.detail(row)))
+        rows.append(SectionRow(title=title, cells=cells, family=LLM, detail=view.detail(row)))
     return SectionGroup(title=view.title if several else "", rows=tuple(rows))
 
 
@@ -123,7 +124,7 @@ def _picture(view: PaperView, losses: dict[str, tuple[Estimate | None, Estimate 
         Strip(
             title,
             tuple(Mark(ours, theirs) for ours, theirs in zip(losses[title], _published(_LINES[title][1]), strict=True)),
-            "llm",
+            LLM,
         )
         for title in losses
     ]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from channelbench.benchmarks.exhibits.paper import COLUMNS
+from channelbench.families import CEILING
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity
 from channelbench.leaderboard.sections import SectionCell
@@ -77,7 +78,7 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 def noise_floor(view: View) -> str:
     """What noise in the targets does to NMSE: the score of the exact channel."""
-    scores = {column.task: view.score("ceiling", column.task, "nmse") for column in COLUMNS if column.metric == "nmse"}
+    scores = {column.task: view.score(CEILING, column.task, "nmse") for column in COLUMNS if column.metric == "nmse"}
     known = [f"{task.upper()} {fixed(score.value, 4)}" for task, score in scores.items() if score is not None]
     snr_db = float(view.table.changes.get("snr_db") or SNR_DB)
     floor = 1 / (1 + 10 ** (snr_db / 10))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.benchmarks.exhibits.drawing import Axis, Canvas
+from channelbench.families import CLASSICAL, LLM, MULTI_TASK
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import fixed
 
@@ -171,14 +172,14 @@ def _curve(canvas: Canvas, panel: Curve, axis: Axis, start: float, each: float, 
             continue
         y = axis.at(point.value)
         drawn.append((x, y))
-        canvas.line(x, axis.at(point.low), x, axis.at(point.high), "llm", 1.8)
-        canvas.dot(x, y, "llm", f"{panel.title} {step}: {point.value:.4g} ({point.low:.4g} to {point.high:.4g})")
+        canvas.line(x, axis.at(point.low), x, axis.at(point.high), LLM, 1.8)
+        canvas.dot(x, y, LLM, f"{panel.title} {step}: {point.value:.4g} ({point.low:.4g} to {point.high:.4g})")
     _join(canvas, drawn)
 
 
 def _join(canvas: Canvas, points: list[tuple[float, float]]) -> None:
     if len(points) > 1:
-        canvas.path(points, "llm")
+        canvas.path(points, LLM)
 
 
 def heatmaps(grid: Sequence[Sequence[tuple[str, NDArray[np.float64]]]], labels: Sequence[str], summary: str) -> str:
@@ -207,7 +208,7 @@ def _heatmap(
             value = float(matrix[i, j])
             known = math.isfinite(value)
             strength = min(abs(value), 1.0) if known else 0.0
-            ink = "classical" if value >= 0 else "multi-task"
+            ink = CLASSICAL if value >= 0 else MULTI_TASK
             tip = f"{row} and {column}: {fixed(value, 3)}"
             canvas.rect(x + side * j, y + side * i, side - 1, side - 1, ink, tip, opacity=0.06 + 0.74 * strength)
             words = fixed(value, 2)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from channelbench import registry
 from channelbench.benchmarks.exhibits import paper
@@ -13,8 +13,10 @@ from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
 from channelbench.benchmarks.exhibits.paper import TASKS
 from channelbench.benchmarks.exhibits.rows import CONTROLS, LLM_METHODS
 from channelbench.card import Card
+from channelbench.costs import COSTS
 from channelbench.errors import RequestError
 from channelbench.exhibit import Exhibit
+from channelbench.families import family_of
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import quantity
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
@@ -24,11 +26,31 @@ from channelbench.results import Result
 __all__ = ["Cost", "CostTable", "cost"]
 
 _PAPER = ("mlp", "cnn", "lstm", "wit", "llm4cp", "llm4wm")
+_COLUMNS = {
+    "trainable_parameters": "trainable",
+    "total_parameters": "total",
+    "latency_ms_batch1": "latency_1_ms",
+    "latency_ms_batch512": "latency_512_ms",
+    "flops_per_sample": "flops",
+    "peak_memory_mb": "memory_mb",
+    "fit_s": "fit_s",
+}
+"""The costs that are shown, in this order, and what the CSV calls them."""
+
+_PUBLISHED = {
+    "trainable_parameters": ("trainable parameters M", "M", "paper_trainable_m"),
+    "total_parameters": ("total parameters M", "M", "paper_total_m"),
+    "latency_ms_batch1": ("inference ms per batch", "ms per batch", "paper_ms_per_batch"),
+}
+"""The paper's column for a cost, its unit, and what the CSV calls it."""
+
+_PARAMETERS = ("trainable_parameters", "total_parameters")
+_DRAWN = (*_PARAMETERS, "latency_ms_batch1", "latency_ms_batch512")
+
 _OTHERS = (
     *("transformer", "cross_stitch(s)", "cross_stitch", "llm4wm(s)"),
     *(f"{method}+{control}" for method in LLM_METHODS for control in CONTROLS),
 )
-_UNPUBLISHED_FAMILIES = ("small", "multi-task", "llm")
 
 
 @dataclass(frozen=True)
@@ -36,13 +58,9 @@ class Cost:
     """What one method costs; ``None`` where it was not measured.
 
     Attributes:
-        trainable, total: Parameters: the sum over the networks of a method that is fitted task by task, the whole
-            network of one that is fitted once.
-        largest_trainable, largest_total: Those of its largest single network.
-        latency_1_ms, latency_512_ms: Per call with a batch of so many, median over seeds, mean over tasks.
-        flops: Per sample, mean over tasks.
-        memory_mb: The highest peak.
-        fit_s: All the fits that one seed needs.
+        whole: ``{key of the cost: value}`` over its tasks, of medians over seeds: of a method that is fitted task by
+            task the sum over its networks, of one that is fitted once the whole; the mean latency, the highest peak.
+        largest: ``{key: value}`` of its largest single network, for ``_PARAMETERS``.
     """
 
     title: str
@@ -51,15 +69,8 @@ class Cost:
     tasks: tuple[str, ...]
     device: str
     hardware: str
-    trainable: float | None
-    total: float | None
-    largest_trainable: float | None
-    largest_total: float | None
-    latency_1_ms: float | None
-    latency_512_ms: float | None
-    flops: float | None
-    memory_mb: float | None
-    fit_s: float | None
+    whole: Mapping[str, float | None]
+    largest: Mapping[str, float | None]
 
 
 def cost(view: View, method: str, *, joint: bool = False) -> Cost | None:
@@ -71,7 +82,6 @@ def cost(view: View, method: str, *, joint: bool = False) -> Cost | None:
     if not results:
         return None
     tasks = tuple(task for task in TASKS if any(result.task == task for result in results))
-    whole: Callable[[Iterable[float]], float] = max if joint else sum
 
     def over(key: str, gather: Callable[[Iterable[float]], float]) -> float | None:
         found = [_median(results, task, key) for task in tasks]
@@ -86,15 +96,8 @@ def cost(view: View, method: str, *, joint: bool = False) -> Cost | None:
         tasks=tasks,
         device=", ".join(dict.fromkeys(result.device for result in results)),
         hardware=", ".join(dict.fromkeys(result.hardware for result in results if result.hardware)),
-        trainable=over("trainable_parameters", whole),
-        total=over("total_parameters", whole),
-        largest_trainable=over("trainable_parameters", max),
-        largest_total=over("total_parameters", max),
-        latency_1_ms=over("latency_ms_batch1", _mean),
-        latency_512_ms=over("latency_ms_batch512", _mean),
-        flops=over("flops_per_sample", _mean),
-        memory_mb=over("peak_memory_mb", max),
-        fit_s=over("fit_s", whole),
+        whole={key: over(key, max if joint and COSTS[key].whole else COSTS[key].over_tasks) for key in _COLUMNS},
+        largest={key: over(key, max) for key in _PARAMETERS},
     )
 
 
@@ -136,13 +139,7 @@ def _section(run: Run) -> Section | None:
             "of the device named, mean over tasks. Below the standard preset networks are narrower than the paper’s."
         ),
         columns=(
-            SectionColumn(label="Trainable", unit="parameters"),
-            SectionColumn(label="Total", unit="parameters"),
-            SectionColumn(label="Latency, 1", unit="ms"),
-            SectionColumn(label="Latency, 512", unit="ms"),
-            SectionColumn(label="FLOP", unit="per sample"),
-            SectionColumn(label="Memory", unit="MB"),
-            SectionColumn(label="Fit", unit="s"),
+            *(SectionColumn(label=COSTS[key].title, unit=COSTS[key].unit) for key in _COLUMNS),
             SectionColumn(label="Device", better="text"),
         ),
         groups=tuple(group for group in groups if group.rows),
@@ -153,7 +150,7 @@ def _section(run: Run) -> Section | None:
 
 def _methods(view: View) -> list[str]:
     """The paper's methods, the known others, then any further network that has a cell."""
-    further = [r.method for r in view.table.rows if r.family in _UNPUBLISHED_FAMILIES and view.results([r.method])]
+    further = [r.method for r in view.table.rows if family_of(r.family).seeded and view.results([r.method])]
     return list(dict.fromkeys((*_PAPER, *_OTHERS, *further)))
 
 
@@ -173,36 +170,24 @@ def _median(results: Sequence[Result], task: str, key: str) -> float | None:
     return statistics.median(values) if values else None
 
 
-def _mean(values: Iterable[float]) -> float:
-    return statistics.fmean(values)
+def _published(method: str, key: str) -> float | None:
+    """The paper's number of a cost, in the paper's unit."""
+    if method not in _PAPER or key not in _PUBLISHED:
+        return None
+    return paper.number("VII", paper.NAMES[method], "all", _PUBLISHED[key][0])
 
 
-def _published(method: str, metric: str) -> float | None:
-    return paper.number("VII", paper.NAMES[method], "all", metric) if method in _PAPER else None
+def _printed(method: str, key: str) -> str:
+    value = _published(method, key)
+    return "" if value is None else f"{value:g} {_PUBLISHED[key][1]}"
 
 
 def _row(method: str, found: Cost | None) -> SectionRow:
-    trainable, total, time = (
-        _published(method, metric)
-        for metric in ("trainable parameters M", "total parameters M", "inference ms per batch")
-    )
-    words = ("" if p is None else f"{p:g} M" for p in (trainable, total))
-    theirs, time_words = list(words), "" if time is None else f"{time:g} ms per batch"
     if found is None:
-        cells = (
-            *(SectionCell(published=text, note="not run") for text in theirs),
-            SectionCell(published=time_words, note="not run"),
-            *(SectionCell(note="not run") for _ in range(5)),
-        )
-        return SectionRow(title=paper.NAMES[method], cells=cells)
+        blanks = (SectionCell(published=_printed(method, key), note="not run") for key in _COLUMNS)
+        return SectionRow(title=paper.NAMES[method], cells=(*blanks, SectionCell(note="not run")))
     cells = (
-        _parameters(found, found.trainable, found.largest_trainable, theirs[0]),
-        _parameters(found, found.total, found.largest_total, theirs[1]),
-        amount(found.latency_1_ms, time_words),
-        amount(found.latency_512_ms),
-        amount(found.flops),
-        amount(found.memory_mb),
-        amount(found.fit_s),
+        *(_cell(found, key, _printed(method, key)) for key in _COLUMNS),
         SectionCell(text=found.device or "–", note=found.hardware),
     )
     way = "one network" if found.joint else f"{len(found.tasks)} network{'s' if len(found.tasks) > 1 else ''}"
@@ -210,27 +195,27 @@ def _row(method: str, found: Cost | None) -> SectionRow:
     return SectionRow(title=found.title, cells=cells, family=found.family, detail=detail)
 
 
-def _parameters(found: Cost, value: float | None, largest: float | None, published: str) -> SectionCell:
-    base = amount(value, published)
+def _cell(found: Cost, key: str, published: str) -> SectionCell:
+    largest = found.largest.get(key)
     several = not found.joint and len(found.tasks) > 1 and largest is not None
-    return SectionCell(
-        text=base.text,
-        interval=f"largest {quantity(largest)}" if several else "",
-        published=published,
-        value=base.value,
-    )
+    return replace(amount(found.whole[key], published), interval=f"largest {quantity(largest)}" if several else "")
 
 
 def _record(method: str, found: Cost | None) -> dict[str, object]:
-    fields = [name for name in Cost.__dataclass_fields__ if name not in ("title", "family", "tasks", "joint")]
+    """A line of the CSV, whose names are older than those of the cells."""
+    keys = list(_COLUMNS)
+    whole: Mapping[str, float | None] = {} if found is None else found.whole
+    largest: Mapping[str, float | None] = {} if found is None else found.largest
     return {
         "method": method,
         "joint": None if found is None else found.joint,
         "tasks": "" if found is None else " ".join(found.tasks),
-        **{name: None if found is None else getattr(found, name) for name in fields},
-        "paper_trainable_m": _published(method, "trainable parameters M"),
-        "paper_total_m": _published(method, "total parameters M"),
-        "paper_ms_per_batch": _published(method, "inference ms per batch"),
+        "device": None if found is None else found.device,
+        "hardware": None if found is None else found.hardware,
+        **{_COLUMNS[key]: whole.get(key) for key in keys[:2]},
+        **{f"largest_{_COLUMNS[key]}": largest.get(key) for key in _PARAMETERS},
+        **{_COLUMNS[key]: whole.get(key) for key in keys[2:]},
+        **{name: _published(method, key) for key, (_, _, name) in _PUBLISHED.items()},
     }
 
 
@@ -238,19 +223,14 @@ def _picture(shown: dict[str, Cost | None]) -> str:
     def mark(value: float | None, published: float | None) -> Mark:
         return Mark(None if value is None else Estimate(value=value, low=value, high=value), published)
 
-    def millions(method: str, metric: str) -> float | None:
-        value = _published(method, metric)
-        return None if value is None else 1e6 * value
+    def theirs(method: str, key: str) -> float | None:
+        value = _published(method, key)
+        return 1e6 * value if value is not None and key in _PARAMETERS else value
 
     rows = [
         Strip(
             found.title if found else paper.NAMES[method],
-            (
-                mark(found.trainable if found else None, millions(method, "trainable parameters M")),
-                mark(found.total if found else None, millions(method, "total parameters M")),
-                mark(found.latency_1_ms if found else None, _published(method, "inference ms per batch")),
-                mark(found.latency_512_ms if found else None, None),
-            ),
+            tuple(mark(found.whole[key] if found else None, theirs(method, key)) for key in _DRAWN),
             found.family if found else "other",
         )
         for method, found in shown.items()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Literal
 
+from channelbench.families import palette
 from channelbench.leaderboard.numbers import ticks
 
 __all__ = ["COLOURS", "Axis", "Canvas", "colour", "standalone"]
@@ -22,10 +23,7 @@ COLOURS = {
     "rule": "#dfe3e7",
     "hair": "#eceef0",
     "bg": "#ffffff",
-    "classical": "#2f6db3",
-    "small": "#2c8a57",
-    "multi-task": "#b8741a",
-    "llm": "#a03c86",
+    **palette(),
     "other": "#7b8590",
 }
 

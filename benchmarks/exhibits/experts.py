@@ -15,6 +15,7 @@ from channelbench.benchmarks.exhibits.charts import heatmaps
 from channelbench.benchmarks.exhibits.paper import KINDS
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
+from channelbench.families import LLM
 from channelbench.leaderboard.numbers import fixed
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run
@@ -111,7 +112,7 @@ def _section(found: list[Experts]) -> Section:
         )
         return Section(name="experts", title="Fig. 6: which experts each task uses", text=text)
     rows = tuple(
-        SectionRow(title=layer, family="llm", detail=f"seed {e.seed}", cells=_cells(e, i))
+        SectionRow(title=layer, family=LLM, detail=f"seed {e.seed}", cells=_cells(e, i))
         for e in found
         for i, layer in enumerate(e.layers)
     )

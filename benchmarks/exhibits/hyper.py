@@ -7,6 +7,7 @@ from channelbench.benchmarks.exhibits.charts import Curve, curves
 from channelbench.benchmarks.exhibits.rows import Line, PaperView, line, paper_views
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
+from channelbench.families import LLM
 from channelbench.leaderboard.sections import Section, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run
 
@@ -38,7 +39,7 @@ def _section(view: PaperView) -> Section:
     rows = tuple(
         SectionRow(
             title=title,
-            family="llm",
+            family=LLM,
             cells=tuple(
                 cell(points[axis, step], digits, note=_note(view, _line(axis, step), points[axis, step] is None))
                 for step in _STEPS
@@ -77,7 +78,7 @@ def _section(view: PaperView) -> Section:
 
 def _line(axis: str, step: int) -> Line:
     method = "llm4wm" if step == _DEFAULT else f"llm4wm+{axis}{step}"
-    return line(method, f"{axis} {step}", "llm")
+    return line(method, f"{axis} {step}", LLM)
 
 
 def _note(view: PaperView, wanted: Line, missing: bool) -> str:

@@ -12,6 +12,7 @@ from channelbench.benchmarks.exhibits.paper import TASKS, TERMS
 from channelbench.benchmarks.exhibits.rows import Line, PaperView, line, paper_views
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
+from channelbench.families import LLM, MULTI_TASK
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals
 from channelbench.leaderboard.sections import Section, SectionColumn, SectionGroup, SectionRow
@@ -20,8 +21,8 @@ from channelbench.leaderboard.views import Run
 __all__ = ["Multitask"]
 
 _PAIRS = (
-    (line("cross_stitch(s)", "Cross-stitch(s)", "multi-task"), line("cross_stitch", "Cross-stitch", "multi-task")),
-    (line("llm4wm(s)", "LLM4WM(s)", "llm"), line("llm4wm", "LLM4WM", "llm")),
+    (line("cross_stitch(s)", "Cross-stitch(s)", MULTI_TASK), line("cross_stitch", "Cross-stitch", MULTI_TASK)),
+    (line("llm4wm(s)", "LLM4WM(s)", LLM), line("llm4wm", "LLM4WM", LLM)),
 )
 _SIZES = ("small", "large")
 _PARTS = (*TASKS, "all")
@@ -148,14 +149,14 @@ def _records(
 
 def _picture(gains: list[dict[str, Estimate | None]]) -> str:
     panels = [
-        Panel("Small: Cross-stitch(s) → Cross-stitch", "gain in dB", bars=True, ink="multi-task"),
-        Panel("Large: LLM4WM(s) → LLM4WM", "gain in dB", bars=True, ink="llm"),
+        Panel("Small: Cross-stitch(s) → Cross-stitch", "gain in dB", bars=True, ink=MULTI_TASK),
+        Panel("Large: LLM4WM(s) → LLM4WM", "gain in dB", bars=True, ink=LLM),
     ]
     rows = [
         Strip(
             "Avg." if part == "all" else part.upper(),
             tuple(Mark(gain[part], _published_gain(*pair, part)) for pair, gain in zip(_PAIRS, gains, strict=True)),
-            "llm",
+            LLM,
         )
         for part in _PARTS
     ]

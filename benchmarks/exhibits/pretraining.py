@@ -10,6 +10,7 @@ from channelbench.benchmarks.exhibits.paper import TASKS
 from channelbench.benchmarks.exhibits.rows import CONTROLS, LLM_METHODS
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
+from channelbench.families import LLM
 from channelbench.leaderboard import labels
 from channelbench.leaderboard.board import Column
 from channelbench.leaderboard.estimate import Estimate, difference_interval
@@ -122,7 +123,7 @@ def _group(view: View, method: str, several: bool) -> SectionGroup:
     rows = []
     for control in CONTROLS:
         cells = tuple(_cell(view, method, control, task) for task in TASKS)
-        rows.append(SectionRow(title=_AGAINST[control], cells=cells, family="llm"))
+        rows.append(SectionRow(title=_AGAINST[control], cells=cells, family=LLM))
     return SectionGroup(title=_TITLES[method], note=view.title if several else "", rows=tuple(rows))
 
 

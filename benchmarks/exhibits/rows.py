@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.exhibits.paper import TASKS, TERMS, PaperColumn
 from channelbench.benchmarks.request import CONTROLS
+from channelbench.families import CLASSICAL, LLM, MULTI_TASK, SMALL
 from channelbench.leaderboard.estimate import Estimate, average
 from channelbench.leaderboard.views import Run, View
 
@@ -55,27 +56,27 @@ def _bundle(title: str, family: str, *methods: str, published: bool = True) -> L
 
 def _controls(method: str, title: str, *, always: bool) -> tuple[Line, ...]:
     return tuple(
-        line(f"{method}+{control}", f"{title}, {_CONTROL_WORDS[control]}", "llm", always=always) for control in CONTROLS
+        line(f"{method}+{control}", f"{title}, {_CONTROL_WORDS[control]}", LLM, always=always) for control in CONTROLS
     )
 
 
 PAPER_ROWS = (
-    _bundle("BI + Codebook + FIFS", "classical", "bi", "bi", "bi", "codebook", "fifs", "fifs"),
-    _bundle("CNN + WiT", "small", "cnn", "cnn", "cnn", "cnn", "wit", "wit"),
-    _bundle("LSTM + MLP", "small", "lstm", "lstm", "lstm", "mlp", "mlp", "mlp"),
-    line("cross_stitch(s)", "Cross-stitch(s)", "multi-task", published=True),
-    line("cross_stitch", "Cross-stitch", "multi-task", published=True),
-    line("llm4cp", "LLM4CP", "llm", published=True),
-    line("llm4wm(s)", "LLM4WM(s)", "llm", published=True),
-    line("llm4wm", "LLM4WM", "llm", published=True),
+    _bundle("BI + Codebook + FIFS", CLASSICAL, "bi", "bi", "bi", "codebook", "fifs", "fifs"),
+    _bundle("CNN + WiT", SMALL, "cnn", "cnn", "cnn", "cnn", "wit", "wit"),
+    _bundle("LSTM + MLP", SMALL, "lstm", "lstm", "lstm", "mlp", "mlp", "mlp"),
+    line("cross_stitch(s)", "Cross-stitch(s)", MULTI_TASK, published=True),
+    line("cross_stitch", "Cross-stitch", MULTI_TASK, published=True),
+    line("llm4cp", "LLM4CP", LLM, published=True),
+    line("llm4wm(s)", "LLM4WM(s)", LLM, published=True),
+    line("llm4wm", "LLM4WM", LLM, published=True),
 )
 
 TABLE_ROWS = (
     *PAPER_ROWS,
-    Line(title="Transformer", family="small", members=dict.fromkeys(("ce", "cp", "pf"), "transformer")),
+    Line(title="Transformer", family=SMALL, members=dict.fromkeys(("ce", "cp", "pf"), "transformer")),
     _bundle(
         "LMMSE + Wiener + Codebook + FIFS",
-        "classical",
+        CLASSICAL,
         *("lmmse", "wiener", "lmmse", "codebook", "fifs", "fifs"),
         published=False,
     ),

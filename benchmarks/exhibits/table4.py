@@ -12,6 +12,7 @@ from channelbench.benchmarks.exhibits.paper import COLUMNS, TASKS, PaperColumn
 from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, TABLE_ROWS, Line, PaperView, line, paper_views
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
+from channelbench.families import CEILING, REFERENCE
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import fixed
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
@@ -20,7 +21,7 @@ from channelbench.leaderboard.views import Run
 __all__ = ["Table4", "correlation"]
 
 
-_NOISE_FLOOR = line("ceiling", "Exact channel: the noise floor", "reference", always=False)
+_NOISE_FLOOR = line(CEILING, "Exact channel: the noise floor", REFERENCE, always=False)
 
 
 class Table4(Exhibit):

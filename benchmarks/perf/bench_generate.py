@@ -41,7 +41,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not im
 
 ROUNDS = 9
 WORKERS = 2
-CASES = {
+CASES: dict[str, tuple[dict[str, Any], int, tuple[int, ...]]] = {
     "UMa LOS": ({"scenario": "uma", "state": "los"}, 10_000, (32, 64)),
     "UMa NLOS": ({"scenario": "uma", "state": "nlos"}, 10_000, (32, 64)),
     "RMa LOS": ({"scenario": "rma", "state": "los"}, 10_000, (32, 64)),

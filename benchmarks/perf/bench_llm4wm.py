@@ -33,16 +33,16 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    from channelbench.contracts import Conditions, FitContext, TaskSplit
+    from channelbench.contracts import FitContext, TaskSplit
     from channelbench.models.llm4wm import LLM4WM
     from channelbench.registry import create
     from channelbench.testing import make_dataset, small_spec
 
     folder: Path = tmp_path_factory.mktemp("bench")
     dataset = make_dataset(folder / "few.zarr", small_spec(train=128, val=8, test=8))
-    splits = {task: TaskSplit(create("tasks", task), dataset, "train", Conditions()) for task in TASKS}
+    splits = {task: TaskSplit(create("tasks", task), dataset.view("train")) for task in TASKS}
     examples = {task: split.observe([0])[0] for task, split in splits.items()}
-    network = LLM4WM().build(examples, 0, FitContext(preset="paper", backbone="random:gpt2"))
+    network = LLM4WM().build(examples, FitContext(preset="paper", backbone="random:gpt2"))
     return Made(splits, network)
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -24,7 +24,8 @@ from channelbench.store import verify
 
 LARGEST = int(os.environ.get("CHANNELBENCH_BENCH_SAMPLES", "100000"))
 
-Forget, Read = Callable[[Path], None], Callable[[Iterable[Path]], int]
+Forget: TypeAlias = Callable[[Path], None]
+Read: TypeAlias = Callable[[Iterable[Path]], int]
 
 
 def peak_bytes() -> int:

@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -39,7 +39,8 @@ from channelbench.testing import small_spec
 SAMPLES = int(os.environ.get("CHANNELBENCH_BENCH_SAMPLES", "6000"))
 ROUNDS, BATCH, RANDOM_BATCHES = 3, 64, 1
 
-Forget, Read = Callable[[Path], None], Callable[[Iterable[Path]], int]
+Forget: TypeAlias = Callable[[Path], None]
+Read: TypeAlias = Callable[[Iterable[Path]], int]
 
 
 @pytest.fixture(scope="module")

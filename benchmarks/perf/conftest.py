@@ -96,7 +96,7 @@ def _stock_band(spec: ScenarioSpec, band: BandSpec, batch: int, device: str) -> 
         "direction": "downlink",
         "ut_array": user,
         "bs_array": station,
-        "spec_version": spec.source.table_version,
+        "spec_version": spec.flat()["table_version"],
         **common,
     }
     if spec.scenario == "rma":

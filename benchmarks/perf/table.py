@@ -47,13 +47,13 @@ def scale(found: Found) -> Iterator[str]:
             peaks = " and ".join(f"{peak} GB for {samples} samples" for samples, peak in info["peak_gb"].items())
             yield f"- Peak memory of a worker, {case.removeprefix('memory ')}: {peaks}, {info['growth']}×."
     for case, title in (("sizes", "One worker, datasets of"), ("cores", "Workers:"), ("files", "Files of")):
-        if info := found.get(case):
-            rates = ", ".join(f"{key} at {rate} samples/s" for key, rate in info["samples_per_second"].items())
-            speedup = f", {info['speedup']}×" if "speedup" in info else ""
+        if of_case := found.get(case):
+            rates = ", ".join(f"{key} at {rate} samples/s" for key, rate in of_case["samples_per_second"].items())
+            speedup = f", {of_case['speedup']}×" if "speedup" in of_case else ""
             yield f"- {title} {rates}{speedup}."
-    if info := found.get("verify"):
-        seconds = info["seconds"]
-        ratio = info["of_one_read"]
+    if of_verify := found.get("verify"):
+        seconds = of_verify["seconds"]
+        ratio = of_verify["of_one_read"]
         yield f"- `verify` takes {seconds['verify']} s, one read of the files {seconds['read']} s: {ratio}×."
 
 

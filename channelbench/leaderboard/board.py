@@ -12,19 +12,15 @@ from pydantic import ValidationError
 
 from channelbench.conditions import DEFAULT
 from channelbench.errors import RequestError
+from channelbench.families import BUNDLE, CEILING, FAMILIES, FLOOR, family_of
 from channelbench.leaderboard.catalogue import find_metric
 from channelbench.leaderboard.estimate import Estimate, average, estimate
 from channelbench.leaderboard.ranking import Rank, anchors_usable, best, overall_order, share_ranks, skill
 from channelbench.results import Result, RunManifest, VariedEntry, read_cells, read_terms, read_units
 
-__all__ = ["UNRANKED", "Board", "Column", "Entry", "Row", "Table", "build"]
+__all__ = ["Board", "Column", "Entry", "Row", "Table", "build"]
 
-UNRANKED = ("reference", "floor", "ceiling")
-"""Families that are shown beside the contestants: everything else is one."""
-
-BUNDLE = "bundle"
-
-_GROUPS = {family: 1 + place for place, family in enumerate(UNRANKED)}
+_ORDER = {name: 0 if family.ranked else place for place, (name, family) in enumerate(FAMILIES.items())}
 
 State = Literal["ok", "failed", "not run", "not supported"]
 
@@ -97,7 +93,7 @@ class Row:
 
     @property
     def is_contestant(self) -> bool:
-        return self.family not in UNRANKED
+        return family_of(self.family).ranked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,8 +276,8 @@ def _column(task: str, rows: Sequence[Row], results: Sequence[Result], condition
         titles=titles,
         condition=condition,
         varied=varied,
-        floor=anchor("floor"),
-        ceiling=anchor("ceiling"),
+        floor=anchor(FLOOR),
+        ceiling=anchor(CEILING),
     )
 
 
@@ -338,4 +334,4 @@ def _with_overall(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, 
     )
     done = {row.method: replace(row, overall=complete.get(row.method), rank=ranks.get(row.method)) for row in rows}
     order = overall_order([(row.method, row.overall, row.covered) for row in done.values()])
-    return tuple(sorted((done[method] for method in order), key=lambda row: _GROUPS.get(row.family, 0)))
+    return tuple(sorted((done[method] for method in order), key=lambda row: _ORDER.get(row.family, 0)))

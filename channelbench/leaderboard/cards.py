@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from channelbench.bootstrap import RESAMPLES
+from channelbench.families import BUNDLE, CEILING, FLOOR, family_of
 from channelbench.leaderboard import labels
 from channelbench.leaderboard.board import Board, Column, Row, Table
 from channelbench.leaderboard.catalogue import observed, sentence, task_entry
 from channelbench.leaderboard.estimate import MIN_SEEDS
 from channelbench.leaderboard.numbers import decimals, fixed, frequency
+from channelbench.presets import PRESETS
 from channelbench.results import DatasetCard
 
 __all__ = [
@@ -53,7 +55,8 @@ def header(board: Board) -> dict[str, Any]:
         "done": f"{done} cell{'s' if done != 1 else ''} scored",
         "failed": f"{failed} failed" if failed else "",
         "missing": f"{missing} not run" if missing else "",
-        "quick": manifest.preset == "quick",
+        "preset": manifest.preset,
+        "caution": PRESETS[manifest.preset].caution if manifest.preset in PRESETS else "",
     }
 
 
@@ -188,14 +191,14 @@ def anchors(table: Table, column: Column) -> str:
     """Floor and ceiling of one task, and which trivial answer set the floor."""
     titles = {row.method: row.title for row in table.rows}
     parts = []
-    for name, anchor in (("floor", column.floor), ("ceiling", column.ceiling)):
+    for name, anchor in ((FLOOR, column.floor), (CEILING, column.ceiling)):
         if anchor is None:
             parts.append(f"no {name}")
             continue
         score = anchor[1]
         value = fixed(score.value, 0 if score.value == round(score.value) else decimals([score], most=3))
         unit = labels.unit(column.unit)
-        source = f" ({titles[anchor[0]]})" if name == "floor" else ""
+        source = f" ({titles[anchor[0]]})" if name == FLOOR else ""
         parts.append(f"{name} {value}{' ' + unit if unit else ''}{source}")
     return "; ".join(parts)
 
@@ -206,13 +209,13 @@ def methods(board: Board) -> list[dict[str, str]]:
     for table in board.tables:
         for row in table.rows:
             result = next((r for entry in row.entries.values() for r in entry.results), None)
-            if row.family != "bundle" and result is not None:
+            if row.family != BUNDLE and result is not None:
                 seen.setdefault(
                     row.method,
                     {
                         "name": row.method,
                         "title": row.title,
-                        "family": labels.family_label(row.family),
+                        "family": family_of(row.family).title,
                         "reference": result.reference,
                         "notes": result.notes,
                         "weights": weights(row),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from channelbench.families import BUNDLE, CEILING, FLOOR, family_of
 from channelbench.leaderboard.board import Column, Row
 from channelbench.leaderboard.numbers import decimals, fixed, interval, ticks
 
@@ -74,13 +75,13 @@ class _Axis:
         return math.isfinite(value) and (not self.log or value > 0)
 
 
-def draw(column: Column, rows: Sequence[Row], ceiling_label: str = "ceiling") -> Figure | None:
+def draw(column: Column, rows: Sequence[Row], ceiling_label: str = CEILING) -> Figure | None:
     """Contestants and references on the primary metric, best first, or ``None`` where nobody has a score."""
     metric = column.metric
     shown = [
         row
         for row in rows
-        if row.family not in ("floor", "ceiling", "bundle") and metric in row.entries[column.task].scores
+        if row.family != BUNDLE and not family_of(row.family).anchor and metric in row.entries[column.task].scores
     ]
     if not shown:
         return None
@@ -94,7 +95,7 @@ def draw(column: Column, rows: Sequence[Row], ceiling_label: str = "ceiling") ->
         Point(
             title=row.title,
             family=row.family,
-            reference=row.family == "reference",
+            reference=not row.is_contestant,
             x=_percent(axis.percent(e.value)),
             low=_percent(axis.percent(e.low)),
             high=_percent(axis.percent(e.high)),
@@ -140,7 +141,7 @@ def _thinned(axis: _Axis) -> Sequence[float]:
 def _lines(column: Column, axis: _Axis, places: int, ceiling_label: str) -> Sequence[Line]:
     """Ceiling and floor, their labels on lines of their own so that they never collide."""
     lines = []
-    for kind, anchor, name, y in (("ceiling", column.ceiling, ceiling_label, 12), ("floor", column.floor, "floor", 27)):
+    for kind, anchor, name, y in ((CEILING, column.ceiling, ceiling_label, 12), (FLOOR, column.floor, FLOOR, 27)):
         if anchor is None or not math.isfinite(anchor[1].value):
             continue
         value = anchor[1].value

@@ -11,9 +11,7 @@ from channelbench.errors import RequestError
 from channelbench.spec import source_of
 
 __all__ = [
-    "FAMILIES",
     "condition_title",
-    "family_label",
     "metric_label",
     "scenario",
     "source",
@@ -21,22 +19,8 @@ __all__ = [
     "unit",
 ]
 
-FAMILIES = {
-    "classical": "Classical",
-    "small": "Small network",
-    "multi-task": "Multi-task network",
-    "llm": "LLM",
-    "bundle": "Bundle",
-    "reference": "Reference",
-    "floor": "Floor",
-    "ceiling": "Ceiling",
-}
 _ACRONYMS = {word: word.upper() for word in ("nmse", "mae", "rmse", "se", "ser", "ber", "snr")} | {"db": "dB"}
 _FIELDS = {"snr_db": "SNR", "pilot_spacing": "pilot spacing", "snr_reference": "SNR reference"}
-
-
-def family_label(family: str) -> str:
-    return FAMILIES.get(family, family.capitalize())
 
 
 def task_code(task: str) -> str:

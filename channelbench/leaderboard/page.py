@@ -10,28 +10,22 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from channelbench.costs import COSTS, LATENCY_BATCHES
+from channelbench.families import BUNDLE, CEILING, FAMILIES, family_of, palette
 from channelbench.leaderboard import cards, labels
 from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
 from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate
 from channelbench.leaderboard.figures import ROW_PX, TOP_PX, draw
 from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity
 from channelbench.leaderboard.sections import Section
-from channelbench.leaderboard.table import COSTS
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 __all__ = ["render"]
 
-_GROUPS = (
-    ("Contestants", "by mean skill over all tasks; incomplete rows follow", lambda row: row.is_contestant),
-    ("References", "know or use what no contestant does; unranked", lambda row: row.family == "reference"),
-    ("Floors", "trivial answers; the best of each task has skill 0", lambda row: row.family == "floor"),
-    ("Ceiling", "what no method can beat; skill 1", lambda row: row.family == "ceiling"),
-)
-_COST_HEADS = ("Trainable", "Total", "FLOP", "Fit", "Predict", "Latency, 1", "Latency, 512", "Memory")
-_COST_UNITS = ("parameters", "parameters", "per sample", "s", "s", "ms", "ms", "MB")
-_LEARNED = ("small", "multi-task", "llm")
+_CONTESTANTS = ("Contestants", "by mean skill over all tasks; incomplete rows follow")
+_GROUPS = (_CONTESTANTS, *((family.plural, family.note) for family in FAMILIES.values() if not family.ranked))
 _SHA256 = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
@@ -71,16 +65,19 @@ class RowView:
 def render(board: Board, sections: Sequence[Section] = ()) -> str:
     """The whole page, with everything it needs inside: the leaderboard, then ``sections``."""
     families = dict.fromkeys(row.family for table in board.tables for row in table.rows)
-    known = [*(f for f in labels.FAMILIES if f in families), *(f for f in families if f not in labels.FAMILIES)]
+    known = [*(f for f in FAMILIES if f in families), *(f for f in families if f not in FAMILIES)]
     return _template().render(
         title="channelbench leaderboard",
         header=cards.header(board),
         dataset=cards.dataset(board.manifest.dataset),
         protocol=cards.protocol(board),
         about=cards.methods(board),
-        families=[(family, labels.family_label(family)) for family in known],
+        families=[(family, family_of(family).title) for family in known],
         panels=[_panel(index, board, table) for index, table in enumerate(board.tables)],
         sections=sections,
+        palettes={"light": palette(), "dark": palette(dark=True)},
+        marks=FAMILIES.values(),
+        batches=" and of ".join(str(batch) for batch in LATENCY_BATCHES),
         plot={"row": ROW_PX, "top": TOP_PX},
     )
 
@@ -105,8 +102,12 @@ def _panel(index: int, board: Board, table: Table) -> dict[str, Any]:
         for column in table.columns
     }
     groups = [
-        {"name": name, "note": note, "rows": [_row(row, table.columns, places) for row in table.rows if belongs(row)]}
-        for name, note, belongs in _GROUPS
+        {
+            "name": name,
+            "note": note,
+            "rows": [_row(row, table.columns, places) for row in table.rows if _group(row) == place],
+        }
+        for place, (name, note) in enumerate(_GROUPS)
     ]
     return {
         "id": f"condition-{index}",
@@ -145,13 +146,14 @@ def _row(row: Row, columns: Sequence[Column], places: Mapping[str, int]) -> RowV
 def _identity(row: Row) -> dict[str, str]:
     result = next((r for entry in row.entries.values() for r in entry.results), None)
     members = dict.fromkeys(entry.member for entry in row.entries.values() if entry.member)
-    seeded = row.family in _LEARNED or (row.family == "bundle" and row.seeds > 1)
+    family = family_of(row.family)
+    seeded = family.seeded or (row.family == BUNDLE and row.seeds > 1)
     seeds = f"{row.seeds} seed{'s' if row.seeds > 1 else ''}" if seeded else ""
     detail = " + ".join(members) if members else result.reference if result else ""
     return {
         "title": row.title,
         "family": row.family,
-        "family_label": labels.family_label(row.family),
+        "family_label": family.title if family.ranked else "",
         "tag": seeds if row.seeds < MIN_SEEDS else "",
         "seeds": seeds if row.seeds >= MIN_SEEDS else "",
         "weights": _SHA256.sub(r"\1…", cards.weights(row)),  # in full below, with the method
@@ -162,19 +164,18 @@ def _identity(row: Row) -> dict[str, str]:
 def _overall(row: Row, columns: Sequence[Column]) -> CellView:
     if row.overall is None:
         return CellView(state="partial", value=f"{row.covered}/{len(columns)} tasks", sort="")
-    anchor = row.family in ("floor", "ceiling")
     return CellView(
         state="ok",
         sort=_sort(row.overall.value),
         value=fixed(row.overall.value, 3),
-        interval="" if anchor else interval(row.overall, 3),
+        interval="" if family_of(row.family).anchor else interval(row.overall, 3),
         bar=_bar(row.overall),
     )
 
 
 def _cell(row: Row, column: Column, places: int) -> CellView:
     entry = row.entries[column.task]
-    worth = None if row.family in ("floor", "ceiling") else entry.skill  # 0 and 1 by definition: no bar
+    worth = None if family_of(row.family).anchor else entry.skill  # 0 and 1 by definition: no bar
     score = entry.scores.get(column.metric)
     if entry.state != "ok" or score is None:
         return _blank(entry)
@@ -208,9 +209,9 @@ def _bar(skill: Estimate) -> str:
 
 
 def _task(index: int, board: Board, table: Table, column: Column) -> dict[str, Any]:
-    ceiling = "noise floor" if table.noisy and cards.is_noisy(column) else "ceiling"
+    ceiling = "noise floor" if table.noisy and cards.is_noisy(column) else CEILING
     metrics = list(column.metrics)
-    rows = [row for row in table.rows if row.family != "bundle" and row.entries[column.task].state != "not supported"]
+    rows = [row for row in table.rows if row.family != BUNDLE and row.entries[column.task].state != "not supported"]
     sign = -1 if column.higher_is_better else 1
     rows.sort(key=lambda row: (_group(row), sign * _primary_value(row, column)))
     places = {m: decimals([e for row in rows if (e := row.entries[column.task].scores.get(m))]) for m in metrics}
@@ -236,7 +237,9 @@ def _task(index: int, board: Board, table: Table, column: Column) -> dict[str, A
 
 
 def _group(row: Row) -> int:
-    return next(i for i, (_, _, belongs) in enumerate(_GROUPS) if belongs(row))
+    """The place in ``_GROUPS``."""
+    family = family_of(row.family)
+    return _GROUPS.index(_CONTESTANTS if family.ranked else (family.plural, family.note))
 
 
 def _primary_value(row: Row, column: Column) -> float:
@@ -263,11 +266,20 @@ def _costs(table: Table) -> dict[str, Any]:
         (row, column, entry.results)
         for row in table.rows
         for column in table.columns
-        if row.is_contestant and row.family != "bundle" and (entry := row.entries[column.task]).state == "ok"
+        if row.is_contestant and row.family != BUNDLE and (entry := row.entries[column.task]).state == "ok"
     ]
-    shown = [i for i, key in enumerate(COSTS) if any(key in r.costs for _, _, results in rows for r in results)]
+    found = {key for _, _, results in rows for result in results for key in result.costs}
+    shown = [cost for cost in COSTS.values() if cost.shown and cost.key in found]
     return {
-        "heads": [(_COST_HEADS[i], _COST_UNITS[i]) for i in shown],
+        "heads": [
+            {
+                "label": cost.title,
+                "unit": cost.unit,
+                "better": "low" if cost.lower_is_better else "high",
+                "hint": cost.description,
+            }
+            for cost in shown
+        ],
         "rows": [
             {
                 **_identity(row),
@@ -276,7 +288,7 @@ def _costs(table: Table) -> dict[str, Any]:
                 "hardware": ", ".join(dict.fromkeys(r.hardware for r in results)),
                 "cells": [
                     {"sort": "" if v is None else _sort(v), "value": quantity(v)}
-                    for v in (_median([r.costs[COSTS[i]] for r in results if COSTS[i] in r.costs]) for i in shown)
+                    for v in (_median([r.costs[c.key] for r in results if c.key in r.costs]) for c in shown)
                 ],
             }
             for row, column, results in rows

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from channelbench.costs import COSTS
+from channelbench.families import BUNDLE
 from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
 from channelbench.leaderboard.catalogue import task_entry
 from channelbench.results import Result
@@ -13,24 +15,15 @@ from channelbench.results import Result
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "COSTS", "tidy"]
+__all__ = ["COLUMNS", "tidy"]
 
-COSTS = (
-    "trainable_parameters",
-    "total_parameters",
-    "flops_per_sample",
-    "fit_s",
-    "predict_s",
-    "latency_ms_batch1",
-    "latency_ms_batch512",
-    "peak_memory_mb",
-)
+_COSTS = tuple(column.key for column in COSTS.values() if column.shown)
 
 COLUMNS = (
     *("method", "title", "family", "task", "conditions", "snr_db", "paper_compat", "metric", "unit"),
     *("higher_is_better", "primary", "seed", "status", "error", "value", "low", "high", "num_test"),
     *("floor", "ceiling", "skill", "rank", "rank_shared", "overall_skill", "overall_rank", "tasks_covered"),
-    *COSTS,
+    *_COSTS,
     *("weights", "device", "hardware", "suite", "preset", "dataset", "train_digest", "test_digest"),
     *("versions", "created"),
 )
@@ -47,7 +40,7 @@ def tidy(board: Board) -> pd.DataFrame:
     import pandas as pd
 
     records = [record for table in board.tables for row in table.rows for record in _of_row(board, table, row)]
-    extra = sorted({key for result in board.results for key in result.costs} - set(COSTS))
+    extra = sorted({key for result in board.results for key in result.costs} - set(_COSTS))
     frame = pd.DataFrame.from_records(records, columns=[*COLUMNS, *extra])
     types = {
         "seed": "Int64",
@@ -61,7 +54,7 @@ def tidy(board: Board) -> pd.DataFrame:
 
 
 def _of_row(board: Board, table: Table, row: Row) -> Iterator[dict[str, Any]]:
-    if row.family == "bundle":
+    if row.family == BUNDLE:
         return
     for column in table.columns:
         if not column.varied and (table.condition, column.condition) not in _first_shown(board, column.task):

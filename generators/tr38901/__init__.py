@@ -9,3 +9,5 @@ from channelbench.generators.tr38901.source import StochasticSource
 from channelbench.generators.tr38901.stochastic import DrawnBlock, StochasticGenerator
 
 __all__ = ["DrawnBlock", "StochasticGenerator", "StochasticSource"]
+
+HAS_ENTRIES = False

@@ -19,7 +19,8 @@ from channelbench.contracts import FitContext, FitData, TaskSplit
 from channelbench.errors import RequestError
 from channelbench.models.networks.checkpoints import read_tensors
 from channelbench.models.networks.data import Batch, as_batch, training_batches, validation_batches
-from channelbench.models.networks.training import FINAL, Budget, Outcome, Plan, budget_of, seeded, train
+from channelbench.models.networks.training import FINAL, Outcome, Plan, budget_of, seeded, train
+from channelbench.presets import Budget
 from channelbench.tasks.link.observations import LinkObservation
 
 __all__ = ["Fitted", "TaskNetwork", "at_task", "count_flops", "fit_identity", "fit_network", "fit_steps", "start_from"]

@@ -18,12 +18,11 @@ import torch
 from torch import nn
 
 from channelbench.contracts import FitContext
-from channelbench.errors import RequestError
 from channelbench.models.networks.checkpoints import read_checkpoint, write_checkpoint
+from channelbench.presets import PRESETS, Budget, preset_of
 
 __all__ = [
     "BUDGETS",
-    "Budget",
     "Objective",
     "Outcome",
     "Plan",
@@ -37,53 +36,7 @@ SAVE_EVERY_S = 60.0
 RUNNING, FINAL = "running.safetensors", "final.safetensors"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """How long a learned method trains, the same for all of them.
-
-    Attributes:
-        batch_size: Samples a step and task.
-        steps: Optimiser steps, or 0 where ``epochs`` counts.
-        epochs: Passes over the training split.
-        validations: How often the validation split is scored on the way.
-        peak_rate, floor_rate: Largest and smallest learning rate.
-        warmup: Share of the steps in which the rate rises linearly from ``floor_rate`` to ``peak_rate``.
-        cycle: Share of the steps of one cosine descent after that; 0 for a single one to the end.
-        weight_decay: Decoupled (AdamW); 0 makes it plain Adam.
-    """
-
-    batch_size: int
-    steps: int = 0
-    epochs: int = 0
-    validations: int
-    peak_rate: float = 1e-3
-    floor_rate: float = 1e-5
-    warmup: float = 0.1
-    cycle: float = 0.0
-    weight_decay: float = 0.0
-
-    def total_steps(self, num_samples: int) -> int:
-        """Steps of a fit on ``num_samples`` samples; the last, smaller batch of an epoch is left out."""
-        return self.steps or self.epochs * max(1, num_samples // self.batch_size)
-
-    def learning_rate(self, step: int, total: int) -> float:
-        """Linear warm-up, then cosine descent, begun anew each ``cycle`` where there is one."""
-        warm = max(1, round(self.warmup * total))
-        span = self.peak_rate - self.floor_rate
-        if step < warm:
-            return self.floor_rate + span * (step + 1) / warm
-        period = max(1, round(self.cycle * total)) if self.cycle else max(1, total - warm)
-        return self.floor_rate + span * (1 + math.cos(math.pi * ((step - warm) % period) / period)) / 2
-
-
-# ``smoke`` only shows that a method runs: conformance tests use it, no result should.
-BUDGETS: Mapping[str, Budget] = {
-    "smoke": Budget(batch_size=16, steps=4, validations=2, peak_rate=3e-3, weight_decay=1e-2),
-    "quick": Budget(batch_size=32, steps=120, validations=3, peak_rate=3e-3, weight_decay=1e-2),
-    "standard": Budget(batch_size=32, steps=800, validations=8, peak_rate=2e-3, weight_decay=1e-2),
-    # LLM4WM Table III and section V-A3: 250 epochs, warm-up over 50, cosine with a period of 100, Adam.
-    "paper": Budget(batch_size=512, epochs=250, validations=50, warmup=50 / 250, cycle=100 / 250),
-}
+BUDGETS: Mapping[str, Budget] = {name: preset.budget for name, preset in PRESETS.items()}
 
 
 def budget_of(preset: str) -> Budget:
@@ -92,9 +45,7 @@ def budget_of(preset: str) -> Budget:
     Raises:
         RequestError: there is no such preset.
     """
-    if preset not in BUDGETS:
-        raise RequestError("preset", expected="a known preset", got=preset, choices=BUDGETS)
-    return BUDGETS[preset]
+    return BUDGETS[preset_of(preset).name]
 
 
 class Objective(Protocol):

@@ -10,6 +10,7 @@ from torch import nn
 
 from channelbench.contracts import FitContext
 from channelbench.models.networks.backbones import Backbone, Trainable, load_backbone, scratch_width
+from channelbench.presets import preset_of
 
 __all__ = ["TrunkKind", "build_on_trunk", "trained", "trunk_layers"]
 
@@ -17,8 +18,8 @@ TrunkKind = Literal["pretrained", "random", "none", "scratch"]
 
 
 def trunk_layers(preset: str) -> int:
-    """How many of a backbone's layers are used: six, as LLM4CP and LLM4WM use of GPT-2, fewer in the quick presets."""
-    return 6 if preset in ("standard", "paper") else 3
+    """How many of a backbone's layers are used: six, as LLM4CP and LLM4WM use of GPT-2, or three in a narrow preset."""
+    return 3 if preset_of(preset).is_narrow else 6
 
 
 def trained(module: nn.Module) -> int:

@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from channelbench import registry
+from channelbench import discovery, registry
 from channelbench.benchmarks.exhibits import report, sections
 from channelbench.benchmarks.runner import run
 from channelbench.errors import RequestError
@@ -207,8 +207,8 @@ def test_installed_experiments_and_exhibits_are_listed_and_found(
 ) -> None:
     found = {"experiments": "PartThenAll", "exhibits": "Notes", "suites": "SUITE"}
     entries = [EntryPoint(kind, f"third_file:{name}", f"channelbench.{kind}") for kind, name in found.items()]
-    monkeypatch.setattr(registry, "entry_points", lambda group: [e for e in entries if e.group == group])
-    registry._entries.cache_clear()
+    monkeypatch.setattr(discovery, "entry_points", lambda group: [e for e in entries if e.group == group])
+    registry.refresh()
     third_file.SUITE = third_file.SUITE.model_copy(
         update={"experiment": third_file.ExperimentSpec(name="part-then-all"), "exhibits": ("notes",)}
     )
@@ -218,7 +218,7 @@ def test_installed_experiments_and_exhibits_are_listed_and_found(
         run("curriculum", data=data, out=tmp_path / "results")
         assert [part.name for part in sections(tmp_path / "results")] == ["notes"]
     finally:
-        registry._entries.cache_clear()
+        registry.refresh()
     assert notes(tmp_path / "results" / "all") == {"counts": 60 + 1000 * 30}
 
 

@@ -2,13 +2,14 @@
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 import zarr
 
-from channelbench import cli
+from channelbench import cli, discovery, registry
 from channelbench.store import layout
 from channelbench.testing import make_dataset, small_spec
 
@@ -90,3 +91,16 @@ def stream_path(request: pytest.FixtureRequest, stream_master: Path, tmp_path_fa
 def small_pieces(stream_master: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same dataset in many pieces of 20 rows."""
     return _stored_as(stream_master, tmp_path_factory.mktemp("pieces") / "d.zarr", 10, None)
+
+
+@pytest.fixture
+def entry_points(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Pretend that an installed package declares these entry points."""
+
+    def install(kind: str = "methods", **values: str) -> None:
+        found = [EntryPoint(name, value, f"channelbench.{kind}") for name, value in values.items()]
+        monkeypatch.setattr(discovery, "entry_points", lambda group: [e for e in found if e.group == group])
+        registry.refresh()
+
+    yield install
+    registry.refresh()

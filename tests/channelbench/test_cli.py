@@ -80,7 +80,11 @@ WRONG = {
     "unknown option of a method": (["run", "--methods", "bi+random"], "method", "a method without options"),
     "method without the task": (["run", "--methods", "codebook", "--tasks", "ce"], "--methods", "choices: bf"),
     "unknown preset": (["generate", "--preset", "huge"], "preset", "choices: quick, standard, paper"),
-    "unknown run preset": (["run", "--data", "few.zarr", "--preset", "huge"], "--preset", "choices: quick"),
+    "unknown run preset": (
+        ["run", "--data", "few.zarr", "--preset", "huge"],
+        "preset",
+        "choices: quick, standard, paper",
+    ),
     "unknown suite": (["run", "--suite", "xx"], "suite", "choices: classical, full"),
     "unknown state": (["generate", "--state", "fog"], "state", "choices: los, nlos, random"),
     "unknown system": (["generate", "--system", "six"], "system", "choices: dualband, multiuser"),

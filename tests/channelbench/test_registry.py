@@ -1,14 +1,18 @@
-"""The registry: scans, entry points, module paths; duplicates raise."""
+"""The registry: scans, entry points, options and module paths; two of ours with one name raise."""
 
 import importlib
-from importlib.metadata import EntryPoint
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from channelbench import discovery, registry
-from channelbench.card import Card
-from channelbench.contracts import Method
+from channelbench import cli, discovery, registry
+from channelbench.card import OTHER_FAMILIES, Card
+from channelbench.contracts import Method, Metric
 from channelbench.errors import RequestError
 from channelbench.metrics.beam import TopKAccuracy
 from channelbench.metrics.channel import NMSEInSlot
@@ -51,21 +55,27 @@ class Plus(Zeros):
     card = Zeros.card.model_copy(update={"name": "optional+loud"})
 
 
-class Impostor(Zeros):
-    card = Zeros.card.model_copy(update={"name": "zero"})
+@dataclass(frozen=True)
+class Power(Metric):
+    """A metric with a parameter, whose instances have cards of their own; which are listed, entry points say."""
+
+    exponent: int
+
+    listed = ()
+
+    @property
+    def card(self):
+        name = f"error_{self.exponent}"
+        return Card(name=name, description="Mean power of the error.", reference="none", family="metric")
+
+    def accumulate(self, prediction, target):
+        return np.abs(prediction - target.value)[:, None] ** self.exponent
+
+    def finalize(self, mean_terms):
+        return mean_terms[..., 0]
 
 
-@pytest.fixture
-def entry_points(monkeypatch: pytest.MonkeyPatch):
-    """Pretend that an installed package declares these entry points."""
-
-    def install(**values: str) -> None:
-        found = [EntryPoint(name, value, "channelbench.methods") for name, value in values.items()]
-        monkeypatch.setattr(discovery, "entry_points", lambda group: [e for e in found if e.group == group])
-        registry.refresh()
-
-    yield install
-    registry.refresh()
+cubed = Power(3)
 
 
 def test_everything_built_in_is_found() -> None:
@@ -130,10 +140,115 @@ def test_entry_point_is_registered(entry_points) -> None:
     assert registry.find("methods", "third_party").card.name == "third_party"
 
 
-def test_duplicate_name_raises(entry_points) -> None:
-    entry_points(mine=f"{__name__}:Impostor")
-    with pytest.raises(RuntimeError, match="two methods are called 'zero'"):
+# --- scans ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A package of methods in place of ours: ``{file: code}``."""
+
+    def build(files: dict[str, str]) -> None:
+        for name, code in files.items():
+            path = tmp_path / "house_of_methods" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(code)
+        for folder in {path.parent for path in (tmp_path / "house_of_methods").rglob("*.py")}:
+            (folder / "__init__.py").touch()
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setitem(discovery.PACKAGES, "methods", ("house_of_methods",))
+        registry.refresh()
+
+    yield build
+    monkeypatch.undo()
+    registry.refresh()
+    for name in [name for name in sys.modules if name.startswith("house_of_methods")]:
+        del sys.modules[name]
+
+
+METHOD = f"""
+from {__name__} import Zeros
+class Mine(Zeros):
+    card = Zeros.card.model_copy(update={{"name": __name__.rpartition(".")[2]}})
+"""
+
+
+def test_public_subpackages_are_scanned(house) -> None:
+    house(
+        {
+            "one.py": METHOD,
+            "_private.py": METHOD,
+            "link/two.py": METHOD,
+            "link/deep/three.py": METHOD,
+            "_engine/four.py": METHOD,
+            "parts/five.py": "raise RuntimeError('heavy')",
+            "parts/__init__.py": "HAS_ENTRIES = False",
+        }
+    )
+    assert registry.names("methods") == ["one", "three", "two"]
+    assert registry.find("methods", "two").__module__ == "house_of_methods.link.two"
+
+
+def test_two_of_ours_with_one_name_raise(house) -> None:
+    house({"one.py": METHOD, "link/one.py": METHOD})
+    with pytest.raises(RuntimeError, match="two methods are called 'one'"):
         registry.names("methods")
+
+
+def test_what_is_ours_and_broken_raises(house) -> None:
+    house({"one.py": "1 / 0"})
+    with pytest.raises(ZeroDivisionError):
+        registry.names("methods")
+
+
+def test_scanning_is_light() -> None:
+    code = (
+        "import sys, json; from channelbench import registry\n"
+        "for kind in registry._KINDS: registry.names(kind)\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    heavy = {"torch", "sionna", "transformers", "tensorflow", "numba", "matplotlib", "xarray", "pandas"}
+    assert not {name.split(".")[0] for name in json.loads(out)} & heavy
+
+
+def test_kinds_are_one_table() -> None:
+    assert {f"{info.singular}s": kind for kind, info in registry._KINDS.items()} == cli.KINDS
+    assert {info.singular for info in registry._KINDS.values()} - {"method"} <= set(OTHER_FAMILIES)
+
+
+# --- instances --------------------------------------------------------------------------------------------------------
+
+
+def test_a_metric_may_be_an_instance(entry_points) -> None:
+    entry_points("metrics", cubed=f"{__name__}:cubed")
+    assert registry.find("metrics", "error_3") is cubed
+    assert registry.create("metrics", "error_3") is cubed
+    assert registry.create("metrics", f"{__name__}:cubed") is cubed
+    assert registry.find("metrics", f"{__name__}:Power") is Power
+    with pytest.raises(RequestError, match="a concrete subclass of Metric or an instance of Metric with a card"):
+        registry.find("metrics", f"{__name__}:Zeros")
+
+
+def test_a_class_of_metrics_is_listed_by_its_parameters(entry_points, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Power, "listed", ({"exponent": 3}, {"exponent": 5}))
+    entry_points("metrics", powers=f"{__name__}:Power")
+    assert {"error_3", "error_5"} <= set(registry.names("metrics"))
+    assert registry.create("metrics", "error_5") == Power(5)
+
+
+def test_a_method_is_a_class(entry_points) -> None:
+    sys.modules[__name__].instance = Zeros()
+    with pytest.raises(RequestError, match="expected a concrete subclass of Method with a card"):
+        registry.find("methods", f"{__name__}:instance")
+
+
+def test_a_class_from_elsewhere_that_cannot_be_made_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Zeros, "__init__", lambda self, size: None, raising=False)
+    with pytest.raises(RequestError, match=r"a class that can be made without arguments, got .*Zeros .TypeError"):
+        registry.create("methods", f"{__name__}:Zeros")
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
 
 
 def test_options_make_a_variant(entry_points) -> None:
@@ -175,6 +290,9 @@ def test_wrong_options_are_explained(entry_points, name: str, fragment: str) -> 
 def test_options_are_for_methods_alone() -> None:
     with pytest.raises(RequestError, match=r"a known task, got 'ce\+fast'"):
         registry.find("tasks", "ce+fast")
+
+
+# --- paths ------------------------------------------------------------------------------------------------------------
 
 
 def test_module_path_is_imported() -> None:

@@ -15,7 +15,7 @@ from channelbench.errors import RequestError
 from channelbench.generation import default_path, generate, make_spec
 from channelbench.leaderboard import labels
 from channelbench.sources import RecordedSource
-from channelbench.spec import PRESETS, ScenarioSpec, SizesSpec, read_toml
+from channelbench.spec import ScenarioSpec, SizesSpec, preset_sizes, read_toml
 from channelbench.store import open_dataset, verify
 from channelbench.store.inspect import draw, summary
 from channelbench.store.schema import OPTIONAL, core_variables, variables
@@ -224,7 +224,7 @@ def test_written_form_is_flat_and_leaves_later_fields_out(plugin) -> None:
 
 def test_another_source_begins_with_its_own_fields(plugin) -> None:
     plugin("Traced")
-    spec = make_spec("uma", sizes=PRESETS["dualband"]["quick"], assignments={"rho_z": 0.5, "max_distance_m": 300})
+    spec = make_spec("uma", sizes=preset_sizes("dualband", "quick"), assignments={"rho_z": 0.5, "max_distance_m": 300})
     other = spec.replace({"source": "raytraced", "max_depth": 1})
     assert (other.source.name, other.source.max_depth, other.max_distance_m) == ("raytraced", 1, 300)
     assert other.replace({"source": "stochastic"}).source.rho_z == 1.0

@@ -5,12 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channelbench.errors import RequestError
+from channelbench.presets import PUBLIC_PRESETS
 from channelbench.spec import (
     BLOCK_SIZE,
-    PRESETS,
+    SPLITS,
+    SYSTEMS,
     ScenarioSpec,
     SizesSpec,
     parse_assignments,
+    preset_sizes,
     read_toml,
     split_samples,
 )
@@ -18,9 +21,10 @@ from channelbench.testing import small_spec
 
 
 def test_block_size_divides_every_preset() -> None:
-    for presets in PRESETS.values():
-        for sizes in presets.values():
-            assert all(sizes.of(split) % BLOCK_SIZE == 0 for split in ("train", "val", "test"))
+    for system in SYSTEMS:
+        for preset in PUBLIC_PRESETS:
+            sizes = preset_sizes(system, preset)
+            assert all(sizes.of(split) % BLOCK_SIZE == 0 for split in SPLITS)
 
 
 def test_json_round_trip() -> None:

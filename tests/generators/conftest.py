@@ -15,7 +15,7 @@ from channelbench.generators.tr38901.drops import Drops, Streams
 from channelbench.generators.tr38901.rays import BandRays, draw_rays
 from channelbench.generators.tr38901.scenarios import scenario_options
 from channelbench.registry import create
-from channelbench.spec import PRESETS, SYSTEMS, ScenarioSpec
+from channelbench.spec import SYSTEMS, ScenarioSpec, preset_sizes
 
 MakeSpec = Callable[..., ScenarioSpec]
 
@@ -27,7 +27,7 @@ def make_spec() -> MakeSpec:
     def make(scenario: str = "uma", system: str = "dualband", **changes: Any) -> ScenarioSpec:
         geometry = create("generators", scenario).geometry
         fields = {**geometry, "scenario": scenario, "system": system, "engine": "fast", **SYSTEMS[system]}
-        return ScenarioSpec(**fields, sizes=PRESETS[system]["quick"]).replace(changes)
+        return ScenarioSpec(**fields, sizes=preset_sizes(system, "quick")).replace(changes)
 
     return make
 

@@ -20,7 +20,8 @@ from channelbench.errors import RequestError
 from channelbench.models.networks.data import as_batch
 from channelbench.models.networks.fitting import Fitted
 from channelbench.models.networks.joint import DynamicWeightAverage, JointNetwork, Stage, fit_jointly, task_frame
-from channelbench.models.networks.training import BUDGETS, Budget, TrainingDiverged
+from channelbench.models.networks.training import BUDGETS, TrainingDiverged
+from channelbench.presets import Budget
 from channelbench.registry import create
 from channelbench.store.dataset import ChannelDataset
 from channelbench.tasks.link.observations import LinkObservation

@@ -27,8 +27,9 @@ from channelbench.models.llm4cp import LLM4CP
 from channelbench.models.networks import weights
 from channelbench.models.networks.frames import FramedNetwork
 from channelbench.models.networks.reconstruction import ReconstructionFrame, ReconstructionShape
-from channelbench.models.networks.training import BUDGETS, Budget
+from channelbench.models.networks.training import BUDGETS
 from channelbench.models.networks.trunks import trained
+from channelbench.presets import Budget
 from channelbench.registry import create, find, tasks_of
 from channelbench.store.dataset import ChannelDataset
 from channelbench.tasks.link.observations import LinkObservation

@@ -22,8 +22,9 @@ from channelbench.models.networks.backbones import load_backbone
 from channelbench.models.networks.data import as_batch
 from channelbench.models.networks.llm4wm import LLM4WMNetwork
 from channelbench.models.networks.lora import attach_lora
-from channelbench.models.networks.training import BUDGETS, Budget
+from channelbench.models.networks.training import BUDGETS
 from channelbench.models.networks.trunks import trained
+from channelbench.presets import Budget
 from channelbench.registry import create, find, names, tasks_of
 from channelbench.store.dataset import ChannelDataset
 from channelbench.tasks.link.observations import LinkObservation

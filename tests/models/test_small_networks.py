@@ -20,7 +20,8 @@ from channelbench.models._small import SmallNetwork
 from channelbench.models.cnn import CNN
 from channelbench.models.lstm import LSTM
 from channelbench.models.mlp import MLP
-from channelbench.models.networks.training import Budget, TrainingDiverged
+from channelbench.models.networks.training import TrainingDiverged
+from channelbench.presets import Budget
 from channelbench.registry import create, tasks_of
 from channelbench.store.dataset import ChannelDataset
 from channelbench.tasks.link.observations import ChannelObservation, LinkObservation

@@ -17,7 +17,8 @@ from torch import nn
 from channelbench.contracts import FitContext
 from channelbench.errors import RequestError
 from channelbench.models.networks.precision import half_precision, has_bfloat16
-from channelbench.models.networks.training import BUDGETS, Budget, Outcome, Plan, TrainingDiverged, budget_of, train
+from channelbench.models.networks.training import BUDGETS, Outcome, Plan, TrainingDiverged, budget_of, train
+from channelbench.presets import Budget
 
 STEPS = 12
 
@@ -298,5 +299,7 @@ def test_budgets() -> None:
     assert budget_of("standard").total_steps(4000) == 800
     assert [budget_of(preset).batch_size for preset in ("quick", "standard", "paper")] == [32, 32, 512]
     assert budget_of("paper").total_steps(15000) == 250 * 29
-    with pytest.raises(RequestError, match="preset: expected a known preset, got 'huge'; choices: smoke, quick"):
+    with pytest.raises(
+        RequestError, match="preset: expected a known preset, got 'huge'; choices: quick, standard, paper"
+    ):
         budget_of("huge")
