@@ -25,6 +25,7 @@ from channelbench.benchmarks import on_worker, scoring
 from channelbench.benchmarks.jobs import Job, Leg, Reporter, fail, shared_context
 from channelbench.benchmarks.limits import Limits
 from channelbench.benchmarks.request import Request
+from channelbench.families import family_of
 from channelbench.results import Result, cell_name
 
 if TYPE_CHECKING:
@@ -292,7 +293,7 @@ def _brevity(job: Job) -> tuple[bool, ...]:
     """Sorts jobs by how long they take, the longest first: what is left at the end should be short."""
     method = job.method
     is_channel = any(task.loss == "nmse" for task in job.tasks)
-    return (not method.learned, not method.joint, method.card.family != "llm", not is_channel)
+    return (not method.learned, not method.joint, not family_of(method.card.family).backbone, not is_channel)
 
 
 def _content(folder: Path, cell: str) -> bytes | None:

@@ -8,15 +8,13 @@ from functools import cached_property
 from pathlib import Path
 
 from channelbench.conditions import DEFAULT
+from channelbench.families import family_of
 from channelbench.leaderboard.board import Board, Entry, Row, Table, build
 from channelbench.leaderboard.catalogue import find_metric
 from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate, estimate
 from channelbench.results import Result, read_terms, read_units
 
 __all__ = ["Run", "View"]
-
-_UNSEEDED = ("classical", "reference", "floor", "ceiling")
-"""Families whose methods are the same with every seed."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ class View:
         these differ."""
         entries = [self.entry(method, task) for method, task in pairs]
         groups = [entry.results for entry in entries if entry is not None and entry.results]
-        seeds = [len(results) for results in groups if results[0].family not in _UNSEEDED]
+        seeds = [len(results) for results in groups if family_of(results[0].family).seeded]
         weights = dict.fromkeys(result.weights for results in groups for result in results if result.weights)
         fewest, most = min(seeds, default=0), max(seeds, default=0)
         count = str(most) if fewest == most else f"{fewest} to {most}"

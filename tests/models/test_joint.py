@@ -24,7 +24,7 @@ from channelbench.models.networks.training import BUDGETS, TrainingDiverged
 from channelbench.presets import Budget
 from channelbench.registry import create
 from channelbench.store.dataset import ChannelDataset
-from channelbench.tasks.link.observations import LinkObservation
+from channelbench.tasks.link.observations import ChannelObservation, LinkObservation
 
 TASKS = ("de", "pe")
 STEPS = 10  # of three in an epoch: 60 samples in batches of 16, the rest left out
@@ -206,10 +206,10 @@ def test_every_task_has_a_frame_whose_start_is_a_prediction(task: str, few_rays:
     observation, target = TaskSplit(create("tasks", task), few_rays.view("val")).observe(np.arange(5))
     frame = task_frame(observation)
     start = frame.begin(torch.as_tensor(observation.h), torch.as_tensor(observation.noise_var))
-    kind = create("tasks", task).kind
-    answer = torch.zeros({"beam": (5, observation.grid.num_beams), "scalar": (5,)}.get(kind) or start.pairs.shape)
+    wanted = (5, *observation.answer_shape)
+    answer = torch.zeros(start.pairs.shape if isinstance(observation, ChannelObservation) else wanted)
     prediction = frame.whole(frame.end(start, answer))
-    assert prediction.shape == (answer.shape if kind == "beam" else target.value.shape)
+    assert prediction.shape == wanted == ((5, observation.grid.num_beams) if task == "bf" else target.value.shape)
     assert torch.isfinite(frame.criterion(prediction, torch.as_tensor(target.value)))
     if task in ("de", "pe"):
         assert frame.objective == ("absolute" if task == "de" else "squared")  # type: ignore[union-attr]
@@ -359,6 +359,8 @@ def test_folder_of_another_fit_is_refused(few_rays: ChannelDataset, tmp_path: Pa
     fit(few_rays, workdir=tmp_path)
     with pytest.raises(RequestError, match=r"final\.safetensors: seed"):
         fit(few_rays, workdir=tmp_path, seed=1)
+    with pytest.raises(RequestError, match=r"final\.safetensors: data: expected \"another\", got ''"):
+        fit(few_rays, workdir=tmp_path, data="another")
 
 
 def test_fit_starts_from_another(few_rays: ChannelDataset, tmp_path: Path) -> None:

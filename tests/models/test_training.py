@@ -19,6 +19,7 @@ from channelbench.errors import RequestError
 from channelbench.models.networks.precision import half_precision, has_bfloat16
 from channelbench.models.networks.training import BUDGETS, Outcome, Plan, TrainingDiverged, budget_of, train
 from channelbench.presets import Budget
+from channelbench.store.dataset import ChannelDataset, data_key
 
 STEPS = 12
 
@@ -255,6 +256,55 @@ def test_running_checkpoint_of_another_fit_is_refused(tmp_path: Path) -> None:
         run(workdir=tmp_path, progress=stop_at(8))
     with pytest.raises(RequestError, match=r"running\.safetensors: seed"):
         run(seed=5, workdir=tmp_path)
+
+
+FORMER = {"method": "toy", "spec": "digest of a spec", "dataset_seed": 3}
+"""What tells a fit apart in checkpoints from before ``FitContext.data``."""
+
+
+def now(spec: str = "digest of a spec", seed: int = 3) -> dict[str, Any]:
+    return {"method": "toy", "data": data_key(spec, seed)}
+
+
+def test_finished_fit_that_names_its_dataset_by_spec_and_seed_is_loaded(tmp_path: Path) -> None:
+    context = FitContext(workdir=tmp_path)
+    train(first := module(), PLAN, seed=0, identity=FORMER, context=context)
+    outcome = train(second := module(), PLAN, seed=0, identity=now(), context=context)
+    assert outcome.trained_steps == 0
+    assert_same(weights(first), weights(second))
+
+
+def test_interrupted_fit_that_names_its_dataset_by_spec_and_seed_goes_on(tmp_path: Path) -> None:
+    train(whole := module(), PLAN, seed=0, identity=FORMER)
+    with pytest.raises(Stop):
+        train(module(), PLAN, seed=0, identity=FORMER, context=FitContext(workdir=tmp_path, progress=stop_at(8)))
+    outcome = train(resumed := module(), PLAN, seed=0, identity=now(), context=FitContext(workdir=tmp_path))
+    assert outcome.trained_steps == STEPS - 8
+    assert_same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("other", [now(seed=4), now(spec="digest of another"), {"method": "toy", "data": ""}])
+def test_fit_that_names_another_dataset_by_spec_and_seed_is_refused(tmp_path: Path, other: dict[str, Any]) -> None:
+    train(module(), PLAN, seed=0, identity=FORMER, context=FitContext(workdir=tmp_path))
+    with pytest.raises(RequestError, match=r"checkpoint final\.safetensors: data"):
+        train(module(), PLAN, seed=0, identity=other, context=FitContext(workdir=tmp_path))
+
+
+def test_former_checkpoint_of_a_dataset_is_the_one_that_its_key_names(few_rays: ChannelDataset, tmp_path: Path) -> None:
+    """As ``benchmarks`` gives ``data``; and what is compared beside it still is."""
+    former = {"method": "toy", "spec": few_rays.spec.identity(), "dataset_seed": few_rays.seed}
+    context = FitContext(workdir=tmp_path)
+    train(module(), PLAN, seed=0, identity=former, context=context)
+    outcome = train(module(), PLAN, seed=0, identity={"method": "toy", "data": few_rays.key}, context=context)
+    assert outcome.trained_steps == 0
+    with pytest.raises(RequestError, match=r"checkpoint final\.safetensors: method"):
+        train(module(), PLAN, seed=0, identity={"method": "other", "data": few_rays.key}, context=context)
+
+
+def test_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
+    train(module(), PLAN, seed=0, identity=now(), context=FitContext(workdir=tmp_path))
+    with pytest.raises(RequestError, match=r"checkpoint final\.safetensors: data"):
+        train(module(), PLAN, seed=0, identity=now(seed=4), context=FitContext(workdir=tmp_path))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", safetensors.torch.save({"x": torch.zeros(1)})])
