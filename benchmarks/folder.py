@@ -43,6 +43,7 @@ class Outcome:
 
     @property
     def failed(self) -> list[Result]:
+        """The cells written that have no scores."""
         return [result for result in self.written if result.status == "failed"]
 
 

@@ -295,6 +295,7 @@ class PeakMemory:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
+        """Add to the peak what happens inside."""
         if self.device.startswith("cuda"):
             import torch
 

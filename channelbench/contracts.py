@@ -210,6 +210,7 @@ class Task(ABC):
 
     @property
     def primary(self) -> Metric:
+        """The metric that a cell is ranked by."""
         return self.metrics[0]
 
     def genie(self, view: SplitView, cases: NDArray[np.int64], conditions: Any) -> Genie:

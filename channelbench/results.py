@@ -190,6 +190,7 @@ class Result(_Frozen):
 
     @property
     def name(self) -> str:
+        """Stem of its files."""
         return cell_name(self.method, self.task, self.condition, self.seed)
 
 

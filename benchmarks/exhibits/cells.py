@@ -53,6 +53,7 @@ def amount(value: float | None, published: str = "", note: str = "") -> SectionC
 
 
 def blank(note: str = "") -> SectionCell:
+    """A dash, with a note that says why."""
     return SectionCell(note=note)
 
 

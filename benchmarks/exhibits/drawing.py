@@ -51,6 +51,7 @@ class Canvas:
     parts: list[str] = field(default_factory=list)
 
     def line(self, x1: float, y1: float, x2: float, y2: float, ink: str = "rule", width: float = 1) -> None:
+        """A straight line."""
         self.parts.append(
             f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
             f'style="stroke:{colour(ink)};stroke-width:{width:g}"/>'
@@ -67,6 +68,7 @@ class Canvas:
         size: float = 11.5,
         bold: bool = False,
     ) -> None:
+        """Words at a baseline."""
         weight = ";font-weight:600" if bold else ""
         self.parts.append(
             f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" '
@@ -76,12 +78,14 @@ class Canvas:
     def rect(
         self, x: float, y: float, width: float, height: float, ink: str, tip: str = "", opacity: float = 1.0
     ) -> None:
+        """A filled rectangle; ``tip`` is shown on hover."""
         self.parts.append(
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
             f'style="fill:{colour(ink)};fill-opacity:{opacity:.3g}">{_tip(tip)}</rect>'
         )
 
     def dot(self, x: float, y: float, ink: str, tip: str = "") -> None:
+        """A filled circle: what was measured."""
         self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.8" style="fill:{colour(ink)}">{_tip(tip)}</circle>')
 
     def diamond(self, x: float, y: float, tip: str = "") -> None:
@@ -92,6 +96,7 @@ class Canvas:
         )
 
     def path(self, points: list[tuple[float, float]], ink: str) -> None:
+        """A line through points."""
         corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         self.parts.append(
             f'<polyline points="{corners}" style="fill:none;stroke:{colour(ink)};stroke-width:1.4;stroke-opacity:.6"/>'
@@ -138,6 +143,7 @@ class Axis:
         return cls(low if zero and low == 0 else low - room, high if zero and high == 0 else high + room, start, stop)
 
     def at(self, value: float) -> float:
+        """Pixels of a value."""
         if self.log:
             if value <= 0:
                 return self.start

@@ -71,6 +71,7 @@ class Column:
 
     @property
     def has_skill(self) -> bool:
+        """Whether floor and ceiling are there and apart, so that a score between them says something."""
         return anchors_usable(self.floor and self.floor[1], self.ceiling and self.ceiling[1])
 
 
@@ -93,6 +94,7 @@ class Row:
 
     @property
     def is_contestant(self) -> bool:
+        """Whether it is ranked."""
         return family_of(self.family).ranked
 
 

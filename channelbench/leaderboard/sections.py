@@ -19,6 +19,7 @@ class SectionColumn:
 
     @property
     def arrow(self) -> str:
+        """Which way is better; empty for words."""
         return {"high": "↑", "low": "↓"}.get(self.better, "")
 
 

@@ -34,6 +34,7 @@ class Finding:
 
     @property
     def ok(self) -> bool:
+        """Whether nothing is wrong."""
         return not self.problems
 
 

@@ -46,6 +46,7 @@ class Window:
 
     @property
     def num_rows(self) -> int:
+        """Rows of all its fragments."""
         return sum(last - first for first, last in self.fragments)
 
     def order(self) -> NDArray[np.int64]:
@@ -143,6 +144,7 @@ class Plan:
 
     @property
     def num_lanes(self) -> int:
+        """Places that are read from at once; one where nothing is shuffled."""
         return self.lanes if self.shuffle else 1
 
     def pieces(self, epoch: int) -> list[tuple[int, int]]:

@@ -92,6 +92,7 @@ class ChannelStream(IterableDataset[dict[str, torch.Tensor]]):
 
     @property
     def epoch(self) -> int:
+        """The epoch that the next iteration reads."""
         return int(self._shared[_EPOCH])
 
     @property

@@ -63,6 +63,7 @@ class MethodTests:
 
     @property
     def fitted(self) -> Method:
+        """The method, fitted to all its tasks."""
         return _fitted(self.method, self.preset, self.tasks)
 
     def observations(self) -> Iterator[tuple[Task, Observation, Target, Genie]]:

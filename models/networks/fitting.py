@@ -34,7 +34,10 @@ class TaskNetwork(Protocol):
     """What a network for one task offers besides being a module; ``calibrate`` (statistics of the training split)
     is optional."""
 
-    def loss(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> torch.Tensor: ...
+    def loss(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Scalar training loss of a batch: ``h`` complex64 ``[batch, slots, subcarriers, antennas]``, ``noise_var``
+        float32 ``[batch]``, ``target`` as the task has it."""
+        ...
 
 
 class Fitted:

@@ -67,6 +67,7 @@ class TaskBranch(nn.Module):
         return self.adapter_in(self.preprocessed(start))
 
     def preprocessed(self, start: Any) -> torch.Tensor:
+        """Tokens before the adapter, ``[samples, tokens, values]``."""
         raise NotImplementedError
 
     def read(self, features: torch.Tensor, start: Any) -> torch.Tensor:

@@ -186,6 +186,7 @@ class MoELoRA:
         return self.gate.bypass
 
     def set_bypass(self, bypass: bool) -> None:
+        """Let the trunk run as if it had no MoE-LoRA, or with it again."""
         self.gate.bypass = bypass
 
     def parameters(self) -> Iterator[nn.Parameter]:
