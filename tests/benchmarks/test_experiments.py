@@ -11,7 +11,7 @@ from channelbench.benchmarks.exhibits import report
 from channelbench.benchmarks.runner import run
 from channelbench.models.networks import fitting, joint
 from channelbench.models.networks.training import BUDGETS
-from channelbench.registry import find, names
+from channelbench.registry import find, names, tasks_of
 from channelbench.results import read_cells
 from channelbench.testing import make_dataset, small_backbone
 
@@ -51,7 +51,7 @@ def test_experiment(suite: str, tmp_path: Path) -> None:
     scored = {(result.method, result.task) for result in read_cells(out) if result.status == "ok"}
     plan = find("suites", suite)
     for name in plan.methods:
-        tasks = find("methods", name).card.tasks
+        tasks = tasks_of(find("methods", name))
         assert {(name, task) for task in tasks} <= scored
     _, page = report(out)
     picture = out / PICTURES[suite]
