@@ -104,6 +104,8 @@ def test_metrics_of_the_tasks_and_what_is_better() -> None:
         for metric in metrics:
             assert metric.higher_is_better == (metric.card.name in HIGHER), metric.card.name
             assert metric.unit == UNITS_OF.get(metric.card.name, ""), metric.card.name
+            assert registry.create("metrics", metric.card.name).parameters == metric.parameters
+    assert set(registry.names("metrics")) == {metric for expected in names.values() for metric in expected}
 
 
 def test_matched_filter_bounds() -> None:
