@@ -65,8 +65,8 @@ def test_nmse_refuses_all_zero_targets() -> None:
 
 
 def test_nmse_names_the_rows_without_a_value_and_takes_the_weakest_others() -> None:
-    h = complex_normal(9, 1, 1, 2)
-    weak = Target(value=h * np.float32(1e-12))
+    h = complex_normal(9, 1, 1, 2) * np.float32(1e-12)
+    weak = Target(value=h.copy())
     np.testing.assert_allclose(NMSE().accumulate(2 * weak.value, weak), 1, rtol=1e-6)
     h[[0, 1, 2, 3, 5, 7, 8]] = 0
     with pytest.raises(ValueError, match=r"rows \[0, 1, 2, 3, 5\] of the batch are"):

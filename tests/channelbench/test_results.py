@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from channelbench.results import MetricScore, Result, cell_name, read_cells, read_terms, sweep, write_atomic, write_cell
 
@@ -27,6 +28,14 @@ def result(**fields: object) -> Result:
         "test_digest": "b",
     }
     return Result(**{**given, **fields})  # type: ignore[arg-type]
+
+
+def test_what_is_measured_is_not_changed() -> None:
+    cell = result()
+    with pytest.raises(ValidationError, match="frozen"):
+        cell.seed = 1  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        result(colour="blue")
 
 
 def test_names_of_cells() -> None:
@@ -61,13 +70,14 @@ def test_files_are_there_whole_or_as_they_were(tmp_path: Path, monkeypatch: pyte
     write_atomic(path, b"old")
     assert path.read_bytes() == b"old"
 
-    def full(_: int) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
-            write_atomic(path, b"new")
+    for name in ("os.fsync", "builtins.open"):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, full)
+            with pytest.raises(OSError, match="No space left"):
+                write_atomic(path, b"new")
     assert [file.name for file in path.parent.iterdir()] == ["cell.json"]
     assert path.read_bytes() == b"old"
     write_atomic(path, b"new")
