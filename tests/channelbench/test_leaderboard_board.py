@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from channelbench.errors import RequestError
 from channelbench.leaderboard.board import Row, Table, build
-from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, write_cell
+from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, VariedEntry, write_cell
 
 FAMILIES = {"zero": "floor", "ceiling": "ceiling", "genie": "reference"}
 SCORES = {"zero": 1.0, "ceiling": 0.0, "genie": 0.01}
@@ -24,6 +25,7 @@ def put(
     seed: int = 0,
     metrics: tuple[str, ...] = ("nmse",),
     conditions: Mapping[str, Any] | None = None,
+    error: str = "",
 ) -> None:
     value = SCORES.get(method, 0.5) if value is None else value
     result = Result(
@@ -36,8 +38,9 @@ def put(
         conditions=conditions or {},
         seed=seed,
         preset="quick",
-        status="ok",
-        scores={name: MetricScore(value=value, low=value, high=value) for name in metrics},
+        status="failed" if error else "ok",
+        error=error,
+        scores={} if error else {name: MetricScore(value=value, low=value, high=value) for name in metrics},
         num_test=20,
         train_digest="",
         test_digest="",
@@ -118,6 +121,56 @@ def test_metrics_that_a_seed_lacks_are_left_out(tmp_path: Path) -> None:
     assert dict(entry.scores["nmse"].by_seed) == {0: 0.2, 1: 0.4}
 
 
+def test_failures_say_how_many_where_there_are_several(tmp_path: Path) -> None:
+    put(tmp_path, "one", "ce", error="ValueError: no")
+    for seed in range(3):
+        put(tmp_path, "three", "ce", seed=seed, error="" if seed == 1 else f"ValueError: {seed}")
+    found = rows(tmp_path)
+    details = {method: (row.entries["ce"].state, row.entries["ce"].detail) for method, row in found.items()}
+    assert details == {"one": ("failed", "ValueError: no"), "three": ("failed", "2 of 3 seeds: ValueError: 0")}
+
+
+def test_tables_stand_by_number_and_not_by_letter(tmp_path: Path) -> None:
+    given: list[dict[str, Any]] = [{"snr_db": 5.0}, {"snr_db": 20.0}, {"snr_db": -10.0}, {"snr_db": 0.5}, {}]
+    for conditions in (*given, {"pilot_spacing": 4}, {"snr_db": 0.0, "paper_compat": True}):
+        put(tmp_path, "net", "ce", conditions=conditions)
+    table(tmp_path)
+    order = [each.condition for each in build(tmp_path).tables]
+    assert order == [
+        *("default", "snr_db=-10", "pilot_spacing=4", "snr_db=0.5", "snr_db=5", "snr_db=20"),
+        "snr_db=0,paper_compat=true",
+    ]
+
+
+def test_a_condition_that_is_half_run_keeps_its_tasks(tmp_path: Path) -> None:
+    """CP has run under it, PF has not, and CE has no such condition."""
+    label = "pilots_only=true"
+    put(tmp_path, "net", "ce")
+    put(tmp_path, "net", "cp", conditions={"pilots_only": True})
+    varied = VariedEntry(cells={"ce": "default", "cp": label, "pf": label}, tasks=("cp", "pf"))
+    table(tmp_path, tasks=("ce", "cp", "pf"), conditions={label: varied}, method_tasks={"net": ("ce", "cp", "pf")})
+    (only,) = build(tmp_path).tables
+    assert [(column.task, column.condition, column.varied) for column in only.columns] == [
+        ("ce", "default", False),
+        ("cp", label, True),
+        ("pf", label, True),
+    ]
+    assert [entry.state for entry in only.rows[0].entries.values()] == ["ok", "ok", "not run"]
+
+
+def test_what_is_no_results_folder_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"results: expected a folder with a run.json, got .*No such file"):
+        build(tmp_path / "nowhere")
+    put(tmp_path, "net", "ce")
+    table(tmp_path)
+    (tmp_path / "cells" / "net__cp__default__seed0.json").write_text("{}")
+    with pytest.raises(RequestError, match=r"results: expected readable cells, got ..*/cells \(\d+ validation errors"):
+        build(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(RequestError, match=r"results: expected a folder with a run.json, got .*validation errors"):
+        build(tmp_path)
+
+
 def test_draws_are_made_for_what_is_ranked_and_for_several_seeds(tmp_path: Path) -> None:
     for method, seeds in (("one", 1), ("two", 2)):
         for seed in range(seeds):
@@ -130,12 +183,13 @@ def test_draws_are_made_for_what_is_ranked_and_for_several_seeds(tmp_path: Path)
 
 
 def test_bundles_have_the_seeds_of_their_least_trained_member(tmp_path: Path) -> None:
-    for method, seeds, task in (("formula", 1, "cp"), ("five", 5, "ce"), ("three", 3, "ce")):
+    for method, seeds, task in (("formula", 1, "cp"), ("five", 5, "ce"), ("three", 3, "ce"), ("two", 2, "ce")):
         for seed in range(seeds):
             put(tmp_path, method, task, seed=seed)
     bundles = {
         "all": ("formula", "five", "three"),
         "few": ("five", "three"),
+        "two": ("five", "two"),
         "plain": ("formula",),
         "gone": ("formula", "absent"),
     }
@@ -143,6 +197,7 @@ def test_bundles_have_the_seeds_of_their_least_trained_member(tmp_path: Path) ->
     assert {name: row.seeds for name, row in found.items() if row.family == "bundle"} == {
         "bundle:all": 3,
         "bundle:few": 3,
+        "bundle:two": 2,
         "bundle:plain": 1,
     }
     entries = found["bundle:few"].entries

@@ -14,8 +14,9 @@ from channelbench.noise import noise_key, unit_noise
 from channelbench.prediction import InvalidPrediction
 from channelbench.results import Result
 from channelbench.solvers.dft import beam_spectral_efficiency
+from channelbench.spec import BandSpec
 from channelbench.store.dataset import ChannelDataset
-from channelbench.tasks.link.channel import ChannelPrediction
+from channelbench.tasks.link.channel import ChannelEstimation, ChannelPrediction, Cut
 from channelbench.tasks.link.conditions import CombConditions, LinkConditions, PilotConditions, SlotConditions
 from channelbench.tasks.link.scalar import share_reference_power
 from channelbench.testing import make_dataset, small_spec
@@ -143,6 +144,40 @@ def test_grids_say_where_coefficients_lie(few_rays: ChannelDataset, name: str) -
         expected = few_rays.xarray["subcarrier_sub6"].values[: shape[2] * spacing : spacing]
         np.testing.assert_allclose(grid.subcarrier_hz, expected, rtol=1e-12)
         np.testing.assert_array_equal(grid.antenna_position, few_rays.xarray["antenna_position_sub6"].values)
+
+
+class Middle(ChannelEstimation):
+    """Slots 5 to 7 from slots 3 to 6: neither begins with the first."""
+
+    def cut(self, band: BandSpec, conditions: CombConditions) -> Cut:
+        return Cut(
+            slots=slice(3, 8),
+            seen_slots=slice(3, 7),
+            wanted_slots=slice(5, 8),
+            seen_subcarriers=np.arange(0, 64, 4),
+            wanted_subcarriers=np.array([1, 60]),
+        )
+
+
+def test_cuts_may_begin_anywhere(few_rays: ChannelDataset) -> None:
+    h, view = few_rays.array("h_sub6", "test"), few_rays.view("test")
+    observation, target = Middle().observe(view, EVERY, CombConditions(snr_db=100.0))
+    np.testing.assert_allclose(observation.h, h[:, 3:7, ::4], atol=1e-3)
+    np.testing.assert_array_equal(target.value, h[:, 5:8][:, :, [1, 60]])
+    slot_s, subcarriers = (few_rays.xarray[name].values for name in ("slot", "subcarrier_sub6"))
+    np.testing.assert_allclose(observation.grid.slot_s, slot_s[3:7], rtol=1e-12)
+    np.testing.assert_allclose(observation.grid.target_slot_s, slot_s[5:8], rtol=1e-12)
+    np.testing.assert_allclose(observation.grid.target_subcarrier_hz, subcarriers[[1, 60]], rtol=1e-12)
+    _, noisy = Middle().observe(view, EVERY, CombConditions(paper_compat=True))
+    np.testing.assert_array_equal(noisy.context["h_clean"], target.value)
+
+
+def test_tasks_say_which_datasets_they_can_be_cut_from() -> None:
+    pf, bf = registry.create("tasks", "pf"), registry.create("tasks", "bf")
+    assert [pf.supports(small_spec(sub6__num_subcarriers=number)) for number in (1, 2, 3)] == [False, True, True]
+    assert bf.supports(small_spec())
+    assert not bf.supports(small_spec(mmwave__array__rows=2)), "its beams are not those of one row"
+    assert not bf.supports(small_spec(system="multiuser")), "it has no second band"
 
 
 @pytest.mark.parametrize("name", ["ce", "cp", "pf"])
