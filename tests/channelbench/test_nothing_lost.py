@@ -105,10 +105,6 @@ def kill_at(folder: Path, arguments: list[str], moments: Iterable[int]) -> None:
         assert code == -signal.SIGKILL, err
 
 
-def files_below(folder: Path, pattern: str) -> Callable[[], int]:
-    return lambda: len(list(folder.glob(pattern)))
-
-
 def contents(path: Path) -> dict[str, str]:
     """Digests of all files of a dataset; of its metadata without the time of its creation."""
     found = {}
