@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from channelbench import registry
 from channelbench.baselines._common import channel_shape
 from channelbench.card import Card
-from channelbench.contracts import Block, Generator, Genie, GenieMethod, Paths
+from channelbench.contracts import Genie, GenieMethod
+from channelbench.generator import Block, Generator, Paths
 from channelbench.solvers.lmmse import path_lmmse
 from channelbench.spec import BLOCK_SIZE
 from channelbench.tasks.link.observations import ChannelObservation

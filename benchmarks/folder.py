@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from channelbench import registry
 from channelbench.benchmarks import scoring
 from channelbench.benchmarks.claim import claim
-from channelbench.benchmarks.jobs import Job, Leg, Perform, Reporter, one_by_one
+from channelbench.benchmarks.jobs import Job, OpenStage, Perform, Reporter, one_by_one
 from channelbench.benchmarks.request import Request, conditions_of
 from channelbench.benchmarks.stages import Provenance
 from channelbench.conditions import Conditions, condition_label
@@ -47,16 +47,16 @@ class Outcome:
         return [result for result in self.written if result.status == "failed"]
 
 
-def fill(request: Request, leg: Leg, reporter: Reporter, perform: Perform = one_by_one) -> Outcome:
-    """Make the cells of a request that are not in the leg's folder yet, each written as soon as it is made.
+def fill(request: Request, stage: OpenStage, reporter: Reporter, perform: Perform = one_by_one) -> Outcome:
+    """Make the cells of a request that are not in the stage's folder yet, each written as soon as it is made.
 
     Raises:
         RequestError: the folder is not ours, or its cells could not stand beside ours; nothing has been written.
     """
-    varied = _Varied.of(request, leg.test.spec)
-    claim(leg.folder, manifest(request, Provenance.of(leg)))
-    outcome = Outcome(leg.folder)
-    there = {result.name for result in read_cells(leg.folder) if result.status == "ok"}
+    varied = _Varied.of(request, stage.test.spec)
+    claim(stage.folder, manifest(request, Provenance.of(stage)))
+    outcome = Outcome(stage.folder)
+    there = {result.name for result in read_cells(stage.folder) if result.status == "ok"}
     ceilings = [
         (request.tasks[name], condition)
         for name, conditions in varied.conditions.items()
@@ -74,8 +74,8 @@ def fill(request: Request, leg: Leg, reporter: Reporter, perform: Perform = one_
     for task, condition in ceilings:
         common = scoring.common_fields(
             task=task,
-            train=leg.train,
-            test=leg.test,
+            train=stage.train,
+            test=stage.test,
             conditions=condition,
             seed=0,
             preset=request.preset,
@@ -83,10 +83,10 @@ def fill(request: Request, leg: Leg, reporter: Reporter, perform: Perform = one_
             method=None,
         )
         with threadpool_limits(limits=1):
-            result, scored = scoring.ceiling_cell(common, task, leg.test, condition)
-        write_cell(leg.folder, result, scored.terms, scored.units)
+            result, scored = scoring.ceiling_cell(common, task, stage.test, condition)
+        write_cell(stage.folder, result, scored.terms, scored.units)
         keep(result)
-    for result in perform(jobs, request, leg, reporter):
+    for result in perform(jobs, request, stage, reporter):
         keep(result)
     return outcome
 

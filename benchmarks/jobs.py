@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,11 +19,10 @@ from channelbench.contracts import FitContext, FitData, Method, Task, TaskSplit
 from channelbench.families import family_of
 from channelbench.results import Result, cell_name, check_artefacts, write_cell
 from channelbench.store.dataset import ChannelDataset
-from channelbench.tasks.link.scalar import share_reference_power
 
 __all__ = [
     "Job",
-    "Leg",
+    "OpenStage",
     "Perform",
     "Progress",
     "Reporter",
@@ -37,7 +37,7 @@ Progress = Callable[[int, int], None]
 
 
 class Reporter:
-    """Hears what the runner does; this one is deaf. Override what you want to show.
+    """Is told what the runner does, and shows nothing of it. Override what you want to show.
 
     With several workers, more than one job is between ``started`` and ``ended``.
     """
@@ -68,8 +68,8 @@ class Reporter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leg:
-    """What the cells of one results folder are made from.
+class OpenStage:
+    """A stage whose datasets are open: what the cells of one results folder are made from.
 
     Attributes:
         folder: The results folder.
@@ -79,7 +79,7 @@ class Leg:
         setting: How they were carried over, in words.
         checkpoints: Where learned methods keep theirs.
         start: The ``checkpoints`` of the fits to start from.
-        scale: The dataset on whose scale of received power ``train`` and ``test`` are observed, if it is another.
+        scale: The dataset on whose scale ``train`` and ``test`` are observed, if it is another.
         share: Share of the training and validation split that a fit sees.
     """
 
@@ -95,14 +95,15 @@ class Leg:
 
     @property
     def fits_here(self) -> bool:
-        """Whether its fits are made for it: else they are another leg's."""
+        """Whether its fits are made for it: else they are another stage's."""
         return self.checkpoints.parent == self.folder
 
-    def share_scale(self) -> None:
+    def share_scale(self, tasks: Iterable[Task]) -> None:
         """Have ``train`` and ``test`` observed on the scale of ``scale``; before anything of them is observed."""
-        for dataset in {self.train, self.test} - {self.scale}:
-            if self.scale is not None:
-                share_reference_power(self.scale, dataset)
+        if self.scale is None:
+            return
+        for dataset, task in itertools.product({self.train, self.test} - {self.scale}, tasks):
+            task.share_scale(self.scale.view("train"), dataset.view("train"))
 
 
 @dataclass(frozen=True)
@@ -131,21 +132,21 @@ class Job:
         return cell_name(self.method.card.name, what, condition_label(self.training), self.seed)
 
 
-Perform = Callable[[Sequence[Job], Request, Leg, Reporter], Iterator[Result]]
+Perform = Callable[[Sequence[Job], Request, OpenStage, Reporter], Iterator[Result]]
 """Does jobs, tells the reporter of each and gives their cells once they are written, in an order of its own."""
 
 
-def one_by_one(jobs: Sequence[Job], request: Request, leg: Leg, reporter: Reporter) -> Iterator[Result]:
+def one_by_one(jobs: Sequence[Job], request: Request, stage: OpenStage, reporter: Reporter) -> Iterator[Result]:
     """Do the jobs in this process, each as it comes."""
     for job in jobs:
         reporter.started(job)
-        yield from work(job, leg, replace(shared_context(request), progress=partial(reporter.fitting, job)))
+        yield from work(job, stage, replace(shared_context(request), progress=partial(reporter.fitting, job)))
         reporter.ended(job)
 
 
 def work(
     job: Job,
-    leg: Leg,
+    stage: OpenStage,
     shared: FitContext,
     *,
     threads: int | None = None,
@@ -156,7 +157,7 @@ def work(
 
     Args:
         job: What to fit and score.
-        leg: On what, and where its checkpoints and cells are.
+        stage: On what, and where its checkpoints and cells are.
         shared: What the fits of a run have in common, and who hears of this one's steps.
         threads: Of a learned method; ``None`` for as many as the libraries take. A formula has one.
         alone: Whether no other job is at work beside this one; else ``latency_ms_batch1``, ``latency_ms_batch512``
@@ -166,7 +167,7 @@ def work(
     Raises:
         OSError: a cell cannot be written.
     """
-    context = _context(job, leg, shared)
+    context = _context(job, stage, shared)
     memory = scoring.PeakMemory(context.device)
     with scoring.threads_for(job.method, threads) as count:
         where = scoring.Where.here(context.device, count)
@@ -175,35 +176,35 @@ def work(
         is_whole = not _has_begun(context)
         began = time.perf_counter()
         with chdir("."), memory.watch(), scoring.threads_for(job.method, threads):
-            method.fit(_splits(job, leg), context)
+            method.fit(_splits(job, stage), context)
         fit_s = time.perf_counter() - began
         weights = method.weights
     except BaseException as error:
         _raise_if_ours(error)
-        yield from fail(job, leg, shared, where, error, job.cells)
+        yield from fail(job, stage, shared, where, error, job.cells)
         return
     for task, condition in job.cells:
         try:
             with chdir("."), memory.watch(), scoring.threads_for(job.method, threads):
                 answer = scoring.answer_of(method, task.card.name)
-                found, predict_s = scoring.score(task, leg.test, condition, answer, scored)
+                found, predict_s = scoring.score(task, stage.test, condition, answer, scored)
                 costs = {**method.costs(task.card.name), "predict_s": predict_s}
                 artefacts = method.artefacts(task.card.name)
-            if is_whole and leg.fits_here:  # else it was timed in another folder, or only its last part was
+            if is_whole and stage.fits_here:  # else it was timed in another folder, or only its last part was
                 costs["fit_s"] = fit_s
             if alone:
                 costs["peak_memory_mb"] = memory.megabytes
             if alone and family_of(job.method.card.family).timed:
                 with chdir("."), scoring.threads_for(job.method, threads):
-                    costs |= scoring.latencies(method, task, leg.test, condition, scored)
-            common = _common(job, leg, shared, where, task, condition, weights)
+                    costs |= scoring.latencies(method, task, stage.test, condition, scored)
+            common = _common(job, stage, shared, where, task, condition, weights)
             common |= {"artefacts": check_artefacts(artefacts)}
-            result = scoring.scored_cell(common, task.metrics_for(leg.test.spec, condition), found, costs)
+            result = scoring.scored_cell(common, task.metrics_for(stage.test.spec, condition), found, costs)
         except BaseException as error:
             _raise_if_ours(error)
-            yield from fail(job, leg, shared, where, error, [(task, condition)], weights)
+            yield from fail(job, stage, shared, where, error, [(task, condition)], weights)
         else:
-            write_cell(leg.folder, result, found.terms, found.units, artefacts)
+            write_cell(stage.folder, result, found.terms, found.units, artefacts)
             yield result
 
 
@@ -215,7 +216,7 @@ def _raise_if_ours(error: BaseException) -> None:
 
 def fail(
     job: Job,
-    leg: Leg,
+    stage: OpenStage,
     shared: FitContext,
     where: scoring.Where,
     error: BaseException,
@@ -224,14 +225,14 @@ def fail(
 ) -> Iterator[Result]:
     """Write those ``cells`` of a job that an error has cost."""
     for task, condition in cells:
-        result = scoring.failed_cell(_common(job, leg, shared, where, task, condition, weights), error)
-        write_cell(leg.folder, result, {})
+        result = scoring.failed_cell(_common(job, stage, shared, where, task, condition, weights), error)
+        write_cell(stage.folder, result, {})
         yield result
 
 
 def _common(
     job: Job,
-    leg: Leg,
+    stage: OpenStage,
     shared: FitContext,
     where: scoring.Where,
     task: Task,
@@ -240,8 +241,8 @@ def _common(
 ) -> dict[str, Any]:
     fields = scoring.common_fields(
         task=task,
-        train=leg.train,
-        test=leg.test,
+        train=stage.train,
+        test=stage.test,
         conditions=condition,
         seed=job.seed,
         preset=shared.preset,
@@ -256,11 +257,11 @@ def _has_begun(context: FitContext) -> bool:
     return context.workdir is not None and context.workdir.is_dir() and any(context.workdir.iterdir())
 
 
-def _splits(job: Job, leg: Leg) -> FitData:
+def _splits(job: Job, stage: OpenStage) -> FitData:
     def part(task: Task, split: str) -> TaskSplit:
         conditions = training_conditions(task, job.training)
-        limit = limit_of(leg, task.size(leg.train.spec, split, conditions))
-        return TaskSplit(task, leg.train.view(split), conditions, limit=limit)
+        limit = limit_of(stage, task.size(stage.train.spec, split, conditions))
+        return TaskSplit(task, stage.train.view(split), conditions, limit=limit)
 
     return {task.card.name: (part(task, "train"), part(task, "val")) for task in job.tasks}
 
@@ -270,9 +271,9 @@ def training_conditions(task: Task, training: Mapping[str, Any]) -> Conditions:
     return task.conditions.of(training if task.conditions.has(training) else {})
 
 
-def limit_of(leg: Leg, size: int) -> int | None:
+def limit_of(stage: OpenStage, size: int) -> int | None:
     """How many of the cases of a split a fit sees, ``None`` for all."""
-    return None if leg.share == 1 else max(1, round(leg.share * size))
+    return None if stage.share == 1 else max(1, round(stage.share * size))
 
 
 def shared_context(request: Request) -> FitContext:
@@ -280,15 +281,15 @@ def shared_context(request: Request) -> FitContext:
     return FitContext(preset=request.preset, device=request.device, backbone=request.backbone)
 
 
-def _context(job: Job, leg: Leg, shared: FitContext) -> FitContext:
+def _context(job: Job, stage: OpenStage, shared: FitContext) -> FitContext:
     learned = job.method.learned
     return replace(
         shared,
         seed=job.seed,
         device=_device(job, shared),
-        data=leg.train.key,
-        workdir=leg.checkpoints / job.stem if learned else None,
-        start=leg.start / job.stem if learned and leg.start is not None else None,
+        data=stage.train.key,
+        workdir=stage.checkpoints / job.stem if learned else None,
+        start=stage.start / job.stem if learned and stage.start is not None else None,
     )
 
 

@@ -23,7 +23,7 @@ import cloudpickle
 
 from channelbench import cluster, registry
 from channelbench.benchmarks import scoring
-from channelbench.benchmarks.jobs import Job, Leg, work
+from channelbench.benchmarks.jobs import Job, OpenStage, work
 from channelbench.contracts import FitContext, Method, Task
 from channelbench.errors import RequestError
 from channelbench.store import open_dataset
@@ -38,7 +38,7 @@ __all__ = ["Home", "Needs", "Order", "carry_out", "check", "pack"]
 WATCH_S = 0.5
 """How often a worker looks whether its job is still wanted."""
 
-WORD_S = 0.1
+EVENT_S = 0.1
 """How often at most a worker says how far it is."""
 
 
@@ -62,7 +62,7 @@ class Order:
     """A job, what it is to be done on, and how."""
 
     job: Job
-    leg: Leg
+    stage: OpenStage
     shared: FitContext
     threads: int | None
     alone: bool
@@ -130,52 +130,52 @@ def carry_out(packed: bytes, topic: str, number: int, home: Home | None) -> None
     from distributed import get_worker
 
     worker = get_worker()
-    voice = _Voice(lambda word: worker.log_event(topic, {"job": number, **word}))
-    voice.say("began")
+    events = _Events(lambda event: worker.log_event(topic, {"job": number, **event}))
+    events.send("began")
     with _leaving_when_unwanted(worker):
         cluster.keep_freed_memory()
         if home is not None:
             home.enter()
-        last = _do(packed, voice)
-    voice.say(**last)  # not before: what is heard of as done is no longer wanted
+        last = _do(packed, events)
+    events.send(**last)  # not before: what is heard of as done is no longer wanted
 
 
-def _do(packed: bytes, voice: _Voice) -> dict[str, str]:
+def _do(packed: bytes, events: _Events) -> dict[str, str]:
     """Do a job, and return what is to be said last."""
     try:
         order: Order = pickle.loads(packed)
-        order.leg.share_scale()
+        order.stage.share_scale(order.job.tasks)
         with scoring.threads_for(order.job.method, order.threads) as count:
             device = order.shared.device if order.job.method.learned else "cpu"
-            voice.say("where", where=asdict(scoring.Where.here(device, count)))
+            events.send("where", where=asdict(scoring.Where.here(device, count)))
     except Exception as error:
         return {"kind": "failed", "error": f"{type(error).__name__}: {error}"}
-    shared = replace(order.shared, progress=voice.step)
-    made = work(order.job, order.leg, shared, threads=order.threads, alone=order.alone, scored=voice.scored)
+    shared = replace(order.shared, progress=events.step)
+    made = work(order.job, order.stage, shared, threads=order.threads, alone=order.alone, scored=events.scored)
     for result in made:
-        voice.say("cell", cell=result.model_dump_json())
+        events.send("cell", cell=result.model_dump_json())
     return {"kind": "done"}
 
 
-class _Voice:
+class _Events:
     """Tells the command of every cell, and of steps now and then: each of its words is a sign of life."""
 
     def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
         self._send, self._last = send, float("-inf")
 
-    def say(self, kind: str, **content: Any) -> None:
+    def send(self, kind: str, **content: Any) -> None:
         self._send({"kind": kind, **content})
 
     def step(self, done: int, total: int, message: str) -> None:
         if self._is_due() or done == total:
-            self.say("step", done=int(done), total=int(total), message=str(message))
+            self.send("step", done=int(done), total=int(total), message=str(message))
 
     def scored(self, done: int, total: int) -> None:
         if self._is_due():
-            self.say("scored")
+            self.send("scored")
 
     def _is_due(self) -> bool:
-        due = time.monotonic() - self._last > WORD_S
+        due = time.monotonic() - self._last > EVENT_S
         self._last = time.monotonic() if due else self._last
         return due
 

@@ -12,6 +12,7 @@ import json
 import queue
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from channelbench import cluster
 from channelbench.benchmarks import on_worker, scoring
-from channelbench.benchmarks.jobs import Job, Leg, Reporter, fail, shared_context
+from channelbench.benchmarks.jobs import Job, OpenStage, Reporter, fail, shared_context
 from channelbench.benchmarks.limits import Limits
 from channelbench.benchmarks.request import Request
 from channelbench.families import family_of
@@ -48,27 +49,27 @@ class _Running:
     """A job that a worker has been given.
 
     Attributes:
-        job, leg: What, and on what.
+        job, stage: What, and on what.
         address: Of the worker.
         future: dask's; the job goes back when nobody holds it.
         before: What its cells' files held before it, by name.
-        owed: Names of the cells that have not been heard of.
-        began, heard: When it began, and when it gave the last sign of life; ``None`` before.
+        missing: Names of the cells that no event has brought.
+        began, last_event: When it began (``None`` before), and when it gave the last sign of life.
         where: What it runs on, once that is known.
     """
 
     job: Job
-    leg: Leg
+    stage: OpenStage
     address: str
     future: Future
     before: dict[str, bytes | None]
-    owed: set[str]
+    missing: set[str]
     began: float | None = None
-    heard: float = 0.0
+    last_event: float = 0.0
     where: scoring.Where | None = None
 
 
-class Pool:
+class Pool(ABC):
     """Workers that do one job at a time. Leaving the ``with`` block takes back what is not done.
 
     Args:
@@ -84,7 +85,7 @@ class Pool:
         self.limits, self.names = limits, names
         self._stack = ExitStack()
         self._client: Client | None = None
-        self._topic, self._words = f"channelbench-{uuid.uuid4().hex}", queue.SimpleQueue[tuple[int, Any]]()
+        self._topic, self._events = f"channelbench-{uuid.uuid4().hex}", queue.SimpleQueue[tuple[int, Any]]()
         self._threads: dict[str, int] = {}
         self._usable: dict[str, bool] = {}
         self._looked = float("-inf")
@@ -101,12 +102,13 @@ class Pool:
 
     # What kinds of workers differ in.
 
+    @abstractmethod
     def connect(self) -> AbstractContextManager[Client]:
-        raise NotImplementedError
+        """A client of the workers."""
 
+    @abstractmethod
     def threads(self, address: str) -> int | None:
         """Of a job's libraries there; ``None`` for as many as they take."""
-        raise NotImplementedError
 
     def admits(self, address: str, reporter: Reporter) -> bool:
         """Whether a worker that has just come may have a job."""
@@ -121,10 +123,10 @@ class Pool:
     def client(self) -> Client:
         if self._client is None:
             self._client = self._stack.enter_context(self.connect())
-            self._client.subscribe_topic(self._topic, lambda event: self._words.put((event[1]["job"], event[1])))
+            self._client.subscribe_topic(self._topic, lambda event: self._events.put((event[1]["job"], event[1])))
         return self._client
 
-    def perform(self, jobs: Sequence[Job], request: Request, leg: Leg, reporter: Reporter) -> Iterator[Result]:
+    def perform(self, jobs: Sequence[Job], request: Request, stage: OpenStage, reporter: Reporter) -> Iterator[Result]:
         """Do the jobs, those first that take long; the cells come in the order in which they are made.
 
         Raises:
@@ -133,10 +135,10 @@ class Pool:
         waiting = deque(sorted(jobs, key=_brevity))
         while waiting or self._running:
             self._look(reporter)
-            self._hand_out(waiting, request, leg, reporter)
-            for number, word in self._next_words():
+            self._hand_out(waiting, request, stage, reporter)
+            for number, event in self._next_events():
                 if number in self._running:
-                    yield from self._hear(number, word, request, reporter)
+                    yield from self._handle(number, event, request, reporter)
             for number in list(self._running):
                 yield from self._watch(number, waiting, request, reporter)
 
@@ -158,20 +160,20 @@ class Pool:
         address = self.client.scheduler.address
         return OSError(errno.ECONNRESET, "the scheduler is gone or has dropped our work", address)
 
-    def _hand_out(self, waiting: deque[Job], request: Request, leg: Leg, reporter: Reporter) -> None:
+    def _hand_out(self, waiting: deque[Job], request: Request, stage: OpenStage, reporter: Reporter) -> None:
         """Give every idle worker a job."""
         busy = {running.address for running in self._running.values()}
         for address, is_usable in self._usable.items():
             if waiting and is_usable and address not in busy:
                 job = waiting.popleft()
                 reporter.started(job)
-                self._submit(job, request, leg, address)
+                self._submit(job, request, stage, address)
 
-    def _submit(self, job: Job, request: Request, leg: Leg, address: str) -> None:
+    def _submit(self, job: Job, request: Request, stage: OpenStage, address: str) -> None:
         threads, number = self.threads(address), self._count
-        order = on_worker.Order(job=job, leg=leg, shared=shared_context(request), threads=threads, alone=self.alone)
+        order = on_worker.Order(job=job, stage=stage, shared=shared_context(request), threads=threads, alone=self.alone)
         names = {cell_name(job.method.card.name, task.card.name, cond.label, job.seed) for task, cond in job.cells}
-        before = {name: _content(leg.folder, name) for name in names}
+        before = {name: _content(stage.folder, name) for name in names}
         future = self.client.submit(
             on_worker.carry_out,
             on_worker.pack(order, self.names, self._topic),
@@ -182,38 +184,38 @@ class Pool:
             workers=[address],  # it is this one's process that is ended if the job hangs
             pure=False,
         )
-        self._running[number] = _Running(job, leg, address, future, before, names)
+        self._running[number] = _Running(job, stage, address, future, before, names)
         self._count += 1
-        future.add_done_callback(lambda done: self._words.put((number, done.status)))
+        future.add_done_callback(lambda done: self._events.put((number, done.status)))
 
-    def _next_words(self) -> Iterator[tuple[int, Any]]:
-        """What has been said, after waiting a little for the first."""
+    def _next_events(self) -> Iterator[tuple[int, Any]]:
+        """What the workers have sent, after waiting a little for the first."""
         with suppress(queue.Empty):
-            yield self._words.get(timeout=LOOK_S)
+            yield self._events.get(timeout=LOOK_S)
             while True:
-                yield self._words.get_nowait()
+                yield self._events.get_nowait()
 
-    def _hear(self, number: int, word: Any, request: Request, reporter: Reporter) -> Iterator[Result]:
+    def _handle(self, number: int, event: Any, request: Request, reporter: Reporter) -> Iterator[Result]:
         running, now = self._running[number], self._clock.now()
-        if isinstance(word, str):  # the status of its future; what has finished has said so already
-            yield from self._ended(number, word, request, reporter)
+        if isinstance(event, str):  # the status of its future; what has finished has said so already
+            yield from self._ended(number, event, request, reporter)
             return
-        running.heard = now
-        match word["kind"]:
+        running.last_event = now
+        match event["kind"]:
             case "began" if running.began is None:
                 running.began = now
             case "began":  # dask has given it to the next process at the same address
                 yield from self._fail(number, self._lost(running), request, reporter)
             case "where":
-                running.where = scoring.Where(**word["where"])
+                running.where = scoring.Where(**event["where"])
             case "step":
-                reporter.fitting(running.job, word["done"], word["total"], word["message"])
+                reporter.fitting(running.job, event["done"], event["total"], event["message"])
             case "cell":
-                result = Result(**json.loads(word["cell"]))
-                running.owed.discard(result.name)
+                result = Result(**json.loads(event["cell"]))
+                running.missing.discard(result.name)
                 yield result
             case "failed":
-                yield from self._fail(number, ChildProcessError(word["error"]), request, reporter)
+                yield from self._fail(number, ChildProcessError(event["error"]), request, reporter)
             case "done":
                 self._forget(number, reporter)
 
@@ -241,7 +243,7 @@ class Pool:
                 return
             yield from self._fail(number, self._lost(running), request, reporter)
         elif running.began is not None:
-            silent, lasted = now - running.heard, now - running.began
+            silent, lasted = now - running.last_event, now - running.began
             if error := self.limits.exceeded(running.job.method, silent_s=silent, lasted_s=lasted):
                 self._end_process(running)
                 yield from self._fail(number, error, request, reporter)
@@ -261,13 +263,13 @@ class Pool:
         where = running.where or scoring.Where(request.device if running.job.method.learned else "cpu", "", 0, {})
         for task, condition in running.job.cells:
             name = cell_name(running.job.method.card.name, task.card.name, condition.label, running.job.seed)
-            if name not in running.owed:
+            if name not in running.missing:
                 continue
-            content = _content(running.leg.folder, name)
+            content = _content(running.stage.folder, name)
             if content is not None and content != running.before[name]:
                 yield Result(**json.loads(content))
             else:
-                yield from fail(running.job, running.leg, shared_context(request), where, error, [(task, condition)])
+                yield from fail(running.job, running.stage, shared_context(request), where, error, [(task, condition)])
 
     def _forget(self, number: int, reporter: Reporter) -> None:
         running = self._running.pop(number)

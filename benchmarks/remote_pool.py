@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RemotePool"]
 
-PACKAGES = ("scipy", "torch")
-"""What scores depend on, beside what every worker of ours must have in common."""
-
 
 class RemotePool(Pool):
     """The workers of a scheduler, each of which is checked before it has a job.
@@ -40,7 +37,7 @@ class RemotePool(Pool):
         self.scheduler, self.needs = scheduler, needs
 
     def connect(self) -> AbstractContextManager[Client]:
-        return cluster.connect(self.scheduler, PACKAGES)
+        return cluster.connect(self.scheduler, ())  # what scores depend on is checked with the rest
 
     def __enter__(self) -> Pool:
         with ExitStack() as stack:

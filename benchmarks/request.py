@@ -12,14 +12,16 @@ from pydantic import ValidationError
 
 from channelbench import registry
 from channelbench.conditions import Conditions
-from channelbench.contracts import FitContext, Method, Suite, Task
+from channelbench.contracts import FitContext, Method, Task
 from channelbench.cuda import has_cuda, require_cuda
 from channelbench.errors import RequestError
 from channelbench.experiment import Experiment, ExperimentSpec
 from channelbench.families import FLOOR, family_of
+from channelbench.presets import DEFAULT_PRESET
 from channelbench.spec import ScenarioSpec
 from channelbench.store import open_dataset, verify
 from channelbench.store.dataset import ChannelDataset
+from channelbench.suite import Suite
 
 __all__ = [
     "Request",
@@ -49,7 +51,7 @@ class RunOptions:
     methods: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     conditions: tuple[Mapping[str, Any], ...] = ()
-    preset: str = "quick"
+    preset: str = DEFAULT_PRESET
     seeds: int | None = None
     device: str = "auto"
     backbone: str = "minilm"

@@ -100,9 +100,9 @@ def run(
     names, request = asked_names(request, methods, controls=controls), on_workers(request, placement)
     outcomes: dict[str, Outcome] = {}
     with placement.performing(request, names, dataset, folder, reporter) as perform:
-        for name, leg in stages.opened(reporter):
+        for name, stage in stages.opened(request, reporter):
             reporter.entered(name)
-            outcomes[name] = fill(request, leg, reporter, perform)
+            outcomes[name] = fill(request, stage, reporter, perform)
     sweep(folder, before=began)
     outcome = outcomes.pop("")
     outcome.stages.update(outcomes)

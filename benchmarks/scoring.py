@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -70,17 +70,15 @@ class Where:
 
 @dataclass(frozen=True)
 class Scored:
-    """Terms of all metrics on the test split, and what else is stored beside a cell.
+    """Terms of all metrics on the test split.
 
     Attributes:
         terms: ``{metric: [cases, terms]}``.
         units: The independent unit of each case, ``[cases]``; ``None`` where each is one.
-        artefacts: What the method left of its fit, ``{artefact: {name: array}}``.
     """
 
     terms: Terms
     units: NDArray[np.int64] | None = None
-    artefacts: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, terms: Mapping[str, list[NDArray[np.float64]]], units: list[NDArray[np.int64]]) -> Scored:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from channelbench.benchmarks.jobs import Leg, Reporter
-from channelbench.benchmarks.request import Request, open_verified, supported_tasks
+from channelbench.benchmarks.jobs import OpenStage, Reporter
+from channelbench.benchmarks.request import Request, conditions_of, open_verified, supported_tasks
 from channelbench.errors import RequestError
 from channelbench.experiment import DATA, Plan, Stage
 from channelbench.generation import generate
@@ -37,9 +37,9 @@ class Provenance:
     setting: str
 
     @classmethod
-    def of(cls, leg: Leg) -> Provenance:
-        source = None if leg.source is None else _dataset_card(leg.source)
-        return cls(leg.test.spec, _dataset_card(leg.test), source, leg.setting)
+    def of(cls, stage: OpenStage) -> Provenance:
+        source = None if stage.source is None else _dataset_card(stage.source)
+        return cls(stage.test.spec, _dataset_card(stage.test), source, stage.setting)
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,12 @@ class Stages:
             ordered.check(name)
 
     def check(self, request: Request) -> None:
-        """Refuse tasks that one of the datasets does not have."""
+        """Refuse tasks and conditions that one of the datasets does not have."""
         for ordered in self._ordered.values():
             supported_tasks(request.tasks, ordered.spec, explicit=True)
+        for spec in (self.own.spec, *(ordered.spec for ordered in self._ordered.values())):
+            for varied in request.conditions:
+                conditions_of(request.tasks, varied, spec)
 
     def provenance(self, stage: Stage) -> Provenance:
         """What is known of a stage before anything is made."""
@@ -113,16 +116,16 @@ class Stages:
     def _card(self, name: str) -> DatasetCard:
         return _dataset_card(self.own) if name == DATA else self._ordered[name].card
 
-    def opened(self, reporter: Reporter) -> Iterator[tuple[str, Leg]]:
-        """Folder and leg of each stage in turn. Datasets are made, or finished, when the first stage needs them; those
+    def opened(self, request: Request, reporter: Reporter) -> Iterator[tuple[str, OpenStage]]:
+        """Folder and datasets of each stage in turn. They are made, or finished, when the first stage needs them; those
         that the next stage has no use for need not stay in memory."""
         here = {DATA: self.own}
         for stage in self.plan.stages:
             needed = {DATA, stage.test, self.plan.training(stage).train, self.plan.origin(stage)}
             here = {name: here[name] if name in here else self._make(name, reporter) for name in sorted(needed)}
-            leg = self._leg(stage, here)
-            leg.share_scale()
-            yield stage.folder, leg
+            ready = self._open(stage, here)
+            ready.share_scale(request.tasks.values())
+            yield stage.folder, ready
 
     def _make(self, name: str, reporter: Reporter) -> ChannelDataset:
         ordered = self._ordered[name]
@@ -130,9 +133,9 @@ class Stages:
         generate(ordered.spec, ordered.path, seed=ordered.seed, progress=progress, remember=False)
         return open_verified(ordered.path)
 
-    def _leg(self, stage: Stage, datasets: dict[str, ChannelDataset]) -> Leg:
+    def _open(self, stage: Stage, datasets: dict[str, ChannelDataset]) -> OpenStage:
         trained, origin = self.plan.training(stage), self.plan.origin(stage)
-        return Leg(
+        return OpenStage(
             folder=self.folder / stage.folder,
             train=datasets[trained.train],
             test=datasets[stage.test],

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from channelbench.card import Card
-from channelbench.contracts import Suite
 from channelbench.experiment import ExperimentSpec
+from channelbench.suite import Suite
 
 SIX_TASKS = ("ce", "cp", "pf", "bf", "de", "pe")
 

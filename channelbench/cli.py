@@ -17,7 +17,7 @@ from channelbench.errors import RequestError
 from channelbench.presets import DEFAULT_PRESET, preset_words
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
 __all__ = ["app", "main"]
 
@@ -173,6 +173,7 @@ def run(
     condition: Annotated[list[str] | None, typer.Option(help="Test conditions: snr_db=0,10,20")] = None,
 ) -> None:
     """Score methods on a dataset; a second call makes only what is missing."""
+    from channelbench.benchmarks.progress import BarReporter
     from channelbench.benchmarks.request import parse_conditions
     from channelbench.benchmarks.runner import run as run_suite
 
@@ -194,7 +195,7 @@ def run(
             scheduler=scheduler,
             timeout=timeout,
             max_time=max_time,
-            reporter=_rich_reporter(bars),
+            reporter=BarReporter(bars),
         )
     csv, html = _write_report(Path(out))
     parts = {"": outcome, **outcome.stages}
@@ -319,59 +320,6 @@ def _default_dataset(scenario: str, bars: Progress) -> Path | str:
     spec = make_spec(scenario)
     bar = bars.add_task(f"generating {scenario}", total=spec.sizes.total, unit="samples")
     return generate_dataset(spec, progress=lambda done, total: bars.update(bar, completed=done))
-
-
-def _rich_reporter(bars: Progress) -> Any:
-    """A reporter with one bar for the cells, one for each fit under way, and a line per finished cell."""
-    from channelbench.benchmarks.runner import Job, Reporter
-    from channelbench.results import Result
-
-    class RichReporter(Reporter):
-        def __init__(self) -> None:
-            self.cells = bars.add_task("cells", total=None, unit="cells", visible=False)
-            self.samples = bars.add_task("", total=None, unit="samples", visible=False)
-            self.fits: dict[str, TaskID] = {}
-            self.folder = self.dataset = ""
-
-        def remarked(self, text: str) -> None:
-            bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-        def entered(self, name: str) -> None:
-            bars.update(self.samples, visible=False)
-            self.folder = name
-            if name:
-                bars.console.print(f"{name}:", highlight=False, markup=False)
-
-        def generating(self, name: str, done: int, total: int) -> None:
-            if name != self.dataset:
-                self.dataset = name
-                bars.reset(self.samples, description=f"generating {name}", visible=True, total=total)
-            bars.update(self.samples, completed=done)
-
-        def planned(self, cells: int, done: int) -> None:
-            bars.reset(self.cells, description=f"cells {self.folder}".rstrip(), visible=True, total=cells)
-
-        def started(self, job: Job) -> None:
-            tasks = " ".join(task.card.name for task in job.tasks)
-            self.fits[job.stem] = bars.add_task(f"fitting {job.method.card.name} {tasks}", total=None, unit="steps")
-
-        def fitting(self, job: Job, done: int, total: int, message: str) -> None:
-            bars.update(self.fits[job.stem], completed=done, total=total)
-
-        def ended(self, job: Job) -> None:
-            bars.remove_task(self.fits.pop(job.stem))
-
-        def finished(self, result: Result) -> None:
-            bars.advance(self.cells)
-            if result.status == "failed":
-                outcome = f"FAILED {result.error}"
-            else:
-                score = result.scores[result.primary_metric]
-                outcome = f"{score.value:.4g} {score.unit} [{score.low:.4g}, {score.high:.4g}]"
-            where = f"{result.method:<15} {result.task:<3} {result.condition:<18}"
-            bars.console.print(f"{where} {outcome}", highlight=False, markup=False, soft_wrap=True)
-
-    return RichReporter()
 
 
 def _version(value: bool) -> None:

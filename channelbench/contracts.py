@@ -1,4 +1,4 @@
-"""The contracts that tasks, metrics, methods and suites fulfil, and the values that pass between them."""
+"""The contracts that tasks, metrics and methods fulfil, and the values that pass between them."""
 
 from __future__ import annotations
 
@@ -6,34 +6,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from channelbench.card import Card
 from channelbench.conditions import Conditions
 from channelbench.errors import RequestError
-from channelbench.experiment import ExperimentSpec
-from channelbench.generator import Block, Generator, Paths
-from channelbench.presets import DEFAULT_PRESET, preset_of
+from channelbench.presets import DEFAULT_PRESET
 from channelbench.spec import ScenarioSpec
 from channelbench.store.dataset import SplitView
 
 __all__ = [
-    "Block",
-    "Conditions",
     "FitContext",
     "FitData",
-    "Generator",
     "Genie",
     "GenieMethod",
     "Method",
     "Metric",
     "Observation",
-    "Paths",
-    "Suite",
     "Target",
     "Task",
     "TaskSplit",
@@ -203,6 +195,12 @@ class Task(ABC):
         of the case's first sample."""
         samples = self.samples(view, cases, conditions).reshape(len(cases), -1)
         return view.array("drop")[samples[:, 0]]
+
+    def share_scale(self, source: SplitView, target: SplitView) -> None:
+        """Have ``target`` observed on the scale of ``source``, another dataset whose fits are carried over to it. For
+        tasks that scale what is seen by constants of the training split; called before anything of ``target`` is
+        observed, and perhaps again."""
+        return
 
     def metrics_for(self, spec: ScenarioSpec, conditions: Any) -> tuple[Metric, ...]:
         """Its metrics under these conditions, on which their number may depend."""
@@ -393,37 +391,3 @@ class GenieMethod(Method):
 
     def predict(self, task: str, observation: Any) -> NDArray[Any]:
         raise TypeError(f"{self.card.name} predicts with a genie alone")
-
-
-# --- suites ---
-
-
-class Suite(BaseModel):
-    """Names of tasks, methods, conditions, an experiment and exhibits that go together. Strings and numbers only."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    card: Card
-    tasks: tuple[str, ...]
-    methods: tuple[str, ...]
-    conditions: tuple[Mapping[str, bool | int | float | str], ...] = ({},)
-    """What is varied, each as the fields that differ; a task takes those that it has all fields of."""
-    scenario: str = "uma"
-    bundles: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Named sets of methods that together cover the tasks, as the papers' tables combine them."""
-    seeds: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    """How many seeds learned methods have, by preset, where it is not the preset's own number."""
-    experiment: ExperimentSpec = ExperimentSpec()
-    """What is fitted on what; by default every method once, on the dataset that the run is given."""
-    exhibits: tuple[str, ...] = ()
-    """What its report shows beside the leaderboard: names from ``channelbench list exhibits``, or
-    ``package.module:Class``."""
-
-    @field_validator("seeds")
-    @classmethod
-    def _presets_are_known(cls, seeds: Mapping[str, int]) -> Mapping[str, int]:
-        return {preset_of(name, public=True).name: number for name, number in seeds.items()}
-
-    def num_seeds(self, preset: str) -> int:
-        """Seeds of learned methods at a preset."""
-        return self.seeds.get(preset, preset_of(preset, public=True).seeds)

@@ -72,7 +72,7 @@ class Plan:
     """The stages of an experiment, in the order in which they are made, and the datasets that they need.
 
     The first stage is the run's own folder, so that a report finds it. All datasets of a plan are observed on the
-    scale of received power of the run's own: a fit that is carried over knows no other.
+    scale of the run's own: a fit that is carried over knows no other.
 
     Attributes:
         stages: At least one.

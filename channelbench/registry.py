@@ -14,13 +14,14 @@ from typing import Any, Literal
 
 from channelbench import discovery
 from channelbench.card import Card
-from channelbench.contracts import Method, Metric, Suite, Task
+from channelbench.contracts import Method, Metric, Task
 from channelbench.errors import RequestError
 from channelbench.exhibit import Exhibit
 from channelbench.experiment import Experiment
 from channelbench.families import declared
 from channelbench.generator import Generator
 from channelbench.sources import default_of, makers
+from channelbench.suite import Suite
 
 __all__ = ["Kind", "address", "create", "find", "names", "refresh", "refuse_taken", "tasks_of"]
 

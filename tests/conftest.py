@@ -4,13 +4,15 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import psutil
 import pytest
+from distributed import LocalCluster
 from hypothesis import HealthCheck, settings
 
+from channelbench import cluster
 from channelbench.store.dataset import ChannelDataset
 from channelbench.testing import conformance_dataset
 
@@ -61,3 +63,18 @@ def members() -> Callable[[int], list[psutil.Process]]:
         return found
 
     return living
+
+
+@pytest.fixture(scope="module")
+def somebodys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """A cluster that is there before us, as on Slurm or Kubernetes: its workers come back when they die."""
+    scratch = tmp_path_factory.mktemp("dask")
+    with LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=None,
+        scheduler_kwargs=cluster.NO_DASHBOARD,
+        local_directory=scratch,
+        silence_logs=50,
+    ) as there:
+        yield there

@@ -14,11 +14,9 @@ from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity
 from channelbench.leaderboard.sections import SectionCell
 from channelbench.leaderboard.views import View
+from channelbench.tasks.link.conditions import LinkConditions
 
 __all__ = ["AVERAGE", "amount", "blank", "cell", "csv_text", "noise_floor", "noise_note", "places", "record"]
-
-SNR_DB = 10.0
-"""Of the tasks' own conditions."""
 
 AVERAGE = (
     "Avg. is Eq. 28: the mean of the three NMSEs, 1 − accuracy, the distance error over the training span and the "
@@ -81,7 +79,7 @@ def noise_floor(view: View) -> str:
     """What noise in the targets does to NMSE: the score of the exact channel."""
     scores = {column.task: view.score(CEILING, column.task, "nmse") for column in COLUMNS if column.metric == "nmse"}
     known = [f"{task.upper()} {fixed(score.value, 4)}" for task, score in scores.items() if score is not None]
-    snr_db = float(view.table.changes.get("snr_db") or SNR_DB)
+    snr_db = float(str(view.table.changes.get("snr_db", LinkConditions().snr_db)))
     floor = 1 / (1 + 10 ** (snr_db / 10))
     measured = f" (measured here: {', '.join(known)})" if known else ""
     return (

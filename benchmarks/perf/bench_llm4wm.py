@@ -24,7 +24,7 @@ ROUNDS = 5
 
 
 @dataclass(frozen=True)
-class Made:
+class Bench:
     """LLM4WM at GPT-2's shapes (six layers, 16 tokens) and data for it."""
 
     splits: Mapping[str, TaskSplit]
@@ -32,7 +32,7 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     from channelbench.contracts import FitContext, TaskSplit
     from channelbench.models.llm4wm import LLM4WM
     from channelbench.registry import create
@@ -43,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     splits = {task: TaskSplit(create("tasks", task), dataset.view("train")) for task in TASKS}
     examples = {task: split.observe([0])[0] for task, split in splits.items()}
     network = LLM4WM().build(examples, FitContext(preset="paper", backbone="random:gpt2"))
-    return Made(splits, network)
+    return Bench(splits, network)
 
 
 def medians(sides: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
@@ -59,14 +59,14 @@ def medians(sides: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("task", ["cp", "bf"])
-def test_inference(benchmark: Any, made: Made, task: str) -> None:
+def test_inference(benchmark: Any, bench: Bench, task: str) -> None:
     """A prediction of 64 samples, experts merged, against the bare trunk on as many tokens."""
     import torch
 
     from channelbench.models.networks.data import as_batch
 
-    batch = as_batch(*made.splits[task].observe(range(64)), "cpu")
-    network = made.network.eval()
+    batch = as_batch(*bench.splits[task].observe(range(64)), "cpu")
+    network = bench.network.eval()
     network.set_stage(tuning=True)
     network.specialise(task)
     tokens = torch.randn(64, 16, network.trunk.width)
@@ -86,17 +86,17 @@ def test_inference(benchmark: Any, made: Made, task: str) -> None:
     print(benchmark.extra_info)
 
 
-def test_data_loading(benchmark: Any, made: Made) -> None:
+def test_data_loading(benchmark: Any, bench: Bench) -> None:
     """Drawing a batch of all six tasks, noise included, against a training step on it."""
     import torch
 
     from channelbench.models.networks.data import training_batches
 
-    network = made.network
+    network = bench.network
     network.set_stage(tuning=True)
     network.train()
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad])
-    streams = {task: training_batches(split, 64, 0, "cpu")(0) for task, split in made.splits.items()}
+    streams = {task: training_batches(split, 64, 0, "cpu")(0) for task, split in bench.splits.items()}
     batches = {task: next(stream) for task, stream in streams.items()}
 
     def load() -> None:

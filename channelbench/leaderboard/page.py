@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 _CONTESTANTS = ("Contestants", "by mean skill over all tasks; incomplete rows follow")
+_VARIED = "the tasks that have the condition"
 _GROUPS = (_CONTESTANTS, *((family.plural, family.note) for family in FAMILIES.values() if not family.ranked))
 _SHA256 = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
@@ -104,7 +105,7 @@ def _panel(index: int, board: Board, table: Table) -> dict[str, Any]:
     groups = [
         {
             "name": name,
-            "note": note,
+            "note": note if all(column.varied for column in table.columns) else note.replace("all tasks", _VARIED),
             "rows": [_row(row, table.columns, places) for row in table.rows if _group(row) == place],
         }
         for place, (name, note) in enumerate(_GROUPS)
@@ -163,7 +164,9 @@ def _identity(row: Row) -> dict[str, str]:
 
 def _overall(row: Row, columns: Sequence[Column]) -> CellView:
     if row.overall is None:
-        return CellView(state="partial", value=f"{row.covered}/{len(columns)} tasks", sort="")
+        varied = [column for column in columns if column.varied]
+        covered = sum(row.entries[column.task].state == "ok" for column in varied)
+        return CellView(state="partial", value=f"{covered}/{len(varied)} tasks", sort="")
     return CellView(
         state="ok",
         sort=_sort(row.overall.value),

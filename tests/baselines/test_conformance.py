@@ -10,7 +10,8 @@ import pytest
 
 import channelbench.baselines as folder
 from channelbench import registry
-from channelbench.contracts import Conditions, FitContext, GenieMethod, Method, Observation, Task, TaskSplit
+from channelbench.conditions import Conditions
+from channelbench.contracts import FitContext, GenieMethod, Method, Observation, Task, TaskSplit
 from channelbench.store.dataset import ChannelDataset
 from channelbench.tasks.link.observations import ChannelObservation
 from channelbench.testing import MethodTests, make_dataset, small_spec

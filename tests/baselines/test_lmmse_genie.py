@@ -9,7 +9,8 @@ from channelbench import registry
 from channelbench.baselines.lmmse import LMMSE
 from channelbench.baselines.lmmse_genie import GenieLMMSE
 from channelbench.baselines.wiener import Wiener
-from channelbench.contracts import Block, FitContext, Genie, TaskSplit
+from channelbench.contracts import FitContext, Genie, TaskSplit
+from channelbench.generator import Block
 from channelbench.grid import ChannelGrid
 from channelbench.solvers.lmmse import path_lmmse
 from channelbench.store.dataset import ChannelDataset

@@ -40,13 +40,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with the module ``crew_toys``, which this process and its workers find."""
+    """A folder with the module ``toy_methods``, which this process and its workers find."""
     folder = tmp_path_factory.mktemp("toys")
-    shutil.copy(Path(__file__).with_name("toys.py"), folder / "crew_toys.py")
+    shutil.copy(Path(__file__).with_name("toys.py"), folder / "toy_methods.py")
     sys.path.insert(0, str(folder))
     yield folder
     sys.path.remove(str(folder))
-    sys.modules.pop("crew_toys", None)
+    sys.modules.pop("toy_methods", None)
 
 
 def scores_of(task: str, loss: float) -> dict[str, float]:

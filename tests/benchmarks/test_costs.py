@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("toys")
 
 
 def test_peak_memory_is_what_a_method_has_taken(data: Path, tmp_path: Path) -> None:
-    run("full", data=data, out=tmp_path, methods=["crew_toys:Allocates", "crew_toys:Scales"], tasks=["cp"])
+    run("full", data=data, out=tmp_path, methods=["toy_methods:Allocates", "toy_methods:Scales"], tasks=["cp"])
     found = {result.method: result.costs for result in read_cells(tmp_path) if not result.conditions}
     assert 200 <= found["allocates"]["peak_memory_mb"] < 400
     assert found["scales"]["peak_memory_mb"] < 100

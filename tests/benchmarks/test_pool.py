@@ -53,7 +53,7 @@ class Heard(Reporter):
 
 
 def named(*names: str) -> list[str]:
-    return [f"crew_toys:{name}" for name in names]
+    return [f"toy_methods:{name}" for name in names]
 
 
 def cells(folder: Path) -> dict[str, Result]:
@@ -165,7 +165,7 @@ def test_limits_end_a_job_and_nothing_else(data: Path, tmp_path: Path, monkeypat
 def test_limits() -> None:
     from channelbench import registry
 
-    ours, theirs = registry.find("methods", "lmmse"), registry.find("methods", "crew_toys:Scales")
+    ours, theirs = registry.find("methods", "lmmse"), registry.find("methods", "toy_methods:Scales")
     day = 24 * 3600
     assert [Limits.of(preset, None, None).silence_s for preset in ("quick", "standard", "paper")] == [600, 3600, 21600]
     limits = Limits.of("quick", "1.5m", None)
@@ -220,7 +220,7 @@ def test_a_method_of_this_process_alone_runs_in_it(data: Path, tmp_path: Path, m
     """As one that is typed into a prompt."""
     import importlib
 
-    monkeypatch.setitem(sys.modules, "nowhere_else", importlib.import_module("crew_toys"))
+    monkeypatch.setitem(sys.modules, "nowhere_else", importlib.import_module("toy_methods"))
     heard = Heard()
     arguments = {"data": data, "methods": ["nowhere_else:Wanders", "nowhere_else:Exits"], "tasks": ["cp"]}
     monkeypatch.chdir(tmp_path)
@@ -249,18 +249,18 @@ def test_a_killed_worker_costs_its_cell(data: Path, tmp_path: Path) -> None:
 
 def test_what_a_dead_worker_had_written_counts(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell is on the disk before anybody hears of it."""
-    words: list[str] = []
-    hear = pool.Pool._hear
+    lost: list[str] = []
+    handle = pool.Pool._handle
 
-    def deaf(self, number, word, *rest):
-        if isinstance(word, dict) and word["kind"] == "cell" and "dies" in word["cell"]:
-            words.append(word["cell"])
+    def losing(self, number, event, *rest):
+        if isinstance(event, dict) and event["kind"] == "cell" and "dies" in event["cell"]:
+            lost.append(event["cell"])
             return iter(())
-        return hear(self, number, word, *rest)
+        return handle(self, number, event, *rest)
 
-    monkeypatch.setattr(pool.Pool, "_hear", deaf)
+    monkeypatch.setattr(pool.Pool, "_handle", losing)
     outcome = run("full", data=data, out=tmp_path, methods=named("Dies"), tasks=["cp"])
-    assert len(words) == 1
+    assert len(lost) == 1
     found = {result.name: result.status for result in outcome.written if result.method == "dies"}
     assert found == {"dies__cp__default__seed0": "ok", "dies__cp__paper_compat=true__seed0": "failed"}
 
@@ -322,8 +322,8 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen) -> None
 
 def test_workers_end_with_a_command_that_is_killed(data: Path, tmp_path: Path, toys: Path) -> None:
     """A killed process cannot say goodbye, and a method that hangs in a library hears nothing."""
-    shutil.copy(toys / "crew_toys.py", tmp_path)
-    options = ["--data", str(data), "--methods", "crew_toys:Spins", "--tasks", "cp", "--workers", "2"]
+    shutil.copy(toys / "toy_methods.py", tmp_path)
+    options = ["--data", str(data), "--methods", "toy_methods:Spins", "--tasks", "cp", "--workers", "2"]
     command = [sys.executable, "-m", "channelbench.cli", "run", *options]
     checkpoints = tmp_path / "results" / "checkpoints" / "spins__cp__default__seed0"
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -341,7 +341,7 @@ def test_a_transfer_suite_with_workers(data: Path, tmp_path: Path) -> None:
     """Targets are observed on the scale of their source in workers too, and fits start from the source's."""
     folders = ("", "other/zero-shot", "other/transfer", "third/zero-shot", "third/transfer")
     for name, workers in (("one", 1), ("two", 2)):
-        outcome = run("crew_toys:moves", data=data, out=tmp_path / name, workers=workers)
+        outcome = run("toy_methods:moves", data=data, out=tmp_path / name, workers=workers)
         assert not any(part.failed for part in (outcome, *outcome.stages.values()))
     scores = set()
     for folder in folders:

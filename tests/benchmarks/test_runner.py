@@ -304,10 +304,10 @@ def test_unsupported_tasks(tmp_path: Path) -> None:
 
 def test_entry_point_reaches_the_leaderboard(data: Path, tmp_path: Path, toys: Path) -> None:
     """An installed package's method is run by its name, like a built-in one."""
-    installed = toys / "crew_toys-1.0.dist-info"
+    installed = toys / "toy_methods-1.0.dist-info"
     installed.mkdir()
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: crew-toys\nVersion: 1.0\n")
-    (installed / "entry_points.txt").write_text("[channelbench.methods]\nscales = crew_toys:Scales\n")
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-methods\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[channelbench.methods]\nscales = toy_methods:Scales\n")
     importlib.invalidate_caches()
     registry.refresh()
     try:

@@ -29,18 +29,9 @@ PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
-def somebodys(tmp_path_factory: pytest.TempPathFactory, toys: Path) -> Iterator[LocalCluster]:
-    """Workers that come back when they die."""
-    scratch = tmp_path_factory.mktemp("dask")
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        dashboard_address=None,
-        scheduler_kwargs=cluster.NO_DASHBOARD,
-        local_directory=scratch,
-        silence_logs=50,
-    ) as there:
-        yield there
+def somebodys(toys: Path, somebodys: LocalCluster) -> LocalCluster:
+    """One that finds our methods, because they can be found before it starts."""
+    return somebodys
 
 
 @pytest.fixture
@@ -63,7 +54,7 @@ def pids(somebodys: LocalCluster) -> set[int | None]:
 
 
 def named(*names: str) -> list[str]:
-    return [f"crew_toys:{name}" for name in names]
+    return [f"toy_methods:{name}" for name in names]
 
 
 def cells(folder: Path) -> dict[str, Result]:
@@ -155,7 +146,7 @@ def elsewhere(**_: object) -> Iterator[str]:
 REAL_VERSIONS = scoring.versions()
 
 LATECOMER = """
-from crew_toys import Scales
+from toy_methods import Scales
 
 class Mine(Scales):
     card = Scales.card.model_copy(update={"name": "mine"})

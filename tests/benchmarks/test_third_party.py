@@ -23,7 +23,8 @@ import numpy as np
 from pydantic import Field
 
 from channelbench.card import Card
-from channelbench.contracts import Method, Suite
+from channelbench.contracts import Method
+from channelbench.suite import Suite
 from channelbench.exhibit import Exhibit
 from channelbench.experiment import Experiment, ExperimentSpec, Plan, PlannedDataset, Stage
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow

@@ -9,17 +9,18 @@ import pytest
 
 from channelbench import generation, registry
 from channelbench.benchmarks.experiments.transfer import target_spec
-from channelbench.benchmarks.jobs import Leg, limit_of
+from channelbench.benchmarks.jobs import OpenStage, limit_of
 from channelbench.benchmarks.runner import Reporter, run
 from channelbench.card import Card
-from channelbench.contracts import Method, Suite, TaskSplit
+from channelbench.contracts import Method, TaskSplit
 from channelbench.errors import RequestError
 from channelbench.experiment import ExperimentSpec
 from channelbench.results import RunManifest, read_cells
 from channelbench.spec import ScenarioSpec
 from channelbench.store import open_dataset
+from channelbench.suite import Suite
 from channelbench.tasks.link.observations import LaterSlotsObservation, ScalarObservation
-from channelbench.tasks.link.scalar import received_amplitude, share_reference_power
+from channelbench.tasks.link.scalar import received_amplitude
 from channelbench.testing import FewRays, make_dataset, small_spec
 
 HERE = "channelbench_test_transfer"
@@ -318,21 +319,21 @@ def test_targets_are_observed_on_the_scale_of_their_source(data: Path, tmp_path:
     alone = open_dataset(near.path)
     train = alone.view("train")
     assert np.mean(received_amplitude(train) ** 2 * train.sample_power("sub6")) == pytest.approx(1)
-    share_reference_power(source, near)
+    task = registry.create("tasks", "pe")
+    task.share_scale(source.view("train"), near.view("train"))
     gain_db = near.array("path_gain_db_sub6", "test").astype(np.float64) - source.array("path_gain_db_sub6", "test")
     ratio_db = 20 * np.log10(received_amplitude(near.view("test")) / received_amplitude(source.view("test")))
     np.testing.assert_allclose(ratio_db, gain_db, atol=1e-5)
     # The noise of a set-wide SNR is still the target's own: 10 dB below its training split's mean power.
-    task = registry.create("tasks", "pe")
     seen, _ = task.observe(near.view("test"), np.arange(30), task.conditions(snr_reference="set"))
     power = np.mean(received_amplitude(near.view("train")) ** 2 * near.sample_power("sub6", "train"))
     np.testing.assert_allclose(seen.noise_var, 0.1 * power, rtol=1e-5)
     assert power > 2, "near users are strong ones on the source's scale"
     with pytest.raises(RuntimeError, match="another scale"):
-        share_reference_power(source, alone)
+        task.share_scale(source.view("train"), alone.view("train"))
 
 
 def test_limits_are_shares_of_both_splits(data: Path) -> None:
     dataset = open_dataset(data)
-    leg = Leg(folder=data, train=dataset, test=dataset, checkpoints=data, share=0.01)
-    assert (limit_of(leg, 60), limit_of(leg, 20)) == (1, 1), "never nothing"
+    stage = OpenStage(folder=data, train=dataset, test=dataset, checkpoints=data, share=0.01)
+    assert (limit_of(stage, 60), limit_of(stage, 20)) == (1, 1), "never nothing"

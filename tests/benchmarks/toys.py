@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from channelbench.card import Card
-from channelbench.contracts import Method, Suite
+from channelbench.contracts import Method
 from channelbench.experiment import ExperimentSpec
+from channelbench.suite import Suite
 from channelbench.tasks.link.observations import LaterSlotsObservation, ScalarObservation
 
 
@@ -224,7 +225,7 @@ class Notes(Scales):
 moves = Suite(
     card=Card(name="moves", description="A change of carrier.", reference="none", family="suite"),
     tasks=("pe",),
-    methods=("mean", "crew_toys:Notes"),
+    methods=("mean", "toy_methods:Notes"),
     experiment=ExperimentSpec(
         name="transfer",
         parameters={"targets": {"other": {"sub6.carrier_hz": "2.4e9"}, "third": {"sub6.carrier_hz": "3e9"}}},

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from channelbench import cli, registry
+from channelbench import registry
 from channelbench.testing import make_dataset, small_spec
 
 FEW_RAYS = "channelbench.testing.factories:FewRays"
@@ -78,7 +78,7 @@ def test_list_shows_options(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 SUITE = """
-from channelbench.contracts import Suite
+from channelbench.suite import Suite
 from channelbench.experiment import ExperimentSpec
 
 moved = Suite(
@@ -113,11 +113,12 @@ def test_bars_follow_a_run_through_its_folders() -> None:
     from rich.console import Console
     from rich.progress import Progress
 
+    from channelbench.benchmarks.progress import BarReporter
     from channelbench.benchmarks.runner import Job
 
     screen = io.StringIO()
     with Progress(console=Console(file=screen, force_terminal=True, width=100), auto_refresh=False) as bars:
-        reporter = cli._rich_reporter(bars)
+        reporter = BarReporter(bars)
 
         def shown() -> list[tuple[str, float, float | None]]:
             return [(bar.description, bar.completed, bar.total) for bar in bars.tasks if bar.visible]

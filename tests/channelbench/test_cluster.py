@@ -38,21 +38,6 @@ def spec() -> ScenarioSpec:
     )
 
 
-@pytest.fixture(scope="module")
-def somebodys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """A cluster that is there before us, as on Slurm or Kubernetes: its workers come back when they die."""
-    scratch = tmp_path_factory.mktemp("dask")
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        dashboard_address=None,
-        scheduler_kwargs=cluster.NO_DASHBOARD,
-        local_directory=scratch,
-        silence_logs=50,
-    ) as there:
-        yield there
-
-
 @pytest.fixture(autouse=True)
 def versions_read_anew() -> Iterator[None]:
     """They are remembered, and one test changes them."""

@@ -3,9 +3,9 @@
 import pytest
 
 from channelbench.card import Card
-from channelbench.contracts import Suite
 from channelbench.errors import RequestError
 from channelbench.experiment import DATA, Experiment, ExperimentSpec, Plan, PlannedDataset, Stage
+from channelbench.suite import Suite
 from channelbench.testing import small_spec
 
 OTHER = {"b": PlannedDataset(spec=small_spec()), "c": PlannedDataset(spec=small_spec(), seed=9)}

@@ -2,50 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from results_by_hand import put
 
 from channelbench.errors import RequestError
 from channelbench.leaderboard.board import Row, Table, build
-from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, VariedEntry, write_cell
-
-FAMILIES = {"zero": "floor", "ceiling": "ceiling", "genie": "reference"}
-SCORES = {"zero": 1.0, "ceiling": 0.0, "genie": 0.01}
-
-
-def put(
-    folder: Path,
-    method: str,
-    task: str,
-    value: float | None = None,
-    seed: int = 0,
-    metrics: tuple[str, ...] = ("nmse",),
-    conditions: Mapping[str, Any] | None = None,
-    error: str = "",
-) -> None:
-    value = SCORES.get(method, 0.5) if value is None else value
-    result = Result(
-        method=method,
-        title=method.upper(),
-        family=FAMILIES.get(method, "small"),
-        reference="a paper",
-        task=task,
-        primary_metric="nmse",
-        conditions=conditions or {},
-        seed=seed,
-        preset="quick",
-        status="failed" if error else "ok",
-        error=error,
-        scores={} if error else {name: MetricScore(value=value, low=value, high=value) for name in metrics},
-        num_test=20,
-        train_digest="",
-        test_digest="",
-    )
-    write_cell(folder, result, {name: np.full((20, 2 if name == "nmse_pooled" else 1), value) for name in metrics})
+from channelbench.results import DatasetCard, RunManifest, VariedEntry
 
 
 def table(folder: Path, **fields: Any) -> Table:
@@ -113,8 +78,8 @@ def test_a_task_that_was_answered_elsewhere_is_not_run_here(tmp_path: Path) -> N
 
 
 def test_metrics_that_a_seed_lacks_are_left_out(tmp_path: Path) -> None:
-    put(tmp_path, "net", "ce", 0.2, 0, ("nmse", "nmse_pooled"))
-    put(tmp_path, "net", "ce", 0.4, 1, ("nmse",))
+    put(tmp_path, "net", "ce", 0.2, 0, metrics=("nmse", "nmse_pooled"))
+    put(tmp_path, "net", "ce", 0.4, 1, metrics=("nmse",))
     entry = rows(tmp_path)["net"].entries["ce"]
     assert list(entry.scores) == ["nmse"]
     assert entry.scores["nmse"].value == pytest.approx(0.3)
@@ -174,7 +139,7 @@ def test_what_is_no_results_folder_is_refused_with_the_reason(tmp_path: Path) ->
 def test_draws_are_made_for_what_is_ranked_and_for_several_seeds(tmp_path: Path) -> None:
     for method, seeds in (("one", 1), ("two", 2)):
         for seed in range(seeds):
-            put(tmp_path, method, "ce", 0.2, seed, ("nmse", "nmse_db"))
+            put(tmp_path, method, "ce", 0.2, seed, metrics=("nmse", "nmse_db"))
     found = rows(tmp_path)
     made = {
         method: {n: s.replicates is not None for n, s in found[method].entries["ce"].scores.items()} for method in found

@@ -5,30 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+from third_party import Zeros
 
 from channelbench import registry
-from channelbench.card import Card
 from channelbench.contracts import Method
 from channelbench.errors import RequestError
-from channelbench.tasks.link.observations import SameSlotsObservation
-
-
-class Zeros(Method):
-    """A third party's method."""
-
-    card = Card(
-        name="third_party",
-        description="Answers zero to everything.",
-        reference="none",
-        family="classical",
-    )
-    observes = (SameSlotsObservation,)
-
-    def predict(self, task, observation):
-        grid = observation.grid
-        return np.zeros((len(observation), len(grid.target_slot_s), len(grid.target_subcarrier_hz), 8), np.complex64)
 
 
 class Impostor(Zeros):

@@ -8,11 +8,11 @@ import pytest
 
 from channelbench.benchmarks.request import RunOptions, prepare
 from channelbench.benchmarks.suites import classical, llm4wm_cost, llm4wm_transfer
-from channelbench.contracts import Suite
 from channelbench.errors import RequestError
 from channelbench.generation import make_spec
 from channelbench.models.networks.training import budget_of
 from channelbench.presets import DEFAULT_PRESET, PRESETS, PUBLIC_PRESETS, preset_of, preset_words
+from channelbench.suite import Suite
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()

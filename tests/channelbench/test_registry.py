@@ -9,31 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from third_party import Zeros
 
 from channelbench import cli, discovery, registry
 from channelbench.card import OTHER_FAMILIES, Card
-from channelbench.contracts import Method, Metric
+from channelbench.contracts import Metric
 from channelbench.errors import RequestError
 from channelbench.metrics.beam import TopKAccuracy
 from channelbench.metrics.channel import NMSEInSlot
 from channelbench.tasks.link.channel import ChannelEstimation, ChannelPrediction, FrequencyPrediction
-from channelbench.tasks.link.observations import SameSlotsObservation
-
-
-class Zeros(Method):
-    """A third party's method."""
-
-    card = Card(
-        name="third_party",
-        description="Answers zero to everything.",
-        reference="none",
-        family="classical",
-    )
-    observes = (SameSlotsObservation,)
-
-    def predict(self, task, observation):
-        grid = observation.grid
-        return np.zeros((len(observation), len(grid.target_slot_s), len(grid.target_subcarrier_hz), 8), np.complex64)
 
 
 class Optional(Zeros):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from channelbench.contracts import Paths
+from channelbench.generator import Paths
 from channelbench.grid import ChannelGrid
 from channelbench.solvers import dft
 from channelbench.solvers.dft import beam_spectral_efficiency, dft_codebook, steering_vectors

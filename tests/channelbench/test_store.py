@@ -76,7 +76,7 @@ def test_units_cover_every_row_once_and_in_block_order() -> None:
 
 
 def test_content_is_that_of_the_generator_block_by_block(made: Path, spec: ScenarioSpec) -> None:
-    from channelbench.contracts import Block
+    from channelbench.generator import Block
 
     dataset = open_dataset(made)
     for split in SPLITS:

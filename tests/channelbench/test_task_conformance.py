@@ -92,8 +92,8 @@ class LeaksGenie(Leaky):
         return self.genie(view, cases, None)
 
 
-def conformance_of(kind: type[ChannelEstimation]) -> TaskTests:
-    return type("Tests", (TaskTests,), {"task": kind})()
+def conformance_of(kind: type[ChannelEstimation], **attributes: Any) -> TaskTests:
+    return type("Tests", (TaskTests,), {"task": kind, **attributes})()
 
 
 def test_an_observation_with_nothing_beside_passes() -> None:
@@ -106,6 +106,25 @@ def test_an_observation_with_nothing_beside_passes() -> None:
 def test_an_observation_that_identifies_its_cases_is_caught(kind: type[Leaky]) -> None:
     with pytest.raises(AssertionError):
         conformance_of(kind).test_an_observation_identifies_nothing()
+
+
+class SameNoise(ChannelEstimation):
+    """A training that sees the same noise in every epoch."""
+
+    def observe(self, view: SplitView, cases: NDArray[np.int64], conditions: Any, *, epoch: int | None = None) -> Any:
+        return super().observe(view, cases, conditions, epoch=None if epoch is None else 0)
+
+
+def test_training_noise_that_is_never_new_is_caught() -> None:
+    tests = conformance_of(SameNoise)
+    with pytest.raises(AssertionError, match="noisy"):
+        tests.test_training_draws_are_new_each_epoch_and_repeat()
+
+
+def test_a_task_said_to_be_without_noise_is_held_to_it() -> None:
+    conformance_of(SameNoise, noisy=False).test_training_draws_are_new_each_epoch_and_repeat()
+    with pytest.raises(AssertionError, match="noisy"):
+        conformance_of(ChannelEstimation, noisy=False).test_training_draws_are_new_each_epoch_and_repeat()
 
 
 class HoldsDataset(TaskSplit):

@@ -13,12 +13,12 @@ from channelbench.contracts import Observation, Target
 from channelbench.grid import Grid
 from channelbench.metrics.scalar import MAEinMetres, MAEofSpan, NMSECentred, NMSELinear, RMSEindB
 from channelbench.prediction import as_numbers
-from channelbench.store.dataset import ChannelDataset, SplitView
+from channelbench.store.dataset import SplitView
 from channelbench.tasks.link.conditions import PilotConditions
 from channelbench.tasks.link.observations import ScalarObservation
 from channelbench.tasks.link.pilots import BAND, LinkTask, noisy_region, observed_grid, seen, seen_subcarriers
 
-__all__ = ["DistanceEstimation", "PathLossEstimation", "ScalarTask", "share_reference_power"]
+__all__ = ["DistanceEstimation", "PathLossEstimation", "ScalarTask"]
 
 
 class ScalarTask(LinkTask):
@@ -65,6 +65,17 @@ class ScalarTask(LinkTask):
     def ceiling(self, target: Target) -> NDArray[Any]:
         return target.value
 
+    def share_scale(self, source: SplitView, target: SplitView) -> None:
+        """As a receiver that was calibrated on ``source`` sees ``target``, whose own scale would tell a fit the mean of
+        what it is to estimate.
+
+        Raises:
+            RuntimeError: ``target`` has been observed on another scale.
+        """
+        power = _reference_power(source)
+        if target.train.memo(_REFERENCE_POWER, lambda: power) != power:
+            raise RuntimeError("the target has been observed on another scale")
+
 
 def received_amplitude(view: SplitView) -> NDArray[np.float64]:
     """Amplitude of the path gain, such that the training split's mean received power is 1, ``[samples]``."""
@@ -75,17 +86,6 @@ def mean_received_power(view: SplitView) -> float:
     """Mean of path gain times ``|h|²`` over the training split."""
     train = view.train
     return train.memo("mean received power", lambda: float((_path_gain(train) * train.sample_power(BAND)).mean()))
-
-
-def share_reference_power(source: ChannelDataset, target: ChannelDataset) -> None:
-    """Let ``target`` be observed on the scale of ``source``, as a receiver that was calibrated there sees it.
-
-    A fit that is carried over knows no other scale, and the target's own would tell it the mean of what it is to
-    estimate. It has to be said before the first observation of ``target``.
-    """
-    power = _reference_power(source.view("train"))
-    if target.view("train").memo(_REFERENCE_POWER, lambda: power) != power:
-        raise RuntimeError(f"{target.path} has been observed on another scale")
 
 
 _REFERENCE_POWER = "reference received power"

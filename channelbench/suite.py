@@ -1,0 +1,45 @@
+"""Suites: what is run together, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from channelbench.card import Card
+from channelbench.experiment import ExperimentSpec
+from channelbench.presets import preset_of
+
+__all__ = ["Suite"]
+
+
+class Suite(BaseModel):
+    """Names of tasks, methods, conditions, an experiment and exhibits that go together. Strings and numbers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    card: Card
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...]
+    conditions: tuple[Mapping[str, bool | int | float | str], ...] = ({},)
+    """What is varied, each as the fields that differ; a task takes those that it has all fields of."""
+    scenario: str = "uma"
+    bundles: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Named sets of methods that together cover the tasks, as the papers' tables combine them."""
+    seeds: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """How many seeds learned methods have, by preset, where it is not the preset's own number."""
+    experiment: ExperimentSpec = ExperimentSpec()
+    """What is fitted on what; by default every method once, on the dataset that the run is given."""
+    exhibits: tuple[str, ...] = ()
+    """What its report shows beside the leaderboard: names from ``channelbench list exhibits``, or
+    ``package.module:Class``."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _presets_are_known(cls, seeds: Mapping[str, int]) -> Mapping[str, int]:
+        return {preset_of(name, public=True).name: number for name, number in seeds.items()}
+
+    def num_seeds(self, preset: str) -> int:
+        """Seeds of learned methods at a preset."""
+        return self.seeds.get(preset, preset_of(preset, public=True).seeds)
