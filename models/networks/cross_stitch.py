@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from channelbench.models.networks.alignment import antenna_groups
 from channelbench.models.networks.frames import Frame
-from channelbench.models.networks.joint import JointNetwork, task_frame
+from channelbench.models.networks.joint import JointNetwork, TaskModules, task_frame
 from channelbench.models.networks.layers import zeroed
 from channelbench.models.networks.reconstruction import ReconstructionFrame, ReconstructionStart
 from channelbench.models.networks.sensing import BeamFrame, ScalarFrame, SensingStart
@@ -234,7 +234,7 @@ class CrossStitchNetwork(JointNetwork):
         self, examples: Mapping[str, LinkObservation], *, width: int, fold: int, stages: int = NUM_STAGES
     ) -> None:
         super().__init__({task: task_frame(example) for task, example in examples.items()})
-        self.ports = nn.ModuleDict(
+        self.ports = TaskModules(
             {task: _port(self.frame(task), example, width, fold) for task, example in examples.items()}
         )
         self.towers = Towers(len(examples), width, stages)
@@ -251,7 +251,7 @@ class CrossStitchNetwork(JointNetwork):
             towers = [self.tasks.index(task) for task in images]
             out = self.towers(torch.cat(list(images.values())), dict(zip(towers, counts, strict=True)))
             found |= dict(zip(images, out.split(counts), strict=True))
-        return {task: cast("Port[Any]", self.ports[task]).read(found[task], start) for task, start in starts.items()}
+        return {task: self.ports[task].read(found[task], start) for task, start in starts.items()}
 
 
 def _port(frame: Frame[Any], example: LinkObservation, width: int, fold: int) -> Port[Any]:

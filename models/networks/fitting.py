@@ -21,9 +21,31 @@ from channelbench.models.networks.checkpoints import read_tensors
 from channelbench.models.networks.data import Batch, as_batch, training_batches, validation_batches
 from channelbench.models.networks.training import FINAL, Outcome, Plan, budget_of, seeded, train
 from channelbench.presets import Budget
-from channelbench.tasks.link.observations import LinkObservation
+from channelbench.tasks.link.observations import (
+    BeamObservation,
+    ChannelObservation,
+    LinkObservation,
+    ScalarObservation,
+)
 
-__all__ = ["Fitted", "TaskNetwork", "at_task", "count_flops", "fit_identity", "fit_network", "fit_steps", "start_from"]
+__all__ = [
+    "Fitted",
+    "TaskNetwork",
+    "at_task",
+    "check_loss",
+    "count_flops",
+    "fit_identity",
+    "fit_network",
+    "fit_steps",
+    "start_from",
+]
+
+LOSSES: Mapping[type[LinkObservation], tuple[str, tuple[str, ...]]] = {
+    ChannelObservation: ("channels", ("nmse",)),
+    BeamObservation: ("beams", ("cross_entropy",)),
+    ScalarObservation: ("numbers", ("absolute", "squared")),
+}
+"""What can be minimised, by what is wanted."""
 
 CALIBRATION_SAMPLES = 20_000
 MAX_COEFFICIENTS = 2**22
@@ -125,11 +147,12 @@ def fit_network(
 
     Raises:
         TrainingDiverged: loss, gradient or validation score is no finite number.
-        RequestError: unknown preset, or a folder with checkpoints of another fit.
+        RequestError: unknown preset, a loss that nobody can minimise, or a folder with checkpoints of another fit.
     """
     training, validation = splits
     budget = budget_of(context.preset)
     example, _ = training.observe([0])
+    check_loss(example)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(context.seed, 0))
         module = build(example)
@@ -177,6 +200,17 @@ def at_task(context: FitContext, task: str) -> FitContext:
     """The context of a fit of one task: its checkpoints and those that it starts from have a folder of their own."""
     below = {name: path / task for name in ("workdir", "start") if (path := getattr(context, name)) is not None}
     return replace(context, **below)
+
+
+def check_loss(example: LinkObservation) -> None:
+    """Refuse to minimise another loss than the task is judged by.
+
+    Raises:
+        RequestError: nothing here minimises the loss of ``example``.
+    """
+    for kind, (wanted, losses) in LOSSES.items():
+        if isinstance(example, kind) and example.loss not in losses:
+            raise RequestError("loss", expected=f"a loss of {wanted}", got=example.loss, choices=losses)
 
 
 def start_from(module: nn.Module, context: FitContext) -> None:

@@ -20,6 +20,7 @@ from channelbench.models.networks.data import Batch, as_batch, training_batches,
 from channelbench.models.networks.fitting import (
     CALIBRATION_SAMPLES,
     Fitted,
+    check_loss,
     fit_identity,
     fit_steps,
     start_from,
@@ -31,7 +32,7 @@ from channelbench.models.networks.sensing import BeamFrame, ScalarFrame
 from channelbench.models.networks.training import Plan, budget_of, seeded, train
 from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, LinkObservation, ScalarObservation
 
-__all__ = ["DynamicWeightAverage", "JointNetwork", "Stage", "fit_jointly", "task_frame"]
+__all__ = ["DynamicWeightAverage", "JointNetwork", "Stage", "TaskModules", "fit_jointly", "task_frame"]
 
 Batches = Mapping[str, Batch]
 
@@ -48,6 +49,27 @@ def task_frame(example: LinkObservation, *, aligned: bool = True) -> Frame[Any]:
     raise TypeError(f"no frame for a {type(example).__name__}")
 
 
+class TaskModules(nn.Module):
+    """A module for each task, by its name. Unlike those of an ``nn.ModuleDict``, names may have dots in them, or be
+    what an attribute of a module is called, such as ``type``."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self._keys = {task: self._key(task) for task in modules}
+        for task, module in modules.items():
+            self.add_module(self._keys[task], module)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __getitem__(self, task: str) -> Any:
+        return self._modules[self._keys[task]]
+
+    def _key(self, task: str) -> str:
+        """What its weights go by in checkpoints. No task's name has a slash in it."""
+        return f"/{task}" if hasattr(self, task) else task.replace(".", "/")
+
+
 class JointNetwork(nn.Module, ABC):
     """A network that answers for several tasks.
 
@@ -57,7 +79,7 @@ class JointNetwork(nn.Module, ABC):
 
     def __init__(self, frames: Mapping[str, Frame[Any]]) -> None:
         super().__init__()
-        self.frames = nn.ModuleDict(dict(frames))
+        self.frames = TaskModules(frames)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -176,10 +198,12 @@ def fit_jointly(
 
     Raises:
         TrainingDiverged: a loss, gradient or validation score is no finite number.
-        RequestError: unknown preset, or a folder with checkpoints of another fit.
+        RequestError: unknown preset, a loss that nobody can minimise, or a folder with checkpoints of another fit.
     """
     budget = budget_of(context.preset)
     examples = {task: training.observe([0])[0] for task, (training, _) in data.items()}
+    for example in examples.values():
+        check_loss(example)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(context.seed, 0))
         network = build(examples)

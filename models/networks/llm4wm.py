@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from torch import nn
 
 from channelbench.models.networks.adapters import Adapter, ImageHead, VectorHead
 from channelbench.models.networks.backbones import Backbone
-from channelbench.models.networks.joint import JointNetwork, Stage, task_frame
+from channelbench.models.networks.joint import JointNetwork, Stage, TaskModules, task_frame
 from channelbench.models.networks.lora import attach_lora
 from channelbench.models.networks.moe_lora import MoELoRA, attach_moe_lora
 from channelbench.models.networks.precision import half_precision
@@ -51,7 +52,7 @@ class LLM4WMSizes:
     aligned: bool = True
 
 
-class TaskBranch(nn.Module):
+class TaskBranch(nn.Module, ABC):
     """What belongs to one task: preprocessing, adapter in, adapter out, head."""
 
     head: nn.Module
@@ -66,13 +67,13 @@ class TaskBranch(nn.Module):
         """Embeddings ``[batch, tokens, width]``."""
         return self.adapter_in(self.preprocessed(start))
 
+    @abstractmethod
     def preprocessed(self, start: Any) -> torch.Tensor:
         """Tokens before the adapter, ``[samples, tokens, values]``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, features: torch.Tensor, start: Any) -> torch.Tensor:
         """The frame's answer, of what the trunk made of the embeddings."""
-        raise NotImplementedError
 
 
 class ReconstructionBranch(TaskBranch):
@@ -135,7 +136,7 @@ class LLM4WMNetwork(JointNetwork):
     ) -> None:
         frames = {task: task_frame(example, aligned=sizes.aligned) for task, example in examples.items()}
         super().__init__(frames)
-        self.branches = nn.ModuleDict(
+        self.branches = TaskModules(
             {task: _branch(self.frame(task), example, trunk.width, sizes) for task, example in examples.items()}
         )
         self.trunk_is_trained = any(parameter.requires_grad for parameter in trunk.parameters())

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from channelbench.errors import RequestError
 from channelbench.models.networks.alignment import TINY, Peak, at_strongest_path
 from channelbench.models.networks.frames import Frame, FramedNetwork
 
@@ -25,7 +24,7 @@ __all__ = [
     "power_profiles",
 ]
 
-SCALAR_LOSSES = ("absolute", "squared")
+SCALAR_LOSSES = {"absolute": torch.abs, "squared": torch.square}
 
 POWER_RANGE_DB = 40.0
 """Powers are clipped this far below the sample's mean."""
@@ -168,8 +167,6 @@ class ScalarFrame(SensingFrame):
 
     def __init__(self, objective: str, subcarriers: int, antennas: int) -> None:
         super().__init__(bins=8 * antennas)
-        if objective not in SCALAR_LOSSES:
-            raise RequestError("loss", expected="a loss of numbers", got=objective, choices=SCALAR_LOSSES)
         self.num_features = subcarriers + antennas + 3
         self.objective = objective
         self.register_buffer("curve", torch.zeros(5))
@@ -202,8 +199,7 @@ class ScalarFrame(SensingFrame):
 
     def criterion(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Mean absolute or squared error in units of the curve's residual."""
-        error = (prediction - target) / self.unit
-        return error.abs().mean() if self.objective == "absolute" else error.square().mean()
+        return SCALAR_LOSSES[self.objective]((prediction - target) / self.unit).mean()
 
     def _begin(self, h: torch.Tensor, noise_var: torch.Tensor) -> tuple[SensingStart, torch.Tensor]:
         """The start without its features, and these as they were measured."""

@@ -23,6 +23,7 @@ from channelbench.metrics.scalar import RMSEindB
 from channelbench.models.networks.sensing import ScalarFrame
 from channelbench.spec import BandSpec
 from channelbench.store.dataset import SplitView
+from channelbench.tasks.link.beam import BeamPrediction
 from channelbench.tasks.link.channel import ChannelTask, Cut
 from channelbench.tasks.link.conditions import LinkConditions
 from channelbench.tasks.link.observations import SameSlotsObservation
@@ -81,6 +82,20 @@ class DelaySpreadHuber(DelaySpread):
 
     card = Card(**{**DelaySpread.card.model_dump(), "name": "delay_spread_huber"})
     loss = "huber"
+
+
+class CombFillAbsolute(CombFill):
+    """Channels judged as no network here knows."""
+
+    card = Card(**{**CombFill.card.model_dump(), "name": "comb_fill_absolute"})
+    loss = "absolute"
+
+
+class BeamsByGain(BeamPrediction):
+    """Beams judged as no network here knows."""
+
+    card = Card(**{**BeamPrediction.card.model_dump(), "name": "beams_by_gain"})
+    loss = "gain"
 
 
 OTHER: tuple[type[Task], ...] = (CombFill, DelaySpread, DelaySpreadAbsolute)
@@ -177,12 +192,25 @@ def test_method_keeps_its_promises_on_other_tasks(name: str, check: str) -> None
     getattr(_tests(name)(), check)()
 
 
-@pytest.mark.parametrize("name", [p for p in PARAMETERS if covered(cast(str, p.values[0]), (DelaySpreadHuber,))])
-def test_a_loss_that_networks_do_not_know_is_refused(name: str) -> None:
+REFUSED: dict[type[Task], str] = {
+    DelaySpreadHuber: "loss: expected a loss of numbers, got 'huber'; choices: absolute, squared",
+    CombFillAbsolute: "loss: expected a loss of channels, got 'absolute'; choices: nmse",
+    BeamsByGain: "loss: expected a loss of beams, got 'gain'; choices: cross_entropy",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        pytest.param(*known.values, task, marks=known.marks)
+        for known in PARAMETERS
+        for task in covered(cast(str, known.values[0]), tuple(REFUSED))
+    ],
+)
+def test_a_loss_that_networks_do_not_know_is_refused(name: str, task: type[Task]) -> None:
     """Rather than another one being minimised in its place."""
-    pair = _splits(DelaySpreadHuber())
-    with pytest.raises(RequestError, match="loss: expected a loss of numbers, got 'huber'; choices: absolute, squared"):
-        quick_to_fit(name)().fit({"delay_spread_huber": pair}, FitContext(preset="smoke"))
+    with pytest.raises(RequestError, match=REFUSED[task]):
+        quick_to_fit(name)().fit({task.card.name: _splits(task())}, FitContext(preset="smoke"))
 
 
 def _splits(task: Task) -> tuple[TaskSplit, TaskSplit]:
@@ -210,6 +238,20 @@ def test_what_tasks_are_called_changes_no_bit(name: str) -> None:
 
     for one, two in zip(predictions(first, last), predictions(last, "renamed"), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("name", [p for p in PARAMETERS if registry.find("methods", cast(str, p.values[0])).joint])
+def test_tasks_may_be_called_what_modules_are_not(name: str) -> None:
+    """With a dot in it, or as an attribute of a module: all go into one network, and none into another's place."""
+    pairs = {called: _splits(registry.create("tasks", task)) for called, task in UNLIKELY.items()}
+    method = quick_to_fit(name)()
+    method.fit(pairs, FitContext(preset="smoke"))
+    for called, (_, validation) in pairs.items():
+        observation, _ = validation.observe(np.arange(3))
+        assert method.predict(called, observation).shape == (3, *observation.answer_shape)
+
+
+UNLIKELY = {"type": "ce", "type.": "pf", "train": "bf", "training": "de", "half.wave": "pe"}
 
 
 def test_every_method_has_a_name_to_confuse() -> None:
