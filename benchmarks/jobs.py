@@ -176,6 +176,7 @@ def work(
         is_whole = not _has_begun(context)
         began = time.perf_counter()
         with chdir("."), memory.watch(), scoring.threads_for(job.method, threads):
+            job.method.check(context)
             method.fit(_splits(job, stage), context)
         fit_s = time.perf_counter() - began
         weights = method.weights

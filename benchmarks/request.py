@@ -14,6 +14,7 @@ from channelbench import registry
 from channelbench.conditions import Conditions
 from channelbench.contracts import FitContext, Method, Task
 from channelbench.cuda import has_cuda, require_cuda
+from channelbench.discovery import is_ours
 from channelbench.errors import RequestError
 from channelbench.experiment import Experiment, ExperimentSpec
 from channelbench.families import FLOOR, family_of
@@ -96,7 +97,7 @@ def prepare(options: RunOptions) -> Request:
     )
     for method in (m for m in chosen.values() if any(map(m.covers, tasks.values()))):
         where = device if method.learned else "cpu"
-        method.check(FitContext(preset=options.preset, device=where, backbone=options.backbone))
+        _check_method(method, FitContext(preset=options.preset, device=where, backbone=options.backbone))
     return Request(
         suite=suite,
         experiment=experiment,
@@ -108,6 +109,18 @@ def prepare(options: RunOptions) -> Request:
         device=device,
         backbone=options.backbone,
     )
+
+
+def _check_method(method: type[Method], context: FitContext) -> None:
+    """Let a method say what it lacks. Whatever else it does is left to its jobs, which ask again: it costs their
+    cells, not the run."""
+    try:
+        method.check(context)
+    except (RequestError, KeyboardInterrupt):
+        raise
+    except BaseException:
+        if is_ours(method):
+            raise
 
 
 def _experiment(stated: ExperimentSpec) -> Experiment:

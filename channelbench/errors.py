@@ -50,6 +50,8 @@ class RequestError(Exception):
                 expected, got = "a value", "nothing"
             case "string_pattern_mismatch":
                 expected = f"text of the form {first['ctx']['pattern']}"
+            case "string_too_long":
+                expected = f"at most {first['ctx']['max_length']} characters"
             case "string_too_short":
                 expected = f"at least {first['ctx']['min_length']} characters"
             case "literal_error":

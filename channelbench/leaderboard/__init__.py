@@ -33,14 +33,14 @@ def report(
     from channelbench.errors import RequestError
     from channelbench.leaderboard.board import build
     from channelbench.leaderboard.page import render
-    from channelbench.leaderboard.table import tidy
+    from channelbench.leaderboard.table import as_csv, tidy
     from channelbench.results import write_atomic
 
     folder = Path(results)
     table_path = folder / "leaderboard.csv" if csv is None else Path(csv)
     page_path = folder / "leaderboard.html" if html is None else Path(html)
     board = build(folder)
-    table, page = tidy(board).to_csv(index=False).encode(), render(board, sections).encode()
+    table, page = as_csv(tidy(board)), render(board, sections).encode()
     for field, path, data in (("csv", table_path, table), ("html", page_path, page)):
         try:
             write_atomic(path, data)

@@ -15,9 +15,12 @@ from channelbench.results import Result
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "tidy"]
+__all__ = ["COLUMNS", "as_csv", "tidy"]
 
 _COSTS = tuple(column.key for column in COSTS.values() if column.shown)
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""With what text may not begin in a spreadsheet."""
 
 COLUMNS = (
     *("method", "title", "family", "task", "conditions", "snr_db", "paper_compat", "metric", "unit"),
@@ -51,6 +54,19 @@ def tidy(board: Board) -> pd.DataFrame:
         "rank_shared": "boolean",
     }
     return frame.astype(types)
+
+
+def as_csv(frame: pd.DataFrame) -> bytes:
+    """The table as a CSV file. Text that a spreadsheet would take for a formula, as a title or an error of somebody
+    else's may begin, has an apostrophe before it, which makes it text there."""
+    inert = frame.copy()
+    for name in frame.select_dtypes(include=["object", "string"]):
+        inert[name] = frame[name].map(_inert)
+    return inert.to_csv(index=False).encode()
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _of_row(board: Board, table: Table, row: Row) -> Iterator[dict[str, Any]]:

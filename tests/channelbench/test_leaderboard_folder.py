@@ -6,10 +6,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from results_by_hand import NMSE, draws, put, put_run, rows_of
 
 from channelbench.bootstrap import resampled_scores
+from channelbench.leaderboard import report
 from channelbench.leaderboard.board import build
 from channelbench.leaderboard.estimate import Estimate, estimate
 from channelbench.leaderboard.figures import draw
@@ -136,3 +138,14 @@ def test_positions_on_a_logarithmic_axis(tmp_path: Path) -> None:
     assert not lines["ceiling"].drawn
     assert float(lines["floor"].x.rstrip("%")) - at[1] == pytest.approx(at[1] - at[0], abs=0.02)
     assert at[2] - at[1] == pytest.approx((at[1] - at[0]) * math.log10(5), abs=0.02)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_no_text_is_a_formula_in_a_spreadsheet(tmp_path: Path, text: str) -> None:
+    put_run(tmp_path, ["a"])
+    put(tmp_path, "a", "ce", error=text)
+    put(tmp_path, "a", "cp", -3.0)
+    table = report(tmp_path)[0]
+    assert f"'{text}".encode() in table.read_bytes()
+    frame = pd.read_csv(table)
+    assert frame[(frame.method == "a") & (frame.task == "cp")].value.item() == -3, "numbers stay numbers"
