@@ -50,6 +50,9 @@ SETTINGS = {
     "distributed.admin.system-monitor.interval": "10s",
     # A library that keeps the interpreter to itself for minutes is no reason to give a worker up,
     "distributed.scheduler.worker-ttl": None,
+    # nor is a machine so busy that a process takes a minute to answer,
+    "distributed.comm.timeouts.connect": "300s",
+    "distributed.comm.timeouts.tcp": "300s",
     # and a method may have processes of its own, such as a data loader's.
     "distributed.worker.daemon": False,
 }
