@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestError"]
 
+LONGEST = {"field": 200, "expected": 1000, "got": 1500}
+"""Characters of each part of a message: what a fuzzer or a wrong file gives is not repeated whole."""
+
 
 class RequestError(Exception):
     """A request that cannot be carried out as written; nothing has been changed when it is raised.
@@ -26,7 +29,10 @@ class RequestError(Exception):
 
     def __init__(self, field: str, *, expected: str, got: Any, choices: Iterable[str] = ()) -> None:
         self.field, self.expected, self.got, self.choices = field, expected, got, tuple(choices)
-        message = f"{field}: expected {expected}, got {got!r}"
+        shown = {"field": field, "expected": expected, "got": _repr(got)}
+        message = "{field}: expected {expected}, got {got}".format(
+            **{part: _short(text, LONGEST[part]) for part, text in shown.items()}
+        )
         if self.choices:
             message += f"; choices: {', '.join(self.choices)}"
         super().__init__(" ".join(message.split()))
@@ -56,6 +62,18 @@ class RequestError(Exception):
                 choices = tuple(part.strip("' ") for part in first["ctx"]["expected"].replace(" or ", ",").split(","))
                 expected = "one of the choices"
         return cls(field, expected=expected, got=got, choices=choices)
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # thousands of digits or of levels, or somebody's own
+        return f"a value of type {type(value).__name__} that cannot be shown"
+
+
+def _short(text: str, longest: int) -> str:
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} … {text[-half:]} ({len(text)} characters)"
 
 
 def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

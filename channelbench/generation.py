@@ -16,7 +16,7 @@ from channelbench import cluster, registry
 from channelbench.errors import RequestError
 from channelbench.generator import Generator
 from channelbench.presets import DEFAULT_PRESET
-from channelbench.spec import SYSTEMS, ScenarioSpec, SizesSpec, flat_assignments, preset_sizes
+from channelbench.spec import SYSTEMS, ScenarioSpec, SizesSpec, defaults, flat_assignments, preset_sizes
 from channelbench.store import layout
 from channelbench.store.dataset import open_group
 from channelbench.store.files import DIGEST, Files, UnitFiles
@@ -63,17 +63,13 @@ def make_spec(
         RequestError: a name, field or value that does not exist or is out of range.
     """
     changes = flat_assignments(assignments or {})
-    scenario, system = str(changes.pop("scenario", scenario)), str(changes.pop("system", system))
+    scenario, system = changes.pop("scenario", scenario), changes.pop("system", system)
     source = changes.pop("source", source)
-    if system not in SYSTEMS:
-        raise RequestError("system", expected="a known system", got=system, choices=SYSTEMS)
-    usual = preset_sizes(system, preset)
-    generator = registry.find("generators", scenario, source=source)
-    # The multi-user system states its own distances; the scenario supplies what the system leaves open.
-    fields: dict[str, Any] = {**generator.geometry, **SYSTEMS[system], **generator.source.new}
-    fields |= {"scenario": scenario, "system": system, "source": generator.source.name}
+    if isinstance(scenario, str) and isinstance(source, str | None):
+        registry.find("generators", scenario, source=source)  # says what there is instead
+    fields = defaults(scenario, system, source)
     given = {name: value for name, value in (("state", state), ("engine", engine)) if value is not None}
-    return ScenarioSpec(**fields, sizes=sizes or usual).replace(given | changes)
+    return ScenarioSpec(**fields, sizes=sizes or preset_sizes(system, preset)).replace(given | changes)
 
 
 def default_path(spec: ScenarioSpec) -> Path:
