@@ -7,10 +7,14 @@ from pydantic import Field, model_validator
 from channelbench.errors import RequestError
 from channelbench.frozen import Frozen
 
-__all__ = ["MAX_SAMPLES", "ArraySpec", "BandSpec", "SizesSpec"]
+__all__ = ["LARGEST", "ArraySpec", "BandSpec", "SizesSpec"]
 
-MAX_SAMPLES = 10**9
-"""Samples of one split: beyond what any disk holds, and few enough for lists of what is still to be made."""
+LARGEST = {"num_subcarriers": 2**20, "num_slots": 2**20, "sizes": 10**9}
+"""What a dataset can have: more than any that was ever recorded, and few enough for lists of what is still to be made.
+A spec refuses more with the bytes that it would be."""
+
+COUNT = 10**30
+"""Of digits that can still be multiplied and shown."""
 
 
 class ArraySpec(Frozen):
@@ -30,11 +34,16 @@ class BandSpec(Frozen):
 
     carrier_hz: float = Field(gt=0.5e9, le=100e9)
     bandwidth_hz: float = Field(ge=1e3)
-    num_subcarriers: int = Field(64, ge=1, le=2**20)
-    num_slots: int = Field(1, ge=1, le=2**20)
+    num_subcarriers: int = Field(64, ge=1, le=COUNT)
+    num_slots: int = Field(1, ge=1, le=COUNT)
     slot_s: float = Field(0.5e-3, ge=1e-9, le=3600)
     array: ArraySpec = ArraySpec()
     num_beams: int = Field(256, ge=1, le=2**16)
+
+    @property
+    def channel_bytes(self) -> int:
+        """Bytes of one sample's channels."""
+        return 8 * self.num_slots * self.num_subcarriers * self.array.num_antennas
 
     @model_validator(mode="after")
     def _band_fits(self) -> BandSpec:
@@ -48,9 +57,9 @@ class BandSpec(Frozen):
 class SizesSpec(Frozen):
     """Samples per split."""
 
-    train: int = Field(ge=1, le=MAX_SAMPLES)
-    val: int = Field(ge=1, le=MAX_SAMPLES)
-    test: int = Field(ge=1, le=MAX_SAMPLES)
+    train: int = Field(ge=1, le=COUNT)
+    val: int = Field(ge=1, le=COUNT)
+    test: int = Field(ge=1, le=COUNT)
 
     @property
     def total(self) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-__all__ = ["RequestError"]
+__all__ = ["RequestError", "is_text", "shorten"]
 
 LONGEST = {"field": 200, "expected": 1000, "got": 1500}
 """Characters of each part of a message: what a fuzzer or a wrong file gives is not repeated whole."""
@@ -31,7 +31,7 @@ class RequestError(Exception):
         self.field, self.expected, self.got, self.choices = field, expected, got, tuple(choices)
         shown = {"field": field, "expected": expected, "got": _repr(got)}
         message = "{field}: expected {expected}, got {got}".format(
-            **{part: _short(text, LONGEST[part]) for part, text in shown.items()}
+            **{part: shorten(text, LONGEST[part]) for part, text in shown.items()}
         )
         if self.choices:
             message += f"; choices: {', '.join(self.choices)}"
@@ -71,7 +71,13 @@ def _repr(value: Any) -> str:
         return f"a value of type {type(value).__name__} that cannot be shown"
 
 
-def _short(text: str, longest: int) -> str:
+def is_text(word: str) -> bool:
+    """Whether a word can be printed and stored: a path in another encoding than UTF-8 cannot, nor a zero byte."""
+    return "\0" not in word and not any("\ud800" <= character <= "\udfff" for character in word)
+
+
+def shorten(text: str, longest: int) -> str:
+    """The text, or its two ends where it is longer."""
     half = longest // 2
     return text if len(text) <= longest else f"{text[:half]} … {text[-half:]} ({len(text)} characters)"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 __all__ = ["BASE", "Case", "cases"]
 
 BASE = (
-    *("--scenario", "channelbench.testing.factories:FewRays", "--samples", "15"),
+    *("--set", "scenario=channelbench.testing.factories:FewRays", "--samples", "15"),
     *("--set", "sub6.num_subcarriers=4", "--set", "sub6.num_slots=2"),
     *("--set", "mmwave.num_subcarriers=4", "--set", "mmwave.array.columns=4"),
 )
@@ -85,7 +85,7 @@ def _assignments() -> Iterator[Case]:
         *("=", "=1", "state", "state=", " = ", "", ".=1", "..=1", "sub6.=1", ".sub6=1", "sub6..carrier_hz=1e9"),
         *("sub6.carrier_hz.deep=1", "state.deep=1", "sizes.train.x=1", "source.source.name='x'", "source.=1"),
         *("source.state='nlos'", "nowhere=1", "sub6.array.nowhere=1", "sub6=5", "sub6=[]", "sizes=5", "sizes=[1,2,3]"),
-        *("sub6.array=5", "source=[]", "source=5", "source={name=5}", "source={name=[]}", "source={}", "sizes={}"),
+        *("sub6.array=5", "source=[]", "source=5", "source={name=5}", "source={name=[]}"),
         *("state='los'\nsystem='multiuser'", "state='los'\n[sub6]", "state=\x00", "\x00=1", "stäte='los'"),
         *("sub6.num_subcarriers=0x" + 4000 * "f", "sub6.num_subcarriers=" + 5000 * "9", "state=" + 100_000 * "x"),
         *("test_speeds_mps=" + DEEP * "[", "test_speeds_mps=" + DEEP * "[" + DEEP * "]"),
@@ -167,7 +167,7 @@ def _flags() -> Iterator[Case]:
     for command in ("inspect", "verify", "report"):
         for value in ("", "nowhere", "/dev/null", "a\x00b", "x" * 5000):
             yield Case(f"{command} {value[:20]!r}", (command, value))
-        yield Case(f"{command} without a word", (command, *(() if command == "report" else ())))
+        yield Case(f"{command} without a word", (command,))
     for value in ("", "things", "../x"):
         yield Case(f"list {value!r}", ("list", value))
     yield Case("unknown option", ("generate", "--nowhere"))
