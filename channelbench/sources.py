@@ -100,7 +100,7 @@ class RecordedSource(SourceSpec):
         return self.model_dump(mode=mode, exclude={"recorded_name"})
 
 
-def makers(scenario: str) -> dict[str, type]:
+def makers(scenario: str) -> dict[str, Any]:
     """The generators of a scenario by the name of their source, in the order in which they are found; none if there is
     no such scenario.
 
@@ -115,7 +115,7 @@ def makers(scenario: str) -> dict[str, type]:
     else:
         known = (*from_packages("generators"), *from_entry_points("generators"))
         found = [item for _, item in known if getattr(getattr(item, "card", None), "name", None) == scenario]
-    by_source: dict[str, type] = {}
+    by_source: dict[str, Any] = {}
     for item in found:
         model = getattr(item, "source", None)
         if not inspect.isclass(item) or inspect.isabstract(item):
