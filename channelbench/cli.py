@@ -393,10 +393,13 @@ def _check_surroundings() -> None:
         if not is_text(word):
             raise RequestError("arguments", expected="text in UTF-8", got=word)
     try:
-        # A method in the folder that we are called from can be named; last, so that it shadows nothing.
-        sys.path.append(os.getcwd())
+        folder = os.getcwd()
     except FileNotFoundError:
         raise RequestError("the working folder", expected="one that exists", got="one that has been removed") from None
+    if not is_text(folder):
+        raise RequestError("the working folder", expected="a name in UTF-8", got=folder)
+    # A method in the folder that we are called from can be named; last, so that it shadows nothing.
+    sys.path.append(folder)
 
 
 def _fail(message: str, code: int) -> None:

@@ -38,7 +38,7 @@ def check_room(spec: ScenarioSpec, location: Location, files: Files, *, here: bo
         RequestError: the disk has less room than its bytes, or the memory less than those of one file's samples.
     """
     each, total = sample_bytes(spec), spec.sizes.total
-    memory = psutil.virtual_memory().total
+    memory = _memory()
     if (unit := files.unit_rows * each) > memory and here:
         raise RequestError(
             "--file-samples",
@@ -59,6 +59,10 @@ def check_room(spec: ScenarioSpec, location: Location, files: Files, *, here: bo
             expected=f"a dataset that fits into the {_words(room)} that are free in {where}",
             got=f"{_words(total * each)} ({total} samples of {_words(each)})",
         )
+
+
+def _memory() -> int:
+    return int(psutil.virtual_memory().total)
 
 
 def _existing(folder: Path) -> Path:

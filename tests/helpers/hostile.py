@@ -129,7 +129,7 @@ def _flags() -> Iterator[Case]:
     for flag in ("--state", "--source", "--system", "--engine", "--preset"):
         for value in ("", "x", "LOS"):
             yield generate(flag, value)
-    for value in ("", "tcp://", "tcp://127.0.0.1:1", "nowhere", "x" * 5000):
+    for value in ("", "tcp://", "nowhere", "x" * 5000):
         yield generate("--scheduler", value)
     for value in ("", "/dev/null", "/proc/nowhere/x", "x" * 5000, "nosuch://x", "s3://", "memory://", "a\x00b", "://"):
         yield generate("--out", value)
@@ -160,7 +160,7 @@ def _flags() -> Iterator[Case]:
         for value in ("0", "-1", BIG, "x", "", "1.5"):
             yield Case(f"run {flag} {value!r}", (*run, flag, value))
     for flag in ("--timeout", "--max-time"):
-        for value in ("", "x", "nan", "-5s", "0s", "inf", "1e999h", "5", "9" * 400 + "h", "infs"):
+        for value in ("", "x", "nan", "-5s", "0s", "inf", "1e999h", "9" * 400 + "h", "infs"):
             yield Case(f"run {flag} {value[:20]!r}", (*run, flag, value))
     for value in ("", "=", "snr_db", "snr_db=", "snr_db=x", "snr_db=nan", "snr_db=inf", "snr_db=1e400", "x=1"):
         yield Case(f"run --condition {value!r}", (*run, "--condition", value))
@@ -201,7 +201,7 @@ def _files() -> Iterator[Case]:
     yield spec("a folder", None)
     yield spec("of 20 MB", b"# " + 20_000_000 * b"x")
     yield spec("of carriage returns", b"state = 'los'\rsystem = 'x'\r")
-    yield spec("an unknown scenario", b"scenario = 'mars'\n")
+    yield Case("spec of mars", ("generate", "--spec", "s.toml"), {"s.toml": b"scenario = 'mars'\n"}, "scenario")
     yield spec("an unknown system", b"system = 'six'\n")
     yield spec("a source table without a name that is one", b"[source]\nname = 5\n")
     yield Case("out is a file", ("generate", *BASE, "--out", "f"), {"f": b""})
