@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +15,9 @@ __all__ = ["flatten", "merge", "parse_assignments", "read_toml"]
 
 MAX_BYTES = 2**20
 """Of a TOML file: a spec has a few dozen lines, and a device gives bytes for ever."""
+
+SILENCE_S = 10.0
+"""Of a pipe, after which nobody is writing to it."""
 
 
 def parse_assignments(items: list[str]) -> dict[str, Any]:
@@ -47,11 +52,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         RequestError: it cannot be read, or is no TOML in UTF-8 of up to 1 MiB and a few levels.
     """
     try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ValueError(f"more than {MAX_BYTES} bytes")
-        return flatten(tomllib.loads(content.decode()))
+        return flatten(tomllib.loads(_content(path).decode()))
     except RecursionError:
         reason = "too many levels"
     except UnicodeDecodeError as error:
@@ -59,6 +60,18 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = str(error)
     raise RequestError("--spec", expected="a readable TOML file", got=f"{path} ({reason})")
+
+
+def _content(path: str | Path) -> bytes:
+    """The bytes of a file, a device or a pipe."""
+    content, descriptor = b"", os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, "rb", buffering=0) as file:
+        # A pipe that nobody writes to has no end: without this, reading it has none either.
+        while len(content) <= MAX_BYTES and select.select([file], [], [], SILENCE_S)[0]:
+            if not (piece := file.read(MAX_BYTES)):
+                return content
+            content += piece
+    raise ValueError(f"more than {MAX_BYTES} bytes" if len(content) > MAX_BYTES else f"nothing for {SILENCE_S:g} s")
 
 
 def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hostile import BASE, Case, cases
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from channelbench import generation, room
+from channelbench import assignments, generation, room
 from channelbench.assignments import parse_assignments, read_toml
 from channelbench.errors import LONGEST, RequestError
 from channelbench.generation import generate, make_spec
@@ -144,6 +145,23 @@ def started() -> Callable[..., tuple[int, str, str]]:
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
     return start
+
+
+def test_pipes_are_read_and_do_not_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with monkeypatch.context() as patch:
+        patch.setattr(assignments, "SILENCE_S", 0.1)
+        with pytest.raises(RequestError, match=r"--spec: .* \(nothing for 0.1 s\)"):
+            read_toml(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=["state = 'nlos'\n"])
+    writer.start()
+    assert read_toml(pipe) == {"state": "nlos"}
+    writer.join()
+    endless = tmp_path / "endless"
+    endless.symlink_to("/dev/zero")
+    with pytest.raises(RequestError, match="more than 1048576 bytes"):
+        read_toml(endless)
 
 
 def test_words_that_are_no_text(tmp_path: Path, started: Callable[..., tuple[int, str, str]]) -> None:

@@ -129,6 +129,16 @@ def test_what_the_tables_do_not_hold_for_is_said_in_a_line_each(case: str) -> No
     assert not any("\n" in line for line in cautions)
 
 
+def test_umas_line_of_sight_reaches_free_space_at_167_m() -> None:
+    away = np.array([100.0, 167.0, 168.0, 200.0])
+    reach = np.hypot(away, 0.0)
+    above = path_loss.uma_db(away, 28e9, 25.0, 25.0, "los") - free_space_db(reach, 28e9)
+    assert list(above > 0) == [False, False, True, True]
+    assert path_loss.uma_db(np.array([10.0]), 28e9, 25.0, 25.0, "los") - free_space_db(
+        np.array([10.0]), 28e9
+    ) == pytest.approx(-2.45, abs=0.01)
+
+
 @pytest.mark.parametrize(("columns", "carrier_hz", "limit_m"), [(1024, 28e9, 5613.6), (64, 28e9, 21.93)])
 def test_rayleigh_distance(columns: int, carrier_hz: float, limit_m: float) -> None:
     """2·D²/λ, where the phase over an aperture D bends by π/8."""
