@@ -13,7 +13,7 @@ import typer
 
 from channelbench._version import __version__
 from channelbench.bars import progress
-from channelbench.errors import RequestError
+from channelbench.errors import RequestError, is_text, shorten
 from channelbench.presets import DEFAULT_PRESET, preset_words
 
 if TYPE_CHECKING:
@@ -40,7 +40,11 @@ KINDS = {
 }
 
 
-def _whole_number(field: str, minimum: int) -> Callable[[str], int]:
+MAX_SEED = 2**63 - 1
+MAX_WORKERS = 1024
+
+
+def _whole_number(field: str, minimum: int, maximum: int) -> Callable[[str], int]:
     """A parser of integers that complains in our words."""
 
     def parse(text: str) -> int:
@@ -50,19 +54,23 @@ def _whole_number(field: str, minimum: int) -> Callable[[str], int]:
             raise RequestError(field, expected=f"an integer of at least {minimum}", got=text) from None
         if value < minimum:
             raise RequestError(field, expected=f"an integer of at least {minimum}", got=value)
+        if value > maximum:
+            raise RequestError(field, expected=f"an integer of at most {maximum}", got=value)
         return value
 
     parse.__name__ = "INTEGER"
     return parse
 
 
-def _number(field: str, minimum: int, text: str) -> Any:
-    return typer.Option(parser=_whole_number(field, minimum), help=text)
+def _number(field: str, minimum: int, text: str, *, maximum: int = 10**9) -> Any:
+    return typer.Option(parser=_whole_number(field, minimum, maximum), help=text)
 
 
 @app.command()
 def generate(
-    scenario: Annotated[str, typer.Option(help="Scenario; see `channelbench list scenarios`.")] = "uma",
+    scenario: Annotated[
+        str | None, typer.Option(help="Scenario, uma by default; see `channelbench list scenarios`.")
+    ] = None,
     out: Annotated[
         str | None, typer.Option(help="Folder or URL (s3://…) to write; data/<scenario>.zarr by default.")
     ] = None,
@@ -70,17 +78,19 @@ def generate(
     source: Annotated[
         str | None, typer.Option(help="Where the channels come from; the scenario's own source by default.")
     ] = None,
-    system: Annotated[str, typer.Option(help="dualband or multiuser.")] = "dualband",
+    system: Annotated[str | None, typer.Option(help="dualband, the default, or multiuser.")] = None,
     engine: Annotated[
         str | None,
         typer.Option(help="What draws and sums them, where the source has a choice; of 3GPP's: fast, cuda, sionna."),
     ] = None,
     preset: Annotated[str, typer.Option(help=f"{preset_words()}: how many samples.")] = DEFAULT_PRESET,
-    samples: Annotated[int | None, _number("--samples", 15, "So many samples, split 10:2:3.")] = None,
-    seed: Annotated[int, _number("--seed", 0, "Seed; the bytes depend on it and the spec alone.")] = 0,
+    samples: Annotated[int | None, _number("--samples", 15, "So many samples, split 10:2:3.", maximum=10**30)] = None,
+    seed: Annotated[
+        int, _number("--seed", 0, "Seed; the bytes depend on it and the spec alone.", maximum=MAX_SEED)
+    ] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the spec: sub6.carrier_hz=2.4e9")] = None,
     spec: Annotated[Path | None, typer.Option(help="TOML file with fields of the spec.")] = None,
-    workers: Annotated[int, _number("--workers", 1, "Processes of one thread each.")] = 1,
+    workers: Annotated[int, _number("--workers", 1, "Processes of one thread each.", maximum=MAX_WORKERS)] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Work on the dask cluster at this address, tcp://host:8786, or scheduler file.")
     ] = None,
@@ -94,13 +104,20 @@ def generate(
     """Write a dataset, or finish one that was interrupted."""
     from channelbench.generation import generate as generate_dataset
     from channelbench.generation import make_spec
-    from channelbench.spec import parse_assignments, read_toml, split_samples
+    from channelbench.spec import flat_assignments, parse_assignments, read_toml, split_samples
     from channelbench.store import open_dataset
 
-    assignments = {**(read_toml(spec) if spec else {}), **parse_assignments(set_ or [])}
+    assignments = flat_assignments(
+        {**(read_toml(spec) if spec is not None else {}), **flat_assignments(parse_assignments(set_ or []))}
+    )
+    flags = {"scenario": scenario, "system": system, "state": state, "source": source, "engine": engine}
+    for field, flag in flags.items():
+        if flag is not None and assignments.get(field, flag) != flag:
+            expected = f"what --set or --spec says of {field}, {assignments[field]}, or no flag"
+            raise RequestError(f"--{field}", expected=expected, got=flag)
     made = make_spec(
-        scenario,
-        system=system,
+        "uma" if scenario is None else scenario,
+        system="dualband" if system is None else system,
         state=state,
         source=source,
         engine=engine,
@@ -112,7 +129,7 @@ def generate(
     first: list[int] = []
 
     with progress() as bars:
-        bar = bars.add_task(f"generating {scenario}", total=made.sizes.total, unit="samples")
+        bar = bars.add_task(f"generating {made.scenario}", total=made.sizes.total, unit="samples")
 
         def show(done: int, total: int) -> None:
             first.append(done)
@@ -148,7 +165,7 @@ def run(
     methods: Annotated[str | None, typer.Option(help="These methods, comma-separated; pkg.module:Class works.")] = None,
     tasks: Annotated[str | None, typer.Option(help="These tasks, comma-separated.")] = None,
     preset: Annotated[str, typer.Option(help=f"{preset_words()}: how long to train.")] = DEFAULT_PRESET,
-    seeds: Annotated[int | None, _number("--seeds", 1, "Seeds of learned methods.")] = None,
+    seeds: Annotated[int | None, _number("--seeds", 1, "Seeds of learned methods.", maximum=1000)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     backbone: Annotated[
         str, typer.Option(help="Language model of the llm methods: minilm, gpt2, a hub name or folder, random:NAME.")
@@ -158,7 +175,12 @@ def run(
     ] = False,
     workers: Annotated[
         int,
-        _number("--workers", 1, "Processes; more than 1 have one thread each and measure no latency or peak memory."),
+        _number(
+            "--workers",
+            1,
+            "Processes; more than 1 have one thread each and measure no latency or peak memory.",
+            maximum=MAX_WORKERS,
+        ),
     ] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Work on the dask cluster at this address, tcp://host:8786, or scheduler file.")
@@ -181,7 +203,7 @@ def run(
     with progress() as bars:
         outcome = run_suite(
             suite,
-            data=lambda: data or _default_dataset(scenario, bars),
+            data=lambda: _default_dataset(scenario, bars) if data is None else data,
             out=out,
             methods=_names("methods", methods),
             tasks=_names("tasks", tasks),
@@ -340,9 +362,8 @@ def main() -> None:
     command = typer.main.get_command(app)
     # Waiting threads that spin take the processor from those that work: on a busy machine a fit took ten times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # A method in the folder that we are called from can be named; last, so that it shadows nothing.
-    sys.path.append(os.getcwd())
     try:
+        _check_surroundings()
         code = command.main(standalone_mode=False)
     except RequestError as error:
         _fail(str(error), 2)
@@ -362,8 +383,27 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _check_surroundings() -> None:
+    """The words that we were called with, and the folder.
+
+    Raises:
+        RequestError: words that are no text, which nothing could print or store; a folder that is gone.
+    """
+    for word in sys.argv[1:]:
+        if not is_text(word):
+            raise RequestError("arguments", expected="text in UTF-8", got=word)
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:
+        raise RequestError("the working folder", expected="one that exists", got="one that has been removed") from None
+    if not is_text(folder):
+        raise RequestError("the working folder", expected="a name in UTF-8", got=folder)
+    # A method in the folder that we are called from can be named; last, so that it shadows nothing.
+    sys.path.append(folder)
+
+
 def _fail(message: str, code: int) -> None:
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {shorten(' '.join(message.split()), 3000)}", err=True)
     sys.exit(code)
 
 

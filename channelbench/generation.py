@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -16,12 +17,15 @@ from channelbench import cluster, registry
 from channelbench.errors import RequestError
 from channelbench.generator import Generator
 from channelbench.presets import DEFAULT_PRESET
-from channelbench.spec import SYSTEMS, ScenarioSpec, SizesSpec, flat_assignments, preset_sizes
+from channelbench.room import check_room
+from channelbench.spec import SYSTEMS, ScenarioSpec, SizesSpec, defaults, flat_assignments, preset_sizes
 from channelbench.store import layout
 from channelbench.store.dataset import open_group
 from channelbench.store.files import DIGEST, Files, UnitFiles
 from channelbench.store.location import Location, is_store_error, is_url
 from channelbench.store.schema import SCHEMA_VERSION, variables
+
+_LOG = logging.getLogger("channelbench")
 
 __all__ = ["default_path", "generate", "last_dataset", "make_spec"]
 
@@ -63,15 +67,11 @@ def make_spec(
         RequestError: a name, field or value that does not exist or is out of range.
     """
     changes = flat_assignments(assignments or {})
-    scenario, system = str(changes.pop("scenario", scenario)), str(changes.pop("system", system))
+    scenario, system = changes.pop("scenario", scenario), changes.pop("system", system)
     source = changes.pop("source", source)
-    if system not in SYSTEMS:
-        raise RequestError("system", expected="a known system", got=system, choices=SYSTEMS)
-    usual = preset_sizes(system, preset)
-    generator = registry.find("generators", scenario, source=source)
-    # The multi-user system states its own distances; the scenario supplies what the system leaves open.
-    fields: dict[str, Any] = {**generator.geometry, **SYSTEMS[system], **generator.source.new}
-    fields |= {"scenario": scenario, "system": system, "source": generator.source.name}
+    if isinstance(scenario, str) and isinstance(source, str | None):
+        registry.find("generators", scenario, source=source)  # says what there is instead
+    fields, usual = defaults(scenario, system, source), preset_sizes(system, preset)
     given = {name: value for name, value in (("state", state), ("engine", engine)) if value is not None}
     return ScenarioSpec(**fields, sizes=sizes or usual).replace(given | changes)
 
@@ -120,18 +120,25 @@ def generate(
         The path of the finished dataset; the URL where it has one.
 
     Raises:
-        RequestError: ``out`` holds something else, is a file, or cannot be written; nobody answers at ``scheduler``,
-            or its workers are no good for this.
+        RequestError: ``out`` holds something else, is a file, has no room or cannot be written; the scenario has no
+            such world; nobody answers at ``scheduler``, or its workers are no good for this.
     """
+    if not (isinstance(seed, int) and 0 <= seed < 2**63):
+        raise RequestError("seed", expected="an integer from 0 to 2^63 − 1", got=seed)
     location, began = Location.of(default_path(spec) if out is None else out, field="--out"), time.time()
     _check_workers(location, workers, scheduler)
     generator, packages = _generator(spec), spec.source.packages
+    generator.refuse(spec)  # before anything is written
     if scheduler is None:
-        generator.check(spec)  # before anything is written
+        generator.check(spec)
+    files = Files.choose(spec, file_samples, chunk_samples)
+    check_room(spec, location, files, here=scheduler is None)
+    for caution in generator.cautions(spec):
+        _LOG.warning("warning: %s", caution)
     with ExitStack() as stack:
         stack.callback(vars(_last).clear)  # a gigabyte, perhaps, that nobody needs any more
         client = stack.enter_context(cluster.connect(scheduler, packages)) if scheduler is not None else None
-        _claim(location, spec, seed, generator.engine(spec), Files.choose(spec, file_samples, chunk_samples))
+        _claim(location, spec, seed, generator.engine(spec), files)
         group = open_group(location.place, field="--out", mode="r+")
         files, todo = Files.of(group), layout.missing_units(group, spec)
         done = spec.sizes.total - sum(unit.stop - unit.start for unit in todo)
@@ -204,9 +211,9 @@ def _check_workers(location: Location, workers: int, scheduler: str | None) -> N
 
 def _claim(location: Location, spec: ScenarioSpec, seed: int, engine: str, files: Files) -> None:
     """Make the place ours: create the dataset, or check that it is the same one, begun earlier."""
-    if location.folder is not None and location.folder.is_file():
-        raise RequestError("--out", expected="a folder to create", got=f"{location} (a file)")
     try:
+        if location.folder is not None and location.folder.is_file():
+            raise RequestError("--out", expected="a folder to create", got=f"{location} (a file)")
         if location.is_empty() or _half_created(location, layout.skeleton(spec, seed, engine, files)):
             layout.create(str(location), spec, seed, engine, files)
             return

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
-from channelbench.spec import SPLITS
+from channelbench.sources import makers
+from channelbench.spec import SPLITS, ScenarioSpec
 from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.location import Location
 from channelbench.store.schema import subcarrier_hz
@@ -36,6 +37,7 @@ def summary(path: str | Path) -> str:
         "samples  " + ", ".join(f"{split} {spec.sizes.of(split)}" for split in SPLITS),
         *(_band_line(name, dataset) for name in spec.bands),
         f"digest   {dataset.digest}",
+        *(f"warning  {caution}" for caution in _cautions(spec)),
         "",
         f"{'variable':<26} {'shape':<20} {'unit':<7} {'mean':>11} {'std':>11} {'min':>11} {'max':>11}",
     ]
@@ -44,6 +46,12 @@ def summary(path: str | Path) -> str:
         shape = "×".join(map(str, values.shape))
         lines.append(f"{name:<26} {shape:<20} {variable.unit:<7} {_statistics(values)}")
     return "\n".join(lines)
+
+
+def _cautions(spec: ScenarioSpec) -> list[str]:
+    """What whoever makes such datasets warns of, where that is installed."""
+    maker = makers(spec.scenario).get(spec.source.name)
+    return [] if maker is None else maker.cautions(spec)
 
 
 def _band_line(name: str, dataset: ChannelDataset) -> str:

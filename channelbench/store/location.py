@@ -18,7 +18,7 @@ import zarr
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
-from channelbench.errors import RequestError
+from channelbench.errors import RequestError, is_text
 
 __all__ = ["Location", "is_store_error", "is_url"]
 
@@ -58,10 +58,13 @@ class Location:
         """
         if isinstance(place, Path) and re.match(r"[a-z][a-z0-9+.-]+:/", place.as_posix()):
             raise RequestError(field, expected="a URL as a string: a Path drops one of its slashes", got=str(place))
+        _check_words(str(place), field)
         if not is_url(place):
             return cls(Path(place))
         url = str(place)
         protocol = re.split("://|::", url)[0]
+        if not protocol:
+            raise RequestError(field, expected="a URL that begins with a protocol, as s3://", got=url)
         try:
             filesystem, path = fsspec.url_to_fs(url)
         except ImportError as error:
@@ -166,3 +169,13 @@ class Location:
         filesystem, path = fsspec.url_to_fs(str(self))
         filesystem.invalidate_cache()
         return filesystem.ls(path, detail=False)
+
+
+def _check_words(place: str, field: str) -> None:
+    """Refuse what no folder of any disk can be called."""
+    if not place.strip():
+        raise RequestError(field, expected="a folder or a URL", got=place)
+    if not is_text(place):
+        raise RequestError(field, expected="a name in UTF-8, without zero bytes", got=place)
+    if max(len(part.encode()) for part in place.split("/")) > 255 or len(place.encode()) > 4095:
+        raise RequestError(field, expected="names of up to 255 bytes, 4095 in all", got=place)
