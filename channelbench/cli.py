@@ -197,7 +197,7 @@ def run(
             max_time=max_time,
             reporter=BarReporter(bars),
         )
-    csv, html = _write_report(Path(out))
+    complaints, csv, html = _write_report(Path(out))
     parts = {"": outcome, **outcome.stages}
     failed = [(place, result) for place, part in parts.items() for result in part.failed]
     made, kept = sum(len(part.written) for part in parts.values()), sum(part.kept for part in parts.values())
@@ -206,7 +206,7 @@ def run(
         typer.echo(f"failed: {place}{'/' if place else ''}{result.name}: {result.error}", err=True)
     typer.echo(str(csv))
     typer.echo(str(html))
-    if failed:
+    if failed or complaints:
         raise typer.Exit(1)
 
 
@@ -216,9 +216,12 @@ def report(
     csv: Annotated[Path | None, typer.Option(help="CSV file; results/leaderboard.csv by default.")] = None,
     html: Annotated[Path | None, typer.Option(help="HTML file; results/leaderboard.html by default.")] = None,
 ) -> None:
-    """Write the leaderboard of a results folder as CSV and HTML."""
-    for path in _write_report(results, csv=csv, html=html):
+    """Write the leaderboard of a results folder as CSV and HTML; exit 1 if a cell had to be left out."""
+    complaints, *paths = _write_report(results, csv=csv, html=html)
+    for path in paths:
         typer.echo(str(path))
+    if complaints:
+        raise typer.Exit(1)
 
 
 @app.command(name="list")
@@ -304,10 +307,18 @@ def _names(kind: str, text: str | None) -> tuple[str, ...]:
     return names
 
 
-def _write_report(results: Path, csv: Path | None = None, html: Path | None = None) -> tuple[Path, Path]:
+def _write_report(results: Path, csv: Path | None = None, html: Path | None = None) -> tuple[int, Path, Path]:
+    """How many cells had to be left out, each with a line that says so; and the files."""
     from channelbench.benchmarks.exhibits import report as write_report
 
-    return write_report(results, csv=csv, html=html)
+    lines: list[str] = []
+
+    def complain(line: str) -> None:
+        lines.append(line)
+        typer.echo(line, err=True)
+
+    paths = write_report(results, csv=csv, html=html, complain=complain)
+    return len(lines), *paths
 
 
 def _default_dataset(scenario: str, bars: Progress) -> Path | str:
