@@ -6,8 +6,9 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,9 +16,6 @@ from channelbench._version import __version__
 from channelbench.bars import progress
 from channelbench.errors import RequestError
 from channelbench.presets import DEFAULT_PRESET, preset_words
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 __all__ = ["app", "main"]
 
@@ -171,17 +169,20 @@ def run(
         str | None, typer.Option(help="Longest job; by default 24h for methods that are not ours.")
     ] = None,
     condition: Annotated[list[str] | None, typer.Option(help="Test conditions: snr_db=0,10,20")] = None,
+    stale: Annotated[str, typer.Option(help="Cells of other code than today's: remake them, or keep them.")] = "remake",
 ) -> None:
     """Score methods on a dataset; a second call makes only what is missing."""
+    from channelbench.benchmarks.default_data import default_dataset
     from channelbench.benchmarks.progress import BarReporter
     from channelbench.benchmarks.request import parse_conditions
     from channelbench.benchmarks.runner import run as run_suite
 
-    scenario = _known("suites", suite).scenario
+    known = _known("suites", suite)
     with progress() as bars:
+        reporter = BarReporter(bars)
         outcome = run_suite(
             suite,
-            data=lambda: data or _default_dataset(scenario, bars),
+            data=lambda: data or default_dataset(known, partial(reporter.generating, known.scenario)),
             out=out,
             methods=_names("methods", methods),
             tasks=_names("tasks", tasks),
@@ -195,7 +196,8 @@ def run(
             scheduler=scheduler,
             timeout=timeout,
             max_time=max_time,
-            reporter=BarReporter(bars),
+            stale=stale,
+            reporter=reporter,
         )
     complaints, csv, html = _write_report(Path(out))
     parts = {"": outcome, **outcome.stages}
@@ -319,18 +321,6 @@ def _write_report(results: Path, csv: Path | None = None, html: Path | None = No
 
     paths = write_report(results, csv=csv, html=html, complain=complain)
     return len(lines), *paths
-
-
-def _default_dataset(scenario: str, bars: Progress) -> Path | str:
-    """The last dataset generated in this folder, or a fresh quick one."""
-    from channelbench.generation import generate as generate_dataset
-    from channelbench.generation import last_dataset, make_spec
-
-    if (path := last_dataset()) is not None:
-        return path
-    spec = make_spec(scenario)
-    bar = bars.add_task(f"generating {scenario}", total=spec.sizes.total, unit="samples")
-    return generate_dataset(spec, progress=lambda done, total: bars.update(bar, completed=done))
 
 
 def _version(value: bool) -> None:

@@ -13,12 +13,24 @@ from pydantic import ValidationError
 from channelbench.errors import RequestError
 from channelbench.results import DatasetCard, Result, RunManifest
 
-__all__ = ["LOCK", "MANIFEST", "Unreadable", "locked", "most_common", "read_manifest", "told_from", "with_tasks_of"]
+__all__ = [
+    "LOCK",
+    "MANIFEST",
+    "UNKNOWN",
+    "Unreadable",
+    "locked",
+    "most_common",
+    "read_manifest",
+    "told_from",
+    "with_tasks_of",
+]
 
 MANIFEST = "run.json"
 LOCK = ".run.lock"
 LOCK_S = 60.0
 """How long to wait for another process that is writing ``run.json``, which takes it milliseconds."""
+UNKNOWN = "unknown"
+"""The suite of a folder whose cells do not say."""
 _SCHEMA = "1"
 
 
@@ -78,7 +90,7 @@ def told_from(cells: Sequence[Result]) -> RunManifest:
     methods = dict.fromkeys(cell.method for cell in cells)
     digest = most_common(cell.dataset for cell in cells)
     return RunManifest(
-        suite=most_common(cell.suite for cell in cells) or "unknown",
+        suite=most_common(cell.suite for cell in cells) or UNKNOWN,
         preset=most_common(cell.preset for cell in cells),
         dataset=DatasetCard(digest=digest, spec={}, seed=0),
         tasks=tuple(dict.fromkeys(cell.task for cell in cells)),
