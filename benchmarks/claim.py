@@ -26,7 +26,9 @@ def place(out: str | Path) -> Path:
     folder = Path(out)
     if folder.is_file():
         raise RequestError("--out", expected="a folder", got=f"{folder} (a file)")
-    others = [path for path in folder.iterdir() if path.name != LOCK] if folder.exists() else []
+    # Another run may be about to write its own here.
+    ours = (LOCK, f".{MANIFEST}")
+    others = [path for path in folder.iterdir() if not path.name.startswith(ours)] if folder.exists() else []
     if others and not (folder / MANIFEST).exists() and not any((folder / "cells").glob("*.json")):
         raise RequestError("--out", expected="a new folder, or one that `run` made", got=f"{folder} (not empty)")
     return folder

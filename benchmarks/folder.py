@@ -130,9 +130,10 @@ class _There:
     def say(self, reporter: Reporter) -> None:
         """One line where there are cells of other code."""
         if self.stale:
-            fate = "and are kept" if self.keep_stale else "and are made again (--stale keep keeps them)"
-            count = "1 cell is" if len(self.stale) == 1 else f"{len(self.stale)} cells are"
-            reporter.remarked(f"{count} of other code than today's {fate}")
+            number, be, them = len(self.stale), *(("is", "it") if len(self.stale) == 1 else ("are", "them"))
+            fate = "kept" if self.keep_stale else f"made again (--stale keep keeps {them})"
+            cells = "1 cell" if number == 1 else f"{number} cells"
+            reporter.remarked(f"{cells} {be} of other code than today's and {be} {fate}")
 
 
 @dataclass(frozen=True)
