@@ -280,7 +280,7 @@ def _training(
     seen: int | None,
 ) -> Training:
     """How the fit went: what the method says, what was counted, and what the preset allows a learned one."""
-    stated = method.training(task.card.name) or Training()
+    stated = method.fit_record(task.card.name) or Training()
     counted: dict[str, Any] = {"samples": seen}
     if job.method.learned:
         sizes = [len(training) for training, _ in splits.values()]

@@ -380,7 +380,7 @@ class Method(ABC):
         """
         return {}
 
-    def training(self, task: str) -> Training | None:
+    def fit_record(self, task: str) -> Training | None:
         """How the fit for ``task`` went, for its cell; nothing by default."""
         return None
 

@@ -27,7 +27,7 @@ class NetworkMethod(Method):
     def predict(self, task: str, observation: LinkObservation) -> NDArray[Any]:
         return self._of(task).predict(observation)
 
-    def training(self, task: str) -> Training:
+    def fit_record(self, task: str) -> Training:
         outcome = self._of(task).outcome
         return Training(
             steps=max(outcome.scores, default=None), best_step=outcome.best_step, validation=dict(outcome.scores)
