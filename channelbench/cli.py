@@ -6,8 +6,9 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,9 +16,6 @@ from channelbench._version import __version__
 from channelbench.bars import progress
 from channelbench.errors import RequestError, is_text, shorten
 from channelbench.presets import DEFAULT_PRESET, preset_words
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 __all__ = ["app", "main"]
 
@@ -193,17 +191,20 @@ def run(
         str | None, typer.Option(help="Longest job; by default 24h for methods that are not ours.")
     ] = None,
     condition: Annotated[list[str] | None, typer.Option(help="Test conditions: snr_db=0,10,20")] = None,
+    stale: Annotated[str, typer.Option(help="Cells of other code than today's: remake them, or keep them.")] = "remake",
 ) -> None:
     """Score methods on a dataset; a second call makes only what is missing."""
+    from channelbench.benchmarks.default_data import default_dataset
     from channelbench.benchmarks.progress import BarReporter
     from channelbench.benchmarks.request import parse_conditions
     from channelbench.benchmarks.runner import run as run_suite
 
-    scenario = _known("suites", suite).scenario
+    known = _known("suites", suite)
     with progress() as bars:
+        reporter = BarReporter(bars)
         outcome = run_suite(
             suite,
-            data=lambda: _default_dataset(scenario, bars) if data is None else data,
+            data=lambda: default_dataset(known, partial(reporter.generating, known.scenario)) if data is None else data,
             out=out,
             methods=_names("methods", methods),
             tasks=_names("tasks", tasks),
@@ -217,9 +218,10 @@ def run(
             scheduler=scheduler,
             timeout=timeout,
             max_time=max_time,
-            reporter=BarReporter(bars),
+            stale=stale,
+            reporter=reporter,
         )
-    csv, html = _write_report(Path(out))
+    complaints, csv, html = _write_report(Path(out))
     parts = {"": outcome, **outcome.stages}
     failed = [(place, result) for place, part in parts.items() for result in part.failed]
     made, kept = sum(len(part.written) for part in parts.values()), sum(part.kept for part in parts.values())
@@ -228,7 +230,7 @@ def run(
         typer.echo(f"failed: {place}{'/' if place else ''}{result.name}: {result.error}", err=True)
     typer.echo(str(csv))
     typer.echo(str(html))
-    if failed:
+    if failed or complaints:
         raise typer.Exit(1)
 
 
@@ -238,9 +240,12 @@ def report(
     csv: Annotated[Path | None, typer.Option(help="CSV file; results/leaderboard.csv by default.")] = None,
     html: Annotated[Path | None, typer.Option(help="HTML file; results/leaderboard.html by default.")] = None,
 ) -> None:
-    """Write the leaderboard of a results folder as CSV and HTML."""
-    for path in _write_report(results, csv=csv, html=html):
+    """Write the leaderboard of a results folder as CSV and HTML; exit 1 if a cell had to be left out."""
+    complaints, *paths = _write_report(results, csv=csv, html=html)
+    for path in paths:
         typer.echo(str(path))
+    if complaints:
+        raise typer.Exit(1)
 
 
 @app.command(name="list")
@@ -326,22 +331,18 @@ def _names(kind: str, text: str | None) -> tuple[str, ...]:
     return names
 
 
-def _write_report(results: Path, csv: Path | None = None, html: Path | None = None) -> tuple[Path, Path]:
+def _write_report(results: Path, csv: Path | None = None, html: Path | None = None) -> tuple[int, Path, Path]:
+    """How many cells had to be left out, each with a line that says so; and the files."""
     from channelbench.benchmarks.exhibits import report as write_report
 
-    return write_report(results, csv=csv, html=html)
+    lines: list[str] = []
 
+    def complain(line: str) -> None:
+        lines.append(line)
+        typer.echo(line, err=True)
 
-def _default_dataset(scenario: str, bars: Progress) -> Path | str:
-    """The last dataset generated in this folder, or a fresh quick one."""
-    from channelbench.generation import generate as generate_dataset
-    from channelbench.generation import last_dataset, make_spec
-
-    if (path := last_dataset()) is not None:
-        return path
-    spec = make_spec(scenario)
-    bar = bars.add_task(f"generating {scenario}", total=spec.sizes.total, unit="samples")
-    return generate_dataset(spec, progress=lambda done, total: bars.update(bar, completed=done))
+    paths = write_report(results, csv=csv, html=html, complain=complain)
+    return len(lines), *paths
 
 
 def _version(value: bool) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from channelbench.conditions import DEFAULT
-from channelbench.errors import RequestError
 from channelbench.families import BUNDLE, CEILING, FAMILIES, FLOOR, family_of
+from channelbench.leaderboard.audit import Problem, audit
 from channelbench.leaderboard.catalogue import find_metric
 from channelbench.leaderboard.estimate import Estimate, average, estimate
+from channelbench.leaderboard.provenance import CodeState, code_states
 from channelbench.leaderboard.ranking import Rank, anchors_usable, best, overall_order, share_ranks, skill
-from channelbench.results import Result, RunManifest, VariedEntry, read_cells, read_terms, read_units
+from channelbench.results import Result, RunManifest, VariedEntry, read_terms, read_units
 
 __all__ = ["Board", "Column", "Entry", "Row", "Table", "build"]
 
@@ -120,23 +118,41 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """The leaderboard of one results folder; the default condition first, ``paper_compat`` last."""
+    """The leaderboard of one results folder; the default condition first, ``paper_compat`` last.
+
+    Attributes:
+        results: The cells that are what they say.
+        left_out: What is wrong with the others.
+        unchecked: Names of cells with scores that cannot be worked out again: their metrics are not installed here.
+        code: Whether the code of each cell is the one that is here, by its name.
+    """
 
     manifest: RunManifest
     results: tuple[Result, ...]
     tables: tuple[Table, ...]
+    left_out: tuple[Problem, ...] = ()
+    unchecked: frozenset[str] = frozenset()
+    code: Mapping[str, CodeState] = field(default_factory=dict)
 
 
 def build(folder: Path) -> Board:
-    """The leaderboard of a results folder.
+    """The leaderboard of a results folder, of those cells that are what they say.
 
     Raises:
-        RequestError: the folder has no readable ``run.json``, or a cell that is none.
+        RequestError: the folder has neither a readable ``run.json`` nor a cell.
     """
-    manifest, results = _read(folder)
+    found = audit(folder)
+    manifest, results = found.manifest, found.results
     tables = [_table(folder, manifest, results, label, varied) for label, varied in _varied(manifest, results)]
     tables.sort(key=_place)
-    return Board(manifest=manifest, results=results, tables=tuple(tables))
+    return Board(
+        manifest=manifest,
+        results=results,
+        tables=tuple(tables),
+        left_out=found.problems,
+        unchecked=found.unchecked,
+        code=code_states(manifest, results),
+    )
 
 
 def _varied(manifest: RunManifest, results: Sequence[Result]) -> list[tuple[str, VariedEntry]]:
@@ -156,19 +172,6 @@ def _varied(manifest: RunManifest, results: Sequence[Result]) -> list[tuple[str,
 def _place(table: Table) -> tuple[bool, bool, float, str]:
     snr_db = table.changes.get("snr_db")
     return table.noisy, table.condition != DEFAULT, snr_db if isinstance(snr_db, float) else 0.0, table.condition
-
-
-def _read(folder: Path) -> tuple[RunManifest, tuple[Result, ...]]:
-    try:
-        manifest = RunManifest(**json.loads((folder / "run.json").read_text()))
-    except (OSError, ValueError, TypeError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise RequestError("results", expected="a folder with a run.json", got=f"{folder} ({reason})") from None
-    try:
-        return manifest, tuple(read_cells(folder))
-    except (OSError, ValueError, TypeError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise RequestError("results", expected="readable cells", got=f"{folder / 'cells'} ({reason})") from None
 
 
 def _table(folder: Path, manifest: RunManifest, results: Sequence[Result], label: str, varied: VariedEntry) -> Table:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from channelbench.costs import COSTS, LATENCY_BATCHES
 from channelbench.families import BUNDLE, CEILING, FAMILIES, family_of, palette
-from channelbench.leaderboard import cards, labels
+from channelbench.leaderboard import cards, labels, provenance
 from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
 from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate
 from channelbench.leaderboard.figures import ROW_PX, TOP_PX, draw
@@ -63,13 +63,14 @@ class RowView:
     cells: tuple[CellView, ...]
 
 
-def render(board: Board, sections: Sequence[Section] = ()) -> str:
-    """The whole page, with everything it needs inside: the leaderboard, then ``sections``."""
+def render(board: Board, sections: Sequence[Section] = (), remarks: Sequence[str] = ()) -> str:
+    """The whole page, with everything it needs inside: the leaderboard, then ``sections``; ``remarks`` at its top."""
     families = dict.fromkeys(row.family for table in board.tables for row in table.rows)
     known = [*(f for f in FAMILIES if f in families), *(f for f in families if f not in FAMILIES)]
     return _template().render(
         title="channelbench leaderboard",
         header=cards.header(board),
+        notes=[*provenance.notes(board.results, board.left_out, board.unchecked, board.code), *remarks],
         dataset=cards.dataset(board.manifest.dataset),
         protocol=cards.protocol(board),
         about=cards.methods(board),

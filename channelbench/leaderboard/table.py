@@ -28,11 +28,12 @@ COLUMNS = (
     *("floor", "ceiling", "skill", "rank", "rank_shared", "overall_skill", "overall_rank", "tasks_covered"),
     *_COSTS,
     *("weights", "device", "hardware", "suite", "preset", "dataset", "train_digest", "test_digest"),
-    *("versions", "created"),
+    *("versions", "created", "code"),
 )
 """Columns of the table. ``status`` is ``ok``, ``failed`` or ``not run``. On rows of the primary metric ``floor`` and
 ``ceiling`` are the anchors, ``skill`` that of the row's own seed, ``rank`` the task's rank over all seeds. The
-``overall_`` columns repeat the method's; bundles are means of rows that stand here already and have none."""
+``overall_`` columns repeat the method's; bundles are means of rows that stand here already and have none. ``code`` is
+``same``, ``changed`` or ``not installed`` beside the code that is here, and ``unknown`` where the cell does not say."""
 
 
 def tidy(board: Board) -> pd.DataFrame:
@@ -93,7 +94,8 @@ def _of_row(board: Board, table: Table, row: Row) -> Iterator[dict[str, Any]]:
             "tasks_covered": row.covered,
         }
         for result in entry.results:
-            yield from ({**shared, **record} for record in _of_cell(column, entry, result))
+            code = board.code.get(result.name)
+            yield from ({**shared, **record, "code": code} for record in _of_cell(column, entry, result))
         for seed in entry.missing_seeds:
             yield {**shared, **_primary(column), "seed": seed, "status": "not run", "error": entry.detail}
 

@@ -149,8 +149,8 @@ def test_a_bundle_takes_each_task_from_its_own_method(lab: Any, folder: Path) ->
     assert lab.cell_of(part, "CNN + WiT", "Avg.").published == "0.230"
 
 
-def test_without_terms_the_average_says_where_its_interval_is_from(lab: Any, folder: Path) -> None:
-    lab.put_all(folder, "llm4wm", terms=False)
+def test_where_metrics_are_not_installed_the_average_says_where_its_interval_is_from(lab: Any, folder: Path) -> None:
+    lab.put_all(folder, "llm4wm", installed=False)
     part = lab.named(folder, "table4")
     assert "the mean of the tasks’ bounds" in part.text
     # Bounds are 10 % off each score; of the accuracy 0.6 that makes a loss of 0.34 to 0.46.

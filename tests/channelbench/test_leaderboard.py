@@ -17,7 +17,7 @@ from channelbench import registry
 from channelbench.errors import RequestError
 from channelbench.leaderboard import report
 from channelbench.leaderboard.table import COLUMNS
-from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, read_cells, write_cell
+from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, read_cells, split_digest, write_cell
 from channelbench.spec import SYSTEMS, ScenarioSpec, SizesSpec
 
 DROPS = 200
@@ -51,6 +51,7 @@ SEEDS = {"mlp": 1, "lstm": 3, "cnn": 3}
 FAILED = ("fifs", "pe")
 MISSING = ("mlp", "de")
 BUNDLE = "BI + Codebook + FIFS"
+DATASET = "3f9ac1d2" * 8
 DIGEST = "0123456789ab" + 52 * "c"
 WEIGHTS = f"tiny-model, SHA-256 {DIGEST}, first 3 layers, frozen"
 
@@ -106,7 +107,7 @@ def write(folder: Path, method: str, task: str, conditions: Mapping[str, bool], 
         scores={} if failed else scored,
         num_test=DROPS,
         train_digest="t" * 64,
-        test_digest="e" * 64,
+        test_digest=split_digest(DATASET, "test"),
         costs={
             "trainable_parameters": 1_170_000 if learned else 0,
             "total_parameters": 1_170_000 if learned else 0,
@@ -143,9 +144,7 @@ def synthesise(folder: Path) -> Path:
     manifest = RunManifest(
         suite="full",
         preset="quick",
-        dataset=DatasetCard(
-            digest="3f9ac1d2" * 8, spec=spec.model_dump(mode="json"), seed=0, versions={"sionna": "2.2.0"}
-        ),
+        dataset=DatasetCard(digest=DATASET, spec=spec.model_dump(mode="json"), seed=0, versions={"sionna": "2.2.0"}),
         tasks=tuple(PRIMARY),
         methods=tuple(METHODS),
         seeds=SEEDS,
@@ -388,5 +387,6 @@ def test_broken_cells_and_unwritable_files_are_refused(folder: Path, tmp_path: P
         report(tmp_path, csv=tmp_path)
     (tmp_path / "cells").mkdir()
     (tmp_path / "cells" / "a.json").write_text("{")
-    with pytest.raises(RequestError, match="results: expected readable cells"):
+    with pytest.raises(RequestError, match=r"results: expected a folder with a cell that is .*cells/a\.json: file"):
         report(tmp_path)
+    assert not list(tmp_path.glob("leaderboard*"))

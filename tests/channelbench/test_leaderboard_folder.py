@@ -77,6 +77,7 @@ def test_metrics_that_are_not_installed_keep_their_cells_numbers(tmp_path: Path)
     put(tmp_path, "net", "ce", 0.1)
     path = next((tmp_path / "cells").glob("net__ce*.json"))
     path.write_text(path.read_text().replace('"nmse"', '"elsewhere_score"'))
+    np.savez(path.with_suffix(".npz"), elsewhere_score=np.full((40, 1), 0.3))
     entry = rows_of(tmp_path)["NET"].entries["ce"]
     assert entry.scores["elsewhere_score"].value == 0.1
     assert entry.scores["elsewhere_score"].replicates is None
@@ -87,6 +88,8 @@ def test_replicates_are_of_whole_units(tmp_path: Path) -> None:
     put_run(tmp_path, ["one", "two"])
     units = np.repeat(np.arange(60) + 2**40, 4)
     terms = {seed: draws(10 + seed, 60)[units - 2**40] for seed in range(2)}
+    for anchor, value in (("zero", 1.0), ("ceiling", 0.0)):
+        put(tmp_path, anchor, "ce", value, terms=np.full(240, value), units=units)
     put(tmp_path, "one", "ce", float(terms[0].mean()), terms=terms[0], units=units)
     for seed, values in terms.items():
         put(tmp_path, "two", "ce", float(values.mean()), seed, terms=values, units=units)

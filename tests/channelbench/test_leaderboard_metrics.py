@@ -13,7 +13,7 @@ from results_by_hand import FAMILY, NMSE, Terms, draws, put_run, rows_of
 
 from channelbench.bootstrap import resampled_scores
 from channelbench.leaderboard import report
-from channelbench.results import MetricScore, Result, write_cell
+from channelbench.results import MetricScore, Result, split_digest, write_cell
 
 THIRD_PARTY = """
 import numpy as np
@@ -59,7 +59,7 @@ def put_foreign(folder: Path, method: str, terms: Terms, metric: str, parameters
         },
         num_test=len(terms),
         train_digest="",
-        test_digest="",
+        test_digest=split_digest("d", "test"),
     )
     write_cell(folder, result, {"power_3": terms[:, None]})
 
@@ -117,3 +117,4 @@ def test_metrics_that_cannot_be_imported_are_shown_still(
     shown = pd.read_csv(csv).query("metric == 'power_3' and method == 'a'")
     assert list(shown.value) == [rows["A"].entries["ce"].scores["power_3"].value]
     assert "power 3" in html.read_text()
+    assert "metrics are not installed here, so that nobody can work them out again: a (ce); b (ce)" in html.read_text()
