@@ -39,13 +39,15 @@ def put(
     terms: Terms | None = None,
     units: NDArray[np.int64] | None = None,
     error: str = "",
+    family: str = "classical",
 ) -> None:
-    """Write a cell: of one value for every drop, or of ``terms``; failed where there is an ``error``."""
+    """Write a cell: of one value for every drop, or of ``terms``; failed where there is an ``error``. Anchors and
+    references have the family that their name says."""
     value = SCORES.get(method, 0.5) if value is None else value
     result = Result(
         method=method,
         title=method.upper(),
-        family=FAMILY.get(method, "small"),
+        family=FAMILY.get(method, family),
         reference="a paper",
         task=task,
         primary_metric="nmse",
