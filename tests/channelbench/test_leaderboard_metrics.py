@@ -47,7 +47,7 @@ def put_foreign(folder: Path, method: str, terms: Terms, metric: str, parameters
     result = Result(
         method=method,
         title=method.upper(),
-        family=FAMILY.get(method, "small"),
+        family=FAMILY.get(method, "classical"),
         reference="a paper",
         task="ce",
         primary_metric="power_3",
@@ -111,7 +111,7 @@ def test_metrics_that_cannot_be_imported_are_shown_still(
         assert score.value == float((factor * base).mean() ** 3)
         assert (score.low, score.high) == (0.9 * score.value, 1.1 * score.value)
         assert score.replicates is None
-        assert str(entry.rank) == "1="
+        assert str(entry.rank) == "1–2"
         assert entry.skill is not None
     csv, html = report(tmp_path)
     shown = pd.read_csv(csv).query("metric == 'power_3' and method == 'a'")

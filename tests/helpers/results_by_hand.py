@@ -47,9 +47,10 @@ def put(
     terms: Terms | None = None,
     units: NDArray[np.int64] | None = None,
     error: str = "",
+    family: str = "classical",
 ) -> None:
     """Write a cell: of one value for every drop, or of ``terms``; failed where there is an ``error``. Metrics beside
-    the NMSE say what they make of the same numbers."""
+    the NMSE say what they make of the same numbers. Anchors and references have the family that their name says."""
     value = SCORES.get(method, 0.5) if value is None else value
     columns = {name: 2 if name == "nmse_pooled" else 1 for name in metrics}
     of = {name: np.full((40, number), value) if terms is None else terms[:, None] for name, number in columns.items()}
@@ -57,7 +58,7 @@ def put(
     result = Result(
         method=method,
         title=method.upper(),
-        family=FAMILY.get(method, "small"),
+        family=FAMILY.get(method, family),
         reference="a paper",
         task=task,
         primary_metric="nmse",
