@@ -20,16 +20,16 @@ def default_dataset(suite: Suite, progress: Progress) -> Path | str:
         progress: Called with (samples done, all samples) where one is made.
 
     Raises:
-        RequestError: the last one is of another scenario than the suite, which shows a paper's tables beside its own.
+        RequestError: the last one is of another scenario than the one that the suite states, as a paper's suites do.
     """
     place = last_dataset()
     if place is None:
         return generate(make_spec(suite.scenario), progress=progress)
     scenario = open_dataset(place, allow_unfinished=True).spec.scenario
-    if suite.exhibits and scenario != suite.scenario:
+    if suite.states_scenario and scenario != suite.scenario:
         raise RequestError(
             "--data",
-            expected=f"a dataset of {suite.scenario}, as suite {suite.card.name} shows a paper's numbers for it",
+            expected=f"a dataset of {suite.scenario}, which suite {suite.card.name} states",
             got=f"{place} of {scenario}, the last one generated here; --data {place} takes it all the same",
         )
     return place

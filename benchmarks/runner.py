@@ -102,9 +102,9 @@ def run(
     request = for_dataset(request, options, dataset)
     stages = _checked(request, dataset, folder)
     request = on_workers(request, placement)
-    reporter.began(describe(dataset), request.device)
     outcomes: dict[str, Outcome] = {}
     with placement.performing(request, dataset, folder, reporter) as perform:
+        reporter.began(describe(dataset), request.device)
         for name, stage in stages.opened(request, reporter):
             reporter.entered(name)
             outcomes[name] = fill(request, stage, reporter, perform)

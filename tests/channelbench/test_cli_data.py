@@ -18,9 +18,7 @@ def test_the_last_dataset_is_not_taken_for_a_papers(shell: Shell) -> None:
     code, _, err = shell(*hold)
     assert code == 2
     (line,) = err.splitlines()
-    assert line.startswith(
-        "error: --data: expected a dataset of uma, as suite full shows a paper's numbers for it, got"
-    )
+    assert line.startswith("error: --data: expected a dataset of uma, which suite full states, got")
     assert f"few.zarr of {few_rays}, the last one generated here; --data few.zarr takes it all the same" in line
     assert not Path("results").exists()
     code, _, err = shell(*hold, "--data", "few.zarr")
@@ -31,7 +29,7 @@ def test_the_last_dataset_is_not_taken_for_a_papers(shell: Shell) -> None:
     assert ", digest " in first
     assert second == "6 cells to make, 0 there"
     code, _, err = shell(*hold, "--suite", "classical", "--out", "other")
-    assert code == 0, "a suite that shows no paper's numbers takes what is there"
+    assert code == 0, "a suite that states none takes what is there"
     assert err.splitlines()[0].startswith("dataset few.zarr")
 
 
