@@ -84,10 +84,10 @@ def influences(
         np.add.at(sums, which, terms)
     if len(counts) < 2:
         return np.full(len(counts), np.nan)
-    # Deviations from the mean first: what is left of two large sums would be rounded.
     mean = terms.mean(axis=0)
-    others = mean - (sums - counts[:, None] * mean) / (counts.sum() - counts)[:, None]
     with np.errstate(all="ignore"):  # a score of −∞ dB has no influences, and that is no fault of anybody
+        # Deviations from the mean first: what is left of two large sums would be rounded.
+        others = mean - (sums - counts[:, None] * mean) / (counts.sum() - counts)[:, None]
         without = np.asarray(metric.finalize(others), dtype=np.float64)
         found: NDArray[np.float64] = (len(counts) - 1) * (without.mean() - without)
     return found if np.isfinite(found).all() else np.full(len(counts), np.nan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -333,7 +333,13 @@ def _scores(rows: Sequence[Row], task: str, metric: str) -> dict[str, Estimate]:
 
 
 def _families(rows: Sequence[Row]) -> dict[str, str]:
-    return {row.method: row.family for row in rows}
+    """Whose trainings each row's are like: those of its family; of a bundle, of what it has of learned members."""
+    return {row.method: next(_learned_families(row), row.family) for row in rows}
+
+
+def _learned_families(row: Row) -> Iterator[str]:
+    results = (result for entry in row.entries.values() for result in entry.results)
+    return (result.family for result in results if row.family == BUNDLE and is_learned(result.family, 1))
 
 
 def _bundles(manifest: RunManifest, rows: Sequence[Row]) -> list[Row]:

@@ -135,7 +135,8 @@ class _Column:
         infinite = ~np.isfinite(scale)
         certain = infinite | (np.sqrt(by_drops + by_seeds) <= _ROUNDING * scale)
         with np.errstate(invalid="ignore"):
-            same = (self.values[row] == self.values[others]) | (np.abs(apart) <= _ROUNDING * scale)
+            close = ~infinite & (np.abs(apart) <= _ROUNDING * scale)
+        same = (self.values[row] == self.values[others]) | close
         observed = np.where(certain, np.inf, np.nan_to_num(observed, nan=0.0, posinf=np.finfo(float).max))
         draws = np.where(certain | np.isnan(draws), 0.0, draws)
         return np.where(same, 0.0, observed), draws.max(axis=1, initial=0.0)
