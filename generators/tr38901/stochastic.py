@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from channelbench.cuda import require_cuda
 from channelbench.errors import RequestError
 from channelbench.generator import Block, Generator, Paths
+from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
 from channelbench.generators.tr38901.drops import Drops, Streams, draw_drops
 from channelbench.generators.tr38901.loading import load_sionna
 from channelbench.generators.tr38901.scenarios import Remembered, scenario_options
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from channelbench.generators.tr38901.rays import BandRays
 
 __all__ = ["DrawnBlock", "StochasticGenerator"]
+
+MAX_CYCLES = 1e9
+"""Of a Doppler shift over all slots: float64 keeps their phase to 1e-6, and no engine has more."""
 
 
 class DrawnBlock(NamedTuple):
@@ -67,12 +71,17 @@ class StochasticGenerator(Generator):
 
     @classmethod
     def check(cls, spec: ScenarioSpec) -> None:
-        """Whether there is a CUDA device, if that is what sums.
+        """Whether the slots are so near that float64 has their phases, and there is a CUDA device, if that is what sums.
 
         Raises:
-            RequestError: there is none.
+            RequestError: they are not, or there is none.
         """
-        if cls._settings(spec).engine == "cuda":
+        engine = cls._settings(spec).engine
+        for name, band in spec.bands.items():
+            most_s = MAX_CYCLES / max(_max_doppler_hz(spec, band) * (band.num_slots - 1), 1e-300)
+            if not band.slot_s <= most_s:
+                raise RequestError(f"{name}.slot_s", expected=f"at most {most_s:.3g} s at these speeds", got=band.slot_s)
+        if engine == "cuda":
             require_cuda("--engine", ["fast", "sionna"])
 
     @classmethod
@@ -167,20 +176,23 @@ def _evaluate(
     from channelbench.generators.evaluate.cuda import evaluate_cuda
     from channelbench.generators.evaluate.exact import evaluate
     from channelbench.generators.evaluate.fast import evaluate_fast
-    from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
     from channelbench.generators.tr38901.coefficients_sionna import sionna_channel
 
     source: Any = spec.source
     if source.engine == "fast":
-        fastest_mps = max(spec.speed_max_mps, *spec.test_speeds_mps, 0.0)
-        max_doppler_hz = fastest_mps * band.carrier_hz / SPEED_OF_LIGHT
-        evaluate_fast(paths, band, squint=source.squint, max_doppler_hz=max_doppler_hz, out=out)
+        evaluate_fast(paths, band, squint=source.squint, max_doppler_hz=_max_doppler_hz(spec, band), out=out)
     elif source.engine == "cuda":
         evaluate_cuda(paths, band, squint=source.squint, out=out)
     elif source.squint:
         evaluate(paths, band, out=out)
     else:
         out[...] = sionna_channel(rays, drops, band, rows)
+
+
+def _max_doppler_hz(spec: ScenarioSpec, band: BandSpec) -> float:
+    """No path of the spec turns faster, in either direction: a negative speed is one against the heading."""
+    fastest_mps = max(map(abs, (spec.speed_min_mps, spec.speed_max_mps, *spec.test_speeds_mps)))
+    return float(fastest_mps * band.carrier_hz / SPEED_OF_LIGHT)
 
 
 @lru_cache(maxsize=8)
