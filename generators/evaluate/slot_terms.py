@@ -53,10 +53,8 @@ class SlotTerms:
         Raises:
             ValueError: a path exceeds the bound, beyond which the polynomials grow without one.
         """
-        if self.rounded:
-            turns = (doppler_hz * slot_s).astype(np.float64)
-        else:
-            turns = doppler_hz.astype(np.float64) * slot_s
+        own, exact = doppler_hz * slot_s, doppler_hz.astype(np.float64) * slot_s
+        turns = own.astype(np.float64) if self.rounded else exact
         if not self.most_turns:
             return turns if self.rounded else turns - np.rint(turns)  # the slots do not see whole ones
         if turns.size and not np.abs(turns).max() <= self.most_turns * (1 + SLACK):
@@ -78,8 +76,8 @@ def slot_terms(band: BandSpec, max_doppler_hz: float | None) -> SlotTerms | None
     from_middle: NDArray[np.float64] = np.arange(band.num_slots, dtype=np.float64) - (band.num_slots - 1) / 2
     most_turns = (max_doppler_hz or 0.0) * band.slot_s
     rounded = max_doppler_hz is not None and most_turns * (band.num_slots - 1) <= ROUNDED_CYCLES
-    # The series of the last slot, β radians from the middle, needs at least the order k = ⌊β⌋, for J_k(β) ≥ .44·k^(−1/3)
-    # there: where β is as large as there are slots, it has as many terms or more, and is not begun.
+    # The series of the last slot, β radians from the middle, needs the order k = ⌊β⌋: J_k(β) ≥ .44·k^(−1/3) there.
+    # Where β is as large as there are slots, it has as many terms or more, and is not begun.
     if max_doppler_hz and 2 * np.pi * most_turns * from_middle[-1] < band.num_slots:
         matrix, odd = _series(most_turns, from_middle)
         if len(odd) < band.num_slots:

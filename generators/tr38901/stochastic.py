@@ -71,7 +71,7 @@ class StochasticGenerator(Generator):
 
     @classmethod
     def check(cls, spec: ScenarioSpec) -> None:
-        """Whether the slots are so near that float64 has their phases, and there is a CUDA device, if that is what sums.
+        """Whether slots are so near that float64 has their phases, and there is a CUDA device if that is what sums.
 
         Raises:
             RequestError: they are not, or there is none.
@@ -80,7 +80,9 @@ class StochasticGenerator(Generator):
         for name, band in spec.bands.items():
             most_s = MAX_CYCLES / max(_max_doppler_hz(spec, band) * (band.num_slots - 1), 1e-300)
             if not band.slot_s <= most_s:
-                raise RequestError(f"{name}.slot_s", expected=f"at most {most_s:.3g} s at these speeds", got=band.slot_s)
+                raise RequestError(
+                    f"{name}.slot_s", expected=f"at most {most_s:.3g} s at these speeds", got=band.slot_s
+                )
         if engine == "cuda":
             require_cuda("--engine", ["fast", "sionna"])
 
