@@ -128,6 +128,14 @@ class StochasticGenerator(Generator):
         """The paths of the same rows that ``sample`` returns, by band, without their phases."""
         return {band: drawn.without_phases() for band, drawn in self.draw(spec, block, seed).paths.items()}
 
+    def channels(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, NDArray[Any]]:
+        """The exact sum over the same paths that ``sample`` sums by whatever engine."""
+        from channelbench.generators.evaluate.exact import evaluate
+
+        squint, paths = self._settings(spec).squint, self.draw(spec, block, seed).paths
+        with single_threaded():
+            return {name: evaluate(paths[name], band, squint=squint) for name, band in spec.bands.items()}
+
     def draw(self, spec: ScenarioSpec, block: Block, seed: int) -> DrawnBlock:
         """Users, rays and paths of a block, without its channels. The rows of ``fill`` with the same arguments are made
         from the same draw.
