@@ -306,6 +306,8 @@ def verify(data: Annotated[str, typer.Argument(help="Dataset to check.")]) -> No
             typer.echo(f"      {problem}")
         if len(finding.problems) > 10:
             typer.echo(f"      and {len(finding.problems) - 10} more")
+        for note in finding.notes:
+            typer.echo(f"      note: {note}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 

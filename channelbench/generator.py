@@ -123,3 +123,8 @@ class Generator(ABC):
     def paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, Paths]:
         """The paths behind ``sample``, by band, for reference lines that know a drop's true covariance."""
         raise NotImplementedError(f"{self.card.name} keeps no paths")
+
+    def channels(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, NDArray[Any]]:
+        """The channels behind ``sample``, by band, ``[block.num_samples, slots, subcarriers, antennas]`` each: the sum
+        over their paths in float64, however ``sample`` makes them. ``verify`` holds some stored samples against it."""
+        raise NotImplementedError(f"{self.card.name} keeps no paths")

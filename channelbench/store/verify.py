@@ -12,25 +12,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from channelbench.errors import RequestError
 from channelbench.spec import BLOCK_SIZE, SPLITS
-from channelbench.store import layout
+from channelbench.store import exact_rows, layout
 from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.direct import DirectArray
 from channelbench.store.files import DIGEST, digest_rows
+from channelbench.store.power import power_problems
 from channelbench.variables import Variable
 
 __all__ = ["CHECKS", "Finding", "verify"]
 
-CHECKS = ("complete", "chunks", "digests", "nan", "zeros", "power", "splits")
+CHECKS = ("complete", "chunks", "digests", "nan", "zeros", "power", "splits", "paths")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check: ``problems`` is empty where all is well."""
+    """The outcome of one check: ``problems`` is empty where all is well; ``notes`` say what has not been looked at."""
 
     check: str
     question: str
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -47,8 +50,16 @@ class _UnitReport:
     power: dict[str, NDArray[np.float64]]
 
 
-def verify(path: str | Path, *, progress: Callable[[int, int], None] = lambda done, total: None) -> list[Finding]:
+def verify(
+    path: str | Path, *, progress: Callable[[int, int], None] = lambda done, total: None, again: bool = True
+) -> list[Finding]:
     """Read a dataset once and report on it, check by check, in the order of ``CHECKS``.
+
+    Args:
+        path: Where it is.
+        progress: Called with (blocks read, all blocks).
+        again: Whether channels are compared with their paths whatever has passed before; else what passes is noted in
+            this folder, and the same content is not compared there again.
 
     Raises:
         RequestError: there is no dataset of this schema at ``path``.
@@ -61,7 +72,7 @@ def verify(path: str | Path, *, progress: Callable[[int, int], None] = lambda do
         for done, report in enumerate(pool.map(lambda unit: _inspect_unit(dataset, unit), ready), 1):
             reports.append(report)
             progress(done, len(ready))
-    return [
+    findings = [
         Finding("complete", "is the dataset finished?", tuple(_completeness(dataset, todo))),
         Finding("chunks", "is every file there? (Zarr reads lost ones as zeros)", tuple(_chunks(dataset, todo))),
         Finding(
@@ -82,6 +93,26 @@ def verify(path: str | Path, *, progress: Callable[[int, int], None] = lambda do
         Finding("power", "unit mean power per element?", tuple(_power(dataset, reports))),
         Finding("splits", "no drop, position or trajectory in two splits?", tuple(_leakage(dataset))),
     ]
+    return [*findings, _paths(dataset, sound=all(finding.ok for finding in findings), again=again)]
+
+
+def _paths(dataset: ChannelDataset, *, sound: bool, again: bool) -> Finding:
+    """The comparison of ``exact_rows``, where nothing else is wrong."""
+    question = f"is the channel the exact sum over its paths, in {exact_rows.ROWS} samples of each split?"
+    if not sound:
+        return Finding("paths", question, (), ("not checked: something else is wrong",))
+    if not again and exact_rows.has_passed(dataset.digest):
+        return Finding("paths", question, (), ("this content has passed before",))
+    if reason := exact_rows.why_not(dataset):
+        return Finding("paths", question, (), (f"not checked: {reason}",))
+    try:
+        problems = tuple(exact_rows.compare(dataset))
+    except Exception as error:  # a third party's, or a lack of memory, says nothing about the dataset
+        reason = str(error) if isinstance(error, NotImplementedError | RequestError) else repr(error)
+        return Finding("paths", question, (), (f"not checked: {reason}",))
+    if not problems and not again:
+        exact_rows.note_pass(dataset.digest)
+    return Finding("paths", question, problems)
 
 
 def _units(dataset: ChannelDataset) -> list[layout.Unit]:
@@ -165,15 +196,10 @@ def _content(dataset: ChannelDataset, todo: set[int]) -> Iterator[str]:
 
 
 def _power(dataset: ChannelDataset, reports: Iterable[_UnitReport]) -> Iterator[str]:
-    """Mean power within five standard errors of 1 (and 2 % for what tables of finite precision leave)."""
     reports = list(reports)
     for name in (f"h_{band}" for band in dataset.spec.bands):
-        power = np.concatenate([np.empty(0), *(report.power[name] for report in reports if name in report.power)])
-        if not len(power):
-            continue
-        tolerance = 0.02 + 5 * power.std() / np.sqrt(len(power))
-        if not abs(power.mean() - 1) <= tolerance:
-            yield f"{name}: mean power {power.mean():.3f}, expected 1 ± {tolerance:.3f}"
+        parts = [(report.start, report.power[name]) for report in reports if name in report.power]
+        yield from power_problems(dataset.spec, name, parts)
 
 
 def _leakage(dataset: ChannelDataset) -> Iterator[str]:

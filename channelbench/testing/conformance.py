@@ -31,6 +31,7 @@ from channelbench.generator import Block, Generator
 from channelbench.prediction import InvalidPrediction
 from channelbench.spec import ScenarioSpec, SizesSpec
 from channelbench.store.dataset import ChannelDataset, SplitView
+from channelbench.store.exact_rows import LARGEST_DEVIATION
 from channelbench.store.schema import variables
 from channelbench.testing.factories import make_dataset
 
@@ -348,6 +349,19 @@ class GeneratorTests:
         small = self.generator().sample(self.spec(), block, 0)
         large = self.generator().sample(self.spec(**{"sizes.train": 400}), block, 0)
         np.testing.assert_array_equal(np.asarray(small["h_sub6"]), np.asarray(large["h_sub6"]))
+
+    def test_channels_are_the_sums_over_their_paths(self) -> None:
+        """Where a generator keeps them: ``verify`` calls what deviates wrong."""
+        spec, block, generator = self.spec(), Block(split="val", index=0, start=7, stop=10), self.generator()
+        try:
+            exact = generator.channels(spec, block, 3)
+        except NotImplementedError:
+            return
+        sample = generator.sample(spec, block, 3)
+        assert list(exact) == list(spec.bands)
+        for band, want in exact.items():
+            off = np.asarray(sample[f"h_{band}"]) - want
+            assert np.sqrt(np.mean(np.abs(off) ** 2)) < LARGEST_DEVIATION, band
 
     def test_seed_split_and_block_change_everything(self) -> None:
         """No two of them share a position."""

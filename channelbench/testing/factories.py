@@ -83,6 +83,10 @@ class FewRays(Generator):
             }
         )
 
+    def channels(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, NDArray[Any]]:
+        draw, rows = _Draw(spec, block, seed), slice(block.start, block.stop)
+        return {name: draw.channel(name, band, rows) for name, band in spec.bands.items()}
+
     def paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, Paths]:
         draw, rows = _Draw(spec, block, seed), slice(block.start, block.stop)
         return {
@@ -144,20 +148,24 @@ class _Draw:
             "k_factor_db": 10 * np.log10(self.power[:, 0] / self.power[:, 1:].sum(1)),
             "strongest_aod_deg": np.rad2deg(self.departure[:, 0]),
         }
-        return {f"h_{name}": self._channel(name, band)} | {f"{key}_{name}": value for key, value in values.items()}
+        return {f"h_{name}": self.channel(name, band)} | {f"{key}_{name}": value for key, value in values.items()}
 
-    def _channel(self, name: str, band: BandSpec) -> NDArray[np.complex128]:
-        """``[block, slots, subcarriers, antennas]`` as the sum over rays of LLM4WM Eq. 1."""
+    def channel(self, name: str, band: BandSpec, rows: slice = slice(None)) -> NDArray[np.complex128]:
+        """``[rows, slots, subcarriers, antennas]`` as the sum over rays of LLM4WM Eq. 1."""
         frequency = subcarrier_hz(band)
         slot_s = np.arange(band.num_slots) * band.slot_s
-        phase = self.phases[list(self.spec.bands).index(name)]
-        projected = self.direction @ antenna_positions(band).T
-        h = np.zeros((BLOCK_SIZE, band.num_slots, band.num_subcarriers, band.array.num_antennas), dtype=complex)
+        phase, doppler_hz = self.phases[list(self.spec.bands).index(name)][rows], self.doppler_hz(band)[rows]
+        delay_s, power, projected = (
+            self.delay_s[rows],
+            self.power[rows],
+            (self.direction @ antenna_positions(band).T)[rows],
+        )
+        h = np.zeros((len(power), band.num_slots, band.num_subcarriers, band.array.num_antennas), dtype=complex)
         for ray in range(NUM_RAYS):
-            time = np.exp(2j * np.pi * self.doppler_hz(band)[:, ray, None] * slot_s)
-            delay = np.exp(-2j * np.pi * (frequency - band.carrier_hz) * self.delay_s[:, ray, None])
+            time = np.exp(2j * np.pi * doppler_hz[:, ray, None] * slot_s)
+            delay = np.exp(-2j * np.pi * (frequency - band.carrier_hz) * delay_s[:, ray, None])
             steering = np.exp(2j * np.pi * (frequency / band.carrier_hz)[:, None] * projected[:, ray, None, :])
-            amplitude = np.sqrt(self.power[:, ray]) * np.exp(1j * phase[:, ray])
+            amplitude = np.sqrt(power[:, ray]) * np.exp(1j * phase[:, ray])
             h += (amplitude[:, None] * time)[:, :, None, None] * (delay[:, :, None] * steering)[:, None]
         return h
 

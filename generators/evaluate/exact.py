@@ -35,7 +35,7 @@ def evaluate(
     shape = (len(paths.power), band.num_slots, band.num_subcarriers, band.array.num_antennas)
     h = np.empty(shape, np.complex64) if out is None else out
     start, turn = _subcarrier_turns(paths, band, squint)
-    slot_turn = _phasors(paths.doppler_hz * band.slot_s)
+    slot_turn = _phasors(paths.doppler_hz.astype(np.float64) * band.slot_s)
     sum_paths(paths.power > 0, start, turn, slot_turn, band.array.rows, band.array.columns, h)
     return h
 
@@ -48,10 +48,10 @@ def _subcarrier_turns(
     Both are geometric over the array. They are returned as real and imaginary parts, ``[batch, 3, 2, paths]``: element
     0 is the value at the first antenna, 1 and 2 the factors that lead to the next column and to the next row.
     """
-    positions = antenna_positions(band)
-    first_antenna = paths.direction @ positions[0]
+    positions, direction = antenna_positions(band), paths.direction.astype(np.float64)
+    first_antenna = direction @ positions[0]
     spacing = band.array.spacing_wavelengths
-    column, row = spacing * paths.direction[..., 1], spacing * paths.direction[..., 2]
+    column, row = spacing * direction[..., 1], spacing * direction[..., 2]
 
     first_hz = subcarrier_hz(band)[0] - band.carrier_hz
     step_hz = band.bandwidth_hz / band.num_subcarriers

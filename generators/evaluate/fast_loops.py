@@ -176,7 +176,7 @@ def _mirror(
     Args:
         waves: ``[2·half, terms·slot terms·2·antennas]``, cosines then sines; real and imaginary parts in turn.
         coefficients: ``[terms, half, 2·antennas]``, the same for both parts, or repeated over some slot terms.
-        odd: ``[terms]``; the first is even.
+        odd: ``[terms]``.
         odd_slots: The slot terms that are multiplied by j as a whole, ``[slot terms]``.
         out: ``[slot terms, subcarriers, 2·antennas]``.
     """
@@ -189,8 +189,13 @@ def _mirror(
         upper, lower = num_subcarriers - half + k, half - 1 - k
         for begin in range(0, span, piece):
             count = min(piece, span - begin)
-            _scale(x, coefficients[0, k], waves[k, begin : begin + count])
-            _scale(y, coefficients[0, k], waves[half + k, begin : begin + count])
+            cosines, sines = waves[k, begin : begin + count], waves[half + k, begin : begin + count]
+            if odd[0]:
+                _scale(x, coefficients[0, k], sines)
+                _scale(y, -coefficients[0, k], cosines)
+            else:
+                _scale(x, coefficients[0, k], cosines)
+                _scale(y, coefficients[0, k], sines)
             for m in range(1, num_terms):
                 values = slice(m * span + begin, m * span + begin + count)
                 if odd[m]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from channelbench.cuda import require_cuda
 from channelbench.errors import RequestError
 from channelbench.generator import Block, Generator, Paths
+from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
 from channelbench.generators.tr38901.drops import Drops, Streams, draw_drops
 from channelbench.generators.tr38901.loading import load_sionna
 from channelbench.generators.tr38901.path_loss import PathLoss, above_free_space_db
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from channelbench.generators.tr38901.rays import BandRays
 
 __all__ = ["DrawnBlock", "StochasticGenerator"]
+
+MAX_CYCLES = 1e9
+"""Of a Doppler shift over all slots: float64 keeps their phase to 1e-6, and no engine has more."""
 
 
 class DrawnBlock(NamedTuple):
@@ -121,12 +125,19 @@ class StochasticGenerator(Generator):
 
     @classmethod
     def check(cls, spec: ScenarioSpec) -> None:
-        """Whether there is a CUDA device, if that is what sums.
+        """Whether slots are so near that float64 has their phases, and there is a CUDA device if that is what sums.
 
         Raises:
-            RequestError: there is none.
+            RequestError: they are not, or there is none.
         """
-        if cls._settings(spec).engine == "cuda":
+        engine = cls._settings(spec).engine
+        for name, band in spec.bands.items():
+            most_s = MAX_CYCLES / max(_max_doppler_hz(spec, band) * (band.num_slots - 1), 1e-300)
+            if not band.slot_s <= most_s:
+                raise RequestError(
+                    f"{name}.slot_s", expected=f"at most {most_s:.3g} s at these speeds", got=band.slot_s
+                )
+        if engine == "cuda":
             require_cuda("--engine", ["fast", "sionna"])
 
     @classmethod
@@ -170,6 +181,14 @@ class StochasticGenerator(Generator):
     def paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, Paths]:
         """The paths of the same rows that ``sample`` returns, by band, without their phases."""
         return {band: drawn.without_phases() for band, drawn in self.draw(spec, block, seed).paths.items()}
+
+    def channels(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, NDArray[Any]]:
+        """The exact sum over the same paths that ``sample`` sums by whatever engine."""
+        from channelbench.generators.evaluate.exact import evaluate
+
+        squint, paths = self._settings(spec).squint, self.draw(spec, block, seed).paths
+        with single_threaded():
+            return {name: evaluate(paths[name], band, squint=squint) for name, band in spec.bands.items()}
 
     def draw(self, spec: ScenarioSpec, block: Block, seed: int) -> DrawnBlock:
         """Users, rays and paths of a block, without its channels. The rows of ``fill`` with the same arguments are made
@@ -241,20 +260,23 @@ def _evaluate(
     from channelbench.generators.evaluate.cuda import evaluate_cuda
     from channelbench.generators.evaluate.exact import evaluate
     from channelbench.generators.evaluate.fast import evaluate_fast
-    from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
     from channelbench.generators.tr38901.coefficients_sionna import sionna_channel
 
     source: Any = spec.source
     if source.engine == "fast":
-        fastest_mps = max(spec.speed_max_mps, *spec.test_speeds_mps, 0.0)
-        max_doppler_hz = fastest_mps * band.carrier_hz / SPEED_OF_LIGHT
-        evaluate_fast(paths, band, squint=source.squint, max_doppler_hz=max_doppler_hz, out=out)
+        evaluate_fast(paths, band, squint=source.squint, max_doppler_hz=_max_doppler_hz(spec, band), out=out)
     elif source.engine == "cuda":
         evaluate_cuda(paths, band, squint=source.squint, out=out)
     elif source.squint:
         evaluate(paths, band, out=out)
     else:
         out[...] = sionna_channel(rays, drops, band, rows)
+
+
+def _max_doppler_hz(spec: ScenarioSpec, band: BandSpec) -> float:
+    """No path of the spec turns faster, in either direction: a negative speed is one against the heading."""
+    fastest_mps = max(map(abs, (spec.speed_min_mps, spec.speed_max_mps, *spec.test_speeds_mps)))
+    return float(fastest_mps * band.carrier_hz / SPEED_OF_LIGHT)
 
 
 @lru_cache(maxsize=8)

@@ -9,42 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from path_sums import brute_force, relative_error
 
 from channelbench.generator import Block
 from channelbench.generators.evaluate.cuda import evaluate_cuda
 from channelbench.generators.evaluate.exact import evaluate
-from channelbench.generators.evaluate.fast import _slots, evaluate_fast
+from channelbench.generators.evaluate.fast import evaluate_fast
 from channelbench.generators.evaluate.fast_loops import _over_slots
 from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT, DrawnPaths
+from channelbench.generators.evaluate.slot_terms import slot_terms
 from channelbench.generators.tr38901.coefficients_sionna import sionna_channel
 from channelbench.registry import create
 from channelbench.spec import ArraySpec, BandSpec
-from channelbench.store.schema import antenna_positions, subcarrier_hz
+from channelbench.store.schema import subcarrier_hz
 
 ROWS = 6
-
-
-def relative_error(got: NDArray[Any], want: NDArray[Any]) -> float:
-    return float(np.linalg.norm(got - want) / np.linalg.norm(want))
-
-
-def brute_force(paths: Any, phase: NDArray[np.float64], band: BandSpec, squint: bool) -> NDArray[np.complex128]:
-    """The defining sum, term by term, in float64."""
-    time = np.arange(band.num_slots) * band.slot_s
-    frequency = subcarrier_hz(band)
-    h = np.zeros((len(phase), band.num_slots, band.num_subcarriers, band.array.num_antennas), complex)
-    scale = frequency / band.carrier_hz if squint else np.ones_like(frequency)
-    for sample in range(len(phase)):
-        for p in np.flatnonzero(paths.power[sample]):
-            cycles = (
-                phase[sample, p] / (2 * np.pi)
-                + (paths.doppler_hz[sample, p] * time)[:, None, None]
-                - ((frequency - band.carrier_hz) * paths.delay_s[sample, p])[:, None]
-                + scale[:, None] * (antenna_positions(band) @ paths.direction[sample, p])
-            )
-            h[sample] += np.sqrt(paths.power[sample, p]) * np.exp(2j * np.pi * cycles)
-    return h
 
 
 def head(paths: DrawnPaths, rows: int = ROWS) -> DrawnPaths:
@@ -130,7 +109,8 @@ def test_fast_sum_on_odd_grids(draw: Callable[..., Any], array: ArraySpec, grid:
 def test_slot_terms_make_the_phases_of_any_doppler(num_slots: int, max_doppler_hz: float | None) -> None:
     """Up to the bound, and in both directions: all terms together against the exponential."""
     band = BandSpec(carrier_hz=1.9e9, bandwidth_hz=1e6, num_subcarriers=1, num_slots=num_slots, slot_s=5e-4)
-    slots = _slots(band, max_doppler_hz)
+    slots = slot_terms(band, max_doppler_hz)
+    assert slots is not None
     turns = np.linspace(-1, 1, 101) * (max_doppler_hz or 400.0) * band.slot_s
     terms = np.empty((len(slots.odd), len(turns)), np.float32)
     _over_slots(turns, slots.most_turns, terms)

@@ -1,0 +1,49 @@
+"""Is the mean power of the channels 1, within bounds that do not grow with what is wrong?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channelbench.spec import ScenarioSpec
+from channelbench.store import layout
+
+__all__ = ["LARGEST_POWER", "power_problems"]
+
+LARGEST_POWER = 100.0
+"""Of one sample, in the mean over its numbers: a Rayleigh channel of a single number exceeds it with e⁻¹⁰⁰."""
+
+LARGEST_SPREAD = 1.0
+"""Standard deviation of samples' powers, at most: that of a Rayleigh channel of one number. Averages over numbers and a
+line of sight have less."""
+
+ENOUGH = 100
+"""Samples that say themselves what their standard deviation is."""
+
+
+def power_problems(spec: ScenarioSpec, name: str, parts: Iterable[tuple[int, NDArray[np.float64]]]) -> Iterator[str]:
+    """What is wrong with a band's powers: a sample's is above ``LARGEST_POWER``, or a split's mean is not within five
+    standard errors of 1 (and 2 % for what tables of finite precision leave).
+
+    Args:
+        spec: Of the dataset.
+        name: The variable.
+        parts: Powers of some samples each, with the row of the first.
+    """
+    power = np.full(spec.sizes.total, np.nan)
+    there = np.zeros(spec.sizes.total, bool)
+    for start, values in parts:
+        power[start : start + len(values)], there[start : start + len(values)] = values, True
+    for split, rows in layout.split_rows(spec).items():
+        found = power[rows][there[rows]]
+        if not len(found):
+            continue
+        if large := int((found > LARGEST_POWER).sum()):
+            most = f"up to {found.max():.3g} in sample {rows.start + int(np.nanargmax(power[rows]))}"
+            yield f"{name}: {large} samples of {split} have a mean power above {LARGEST_POWER:g}, {most}"
+        spread = min(float(found.std()), LARGEST_SPREAD) if len(found) >= ENOUGH else LARGEST_SPREAD
+        tolerance = 0.02 + 5 * spread / np.sqrt(len(found))
+        if not abs(found.mean() - 1) <= tolerance:
+            yield f"{name}: mean power of {split} {found.mean():.3g}, expected 1 ± {tolerance:.3f}"
