@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from channelbench.errors import RequestError
+from channelbench.paths import expanded
 from channelbench.results import RunManifest, TaskEntry, VariedEntry, write_atomic
 from channelbench.store.location import is_url
 
@@ -21,7 +22,7 @@ def place(out: str | Path) -> Path:
     """
     if is_url(out):
         raise RequestError("--out", expected="a folder of this machine, as results are small", got=str(out))
-    folder = Path(out)
+    folder = expanded(out, field="--out")
     if folder.is_file():
         raise RequestError("--out", expected="a folder", got=f"{folder} (a file)")
     if folder.exists() and any(folder.iterdir()) and not (folder / "run.json").exists():

@@ -197,7 +197,7 @@ def run(
             max_time=max_time,
             reporter=BarReporter(bars),
         )
-    csv, html = _write_report(Path(out))
+    csv, html = _write_report(out)
     parts = {"": outcome, **outcome.stages}
     failed = [(place, result) for place, part in parts.items() for result in part.failed]
     made, kept = sum(len(part.written) for part in parts.values()), sum(part.kept for part in parts.values())
@@ -279,6 +279,8 @@ def verify(data: Annotated[str, typer.Argument(help="Dataset to check.")]) -> No
             typer.echo(f"      {problem}")
         if len(finding.problems) > 10:
             typer.echo(f"      and {len(finding.problems) - 10} more")
+        for note in finding.notes:
+            typer.echo(f"      note: {note}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
@@ -304,7 +306,7 @@ def _names(kind: str, text: str | None) -> tuple[str, ...]:
     return names
 
 
-def _write_report(results: Path, csv: Path | None = None, html: Path | None = None) -> tuple[Path, Path]:
+def _write_report(results: str | Path, csv: Path | None = None, html: Path | None = None) -> tuple[Path, Path]:
     from channelbench.benchmarks.exhibits import report as write_report
 
     return write_report(results, csv=csv, html=html)

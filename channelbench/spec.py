@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_serializer, model_validator
 
 from channelbench.errors import RequestError
+from channelbench.paths import expanded
 from channelbench.presets import preset_of
 from channelbench.sources import RecordedSource, SourceSpec, make_source, makers, model_of
 
@@ -342,7 +343,7 @@ def parse_assignments(items: list[str]) -> dict[str, Any]:
 def read_toml(path: str | Path) -> dict[str, Any]:
     """A TOML spec file as dotted assignments."""
     try:
-        with open(path, "rb") as file:
+        with open(expanded(path, field="--spec"), "rb") as file:
             return _flatten(tomllib.load(file))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise RequestError("--spec", expected="a readable TOML file", got=f"{path} ({error})") from None

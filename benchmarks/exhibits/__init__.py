@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from channelbench.paths import expanded
+
 if TYPE_CHECKING:
     from channelbench.leaderboard.sections import Section
     from channelbench.leaderboard.views import Run
@@ -34,13 +36,14 @@ def report(results: str | Path, csv: str | Path | None = None, html: str | Path 
     from channelbench import leaderboard
     from channelbench.benchmarks.exhibits.drawing import standalone
 
+    results = expanded(results, field="results")
     parts = sections(results)
     paths = leaderboard.report(results, csv=csv, html=html, sections=parts)
     for part in parts:
         if part.csv:
-            _write(Path(results) / f"{part.name}.csv", part.csv)
+            _write(results / f"{part.name}.csv", part.csv)
         if part.picture:
-            _write(Path(results) / f"{part.name}.svg", standalone(part.picture))
+            _write(results / f"{part.name}.svg", standalone(part.picture))
     return paths
 
 
@@ -52,7 +55,7 @@ def sections(results: str | Path) -> list[Section]:
     """
     from channelbench.leaderboard.views import Run
 
-    run = Run.read(Path(results))
+    run = Run.read(expanded(results, field="results"))
     return [part for name in _exhibits(run) for part in _sections(name, run)]
 
 
