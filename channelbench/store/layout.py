@@ -32,7 +32,7 @@ from channelbench.generator import Block
 from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
 from channelbench.store.files import DIGEST, DIGEST_BYTES, Files, put
 from channelbench.store.location import ROOT, Location, parsed
-from channelbench.store.metadata import metadata_digest, storage_digest
+from channelbench.store.metadata import metadata_digests
 from channelbench.store.record import written
 from channelbench.store.schema import NAN_ATTRIBUTE, SCHEMA_VERSION, SPLIT_FLAGS, coordinates, core_variables, variables
 
@@ -209,12 +209,7 @@ def finish(path: str | Path, spec: ScenarioSpec, seed: int) -> str:
             got = f"{path} ({missing} of {len(digests)} blocks are not there)"
             raise RequestError("--out", expected="a place that all workers share", got=got)
         digest = content_digest(spec, seed, digests)
-        marks = {
-            "complete": 1,
-            "content_digest": digest,
-            "metadata_digest": metadata_digest(group, spec),
-            "storage_digest": storage_digest(group, spec),
-        }
+        marks = {"complete": 1, "content_digest": digest, **metadata_digests(group, spec)}
     _rewrite(group.store, marks)
     return digest
 

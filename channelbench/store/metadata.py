@@ -7,6 +7,7 @@ that a dataset that it has copied is the same dataset.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -15,16 +16,17 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from channelbench.spec import ScenarioSpec
 from channelbench.store.files import DIGEST
-from channelbench.store.location import ROOT, parsed
+from channelbench.store.location import ROOT, is_network_error, parsed
 from channelbench.store.record import Record, names_of
 from channelbench.store.schema import coordinates
 
-__all__ = ["disagreements", "metadata_digest", "storage_digest"]
+__all__ = ["disagreements", "metadata_digests"]
 
 OWN = ("Conventions", "title", "schema_version", "seed", "engine", "license", "citation")
 """Attributes of the group that are covered, beside the spec. Not ``created`` and ``versions``, which two runs of one
@@ -33,69 +35,65 @@ command may differ in, nor what others have added."""
 STORED = ("chunk_grid", "chunk_key_encoding", "codecs", "fill_value", "storage_transformers")
 
 
-def metadata_digest(group: zarr.Group, spec: ScenarioSpec) -> str:
-    """SHA-256 over coordinates, and the names, dimensions, dtypes, shapes and attributes of everything.
+def metadata_digests(group: zarr.Group, spec: ScenarioSpec) -> dict[str, str]:
+    """Two SHA-256. ``metadata_digest`` is over coordinates, and the names, dimensions, dtypes, shapes and attributes of
+    everything; ``storage_digest`` over chunks, shards, codecs and fill values.
 
     Raises:
         Exception: what zarr and the store raise where an array cannot be read.
     """
-    coordinate = coordinates(spec)
-    arrays: dict[str, Any] = {}
-    for name, array in _arrays(group, spec):
-        described = dict(array.attrs)
-        described.pop("coordinates", None)
-        if _is_nan(described.get("_FillValue"), array.dtype):
-            del described["_FillValue"]  # xarray gives one to every array of floats
+    arrays = _arrays(group, spec)
+    stored = {name: array.metadata.to_dict() for name, array in arrays.items()}
+    return {
+        "metadata_digest": _digest(_described(group, spec, arrays)),
+        "storage_digest": _digest({name: {key: each.get(key) for key in STORED} for name, each in stored.items()}),
+    }
+
+
+def _described(group: zarr.Group, spec: ScenarioSpec, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    coordinate, described = coordinates(spec), dict[str, Any]()
+    attributes = dict(group.attrs)
+    # What is a coordinate without being a dimension: xarray says so at each variable, `generate` at the group.
+    named = str(attributes.get("coordinates", "")).split()
+    for name, array in arrays.items():
+        own = dict(array.attrs)
+        named += str(own.pop("coordinates", "")).split()
+        if _is_nan(own.get("_FillValue"), array.dtype):
+            del own["_FillValue"]  # xarray gives one to every array of floats
         values = np.ascontiguousarray(array[...]).tobytes() if name in coordinate else b""
-        arrays[name] = {
-            "attributes": described,
+        described[name] = {
+            "attributes": own,
             "dimensions": array.metadata.dimension_names,
             "dtype": array.dtype.str,
             "shape": array.shape,
             "values": hashlib.sha256(values).hexdigest(),
         }
-    attributes = dict(group.attrs)
-    written = {
-        "arrays": arrays,
+    return {
+        "arrays": described,
         "attributes": {name: attributes.get(name) for name in OWN} | {"spec": Record.of(attributes).spec},
-        "coordinates": sorted(_coordinate_names(group, spec)),
+        "coordinates": sorted(set(named)),
     }
-    return _digest(written)
-
-
-def storage_digest(group: zarr.Group, spec: ScenarioSpec) -> str:
-    """SHA-256 over chunks, shards, codecs and fill values of everything."""
-    stored = {name: array.metadata.to_dict() for name, array in _arrays(group, spec)}
-    return _digest({name: {key: each.get(key) for key in STORED} for name, each in stored.items()})
 
 
 def disagreements(group: zarr.Group) -> Iterator[str]:
     """Where the metadata of an array and their copy in the group's, which readers take instead, are not the same."""
-    consolidated = _document(group, ROOT).get("consolidated_metadata")
-    for name, copy in (consolidated["metadata"] if consolidated else {}).items():
-        try:
-            own = _document(group, f"{name}/{ROOT}")
-        except (ValueError, OSError) as error:
-            yield f"{name}: {error}"
-            continue
-        if not isinstance(copy, Mapping):
+    consolidated = _document(group.store, ROOT).get("consolidated_metadata") or {}
+    copies: dict[str, Any] = consolidated.get("metadata") or {}
+    for name, own in _documents(group.store, copies).items():
+        copy = copies[name]
+        if isinstance(own, str):
+            yield f"{name}: {own}"
+        elif not isinstance(copy, Mapping):
             yield f"{name}: no metadata in the group's zarr.json"
-        elif differing := [key for key in sorted(own.keys() | copy.keys()) if not _same(key, own, copy)]:
+        elif differing := [key for key in sorted(own.keys() | copy.keys()) if _text(own, key) != _text(copy, key)]:
             yield f"{name}: {', '.join(differing)} in its zarr.json and in the group's differ"
 
 
-def _arrays(group: zarr.Group, spec: ScenarioSpec) -> Iterator[tuple[str, Any]]:
+def _arrays(group: zarr.Group, spec: ScenarioSpec) -> dict[str, Any]:
     """Coordinates, the digests and the variables, of those that are there."""
-    names: Iterable[str] = names_of(group[DIGEST].attrs["variables"])
-    for name in sorted({*coordinates(spec), DIGEST, *names}):
-        if name in group:
-            yield name, group[name]
-
-
-def _coordinate_names(group: zarr.Group, spec: ScenarioSpec) -> set[str]:
-    """What is a coordinate without being a dimension: xarray says so at each variable, ``generate`` at the group."""
-    said = [group.attrs, *(array.attrs for _, array in _arrays(group, spec))]
-    return {name for attributes in said for name in str(attributes.get("coordinates", "")).split()}
+    names = sorted({*coordinates(spec), DIGEST, *names_of(group[DIGEST].attrs["variables"])})
+    found = {name: group.get(name) for name in names}
+    return {name: array for name, array in found.items() if array is not None}
 
 
 def _is_nan(fill: Any, dtype: np.dtype[Any]) -> bool:
@@ -108,22 +106,32 @@ def _is_nan(fill: Any, dtype: np.dtype[Any]) -> bool:
         return False
 
 
-def _document(group: zarr.Group, key: str) -> dict[str, Any]:
-    """A zarr.json of the group.
+def _documents(store: Store, names: Iterable[str]) -> dict[str, dict[str, Any] | str]:
+    """The zarr.json of each array, asked for together; why there is none."""
 
-    Raises:
-        ValueError: none that can be read.
-    """
-    found = sync(group.store.get(key, default_buffer_prototype()))
-    if found is None:
-        raise ValueError(f"{key} is missing")
-    return parsed(found.to_bytes(), key)
+    async def get(name: str) -> dict[str, Any] | str:
+        try:
+            found = await store.get(f"{name}/{ROOT}", default_buffer_prototype())
+            return f"{name}/{ROOT} is missing" if found is None else parsed(found.to_bytes(), f"{name}/{ROOT}")
+        except (ValueError, OSError) as error:
+            if is_network_error(error, store):
+                raise
+            return str(error)
+
+    async def all_of(wanted: list[str]) -> list[dict[str, Any] | str]:
+        return await asyncio.gather(*map(get, wanted))
+
+    wanted = list(names)
+    return dict(zip(wanted, sync(all_of(wanted)), strict=True))
 
 
-def _same(key: str, own: Mapping[str, Any], copy: Mapping[str, Any]) -> bool:
-    # A group's own copy of nothing, and an empty list, are both nothing.
-    here, there = (one.get(key) or None if key in ("storage_transformers",) else one.get(key) for one in (own, copy))
-    return json.dumps(here, sort_keys=True) == json.dumps(there, sort_keys=True)
+def _document(store: Store, key: str) -> dict[str, Any]:
+    found = sync(store.get(key, default_buffer_prototype()))
+    return {} if found is None else parsed(found.to_bytes(), key)
+
+
+def _text(metadata: Mapping[str, Any], key: str) -> str | None:
+    return json.dumps(metadata[key], sort_keys=True) if key in metadata else None
 
 
 def _digest(written: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.direct import DirectArray
 from channelbench.store.files import DIGEST, FILE_BYTES, MAX_BLOCKS, digest_rows
 from channelbench.store.location import is_network_error
-from channelbench.store.metadata import disagreements, metadata_digest, storage_digest
+from channelbench.store.metadata import disagreements, metadata_digests
 from channelbench.variables import Variable
 
 __all__ = ["CHECKS", "Finding", "verify"]
@@ -192,15 +192,15 @@ def _metadata(dataset: ChannelDataset) -> tuple[tuple[str, ...], tuple[str, ...]
     else:
         try:
             with dataset.reading():
-                found = metadata_digest(dataset.group, dataset.spec)
+                found = metadata_digests(dataset.group, dataset.spec)
         except RequestError as error:
             problems += [f"coordinates cannot be read: {error.got}"]
         else:
-            if found != record.metadata_digest:
-                there = f"{record.metadata_digest or 'none'}"[:12]
-                problems += [f"metadata digest {there}… in the attributes, {found[:12]}… from what is there"]
-        if storage_digest(dataset.group, dataset.spec) != record.storage_digest:
-            notes += ["stored in other chunks or codecs than when it was made, as a copy may be"]
+            if found["metadata_digest"] != record.metadata_digest:
+                there, here = f"{record.metadata_digest or 'none'}"[:12], found["metadata_digest"][:12]
+                problems += [f"metadata digest {there}… in the attributes, {here}… from what is there"]
+            if found["storage_digest"] != record.storage_digest:
+                notes += ["stored in other chunks or codecs than when it was made, as a copy may be"]
     return tuple(problems), tuple(notes)
 
 
