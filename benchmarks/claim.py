@@ -9,6 +9,7 @@ from pathlib import Path
 
 from channelbench.errors import RequestError
 from channelbench.manifests import LOCK, MANIFEST, UNKNOWN, Unreadable, locked, read_manifest, told_from
+from channelbench.paths import expanded
 from channelbench.results import Result, RunManifest, TaskEntry, VariedEntry, write_atomic
 from channelbench.store.location import is_url
 
@@ -23,7 +24,7 @@ def place(out: str | Path) -> Path:
     """
     if is_url(out):
         raise RequestError("--out", expected="a folder of this machine, as results are small", got=str(out))
-    folder = Path(out)
+    folder = expanded(out, field="--out")
     if folder.is_file():
         raise RequestError("--out", expected="a folder", got=f"{folder} (a file)")
     # Another run may be about to write its own here.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from channelbench.errors import RequestError
+from channelbench.paths import expanded
 
 __all__ = ["flatten", "merge", "parse_assignments", "read_toml"]
 
@@ -64,7 +65,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 def _content(path: str | Path) -> bytes:
     """The bytes of a file, a device or a pipe."""
-    content, descriptor = b"", os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    content, descriptor = b"", os.open(expanded(path, field="--spec"), os.O_RDONLY | os.O_NONBLOCK)
     with open(descriptor, "rb", buffering=0) as file:
         # A pipe that nobody writes to has no end: without this, reading it has none either.
         while len(content) <= MAX_BYTES and select.select([file], [], [], SILENCE_S)[0]:

@@ -221,7 +221,7 @@ def run(
             stale=stale,
             reporter=reporter,
         )
-    complaints, csv, html = _write_report(Path(out))
+    complaints, csv, html = _write_report(out)
     parts = {"": outcome, **outcome.stages}
     failed = [(place, result) for place, part in parts.items() for result in part.failed]
     made, kept = sum(len(part.written) for part in parts.values()), sum(part.kept for part in parts.values())
@@ -333,7 +333,7 @@ def _names(kind: str, text: str | None) -> tuple[str, ...]:
     return names
 
 
-def _write_report(results: Path, csv: Path | None = None, html: Path | None = None) -> tuple[int, Path, Path]:
+def _write_report(results: str | Path, csv: Path | None = None, html: Path | None = None) -> tuple[int, Path, Path]:
     """How many cells had to be left out, each with a line that says so; and the files."""
     from channelbench.benchmarks.exhibits import report as write_report
 

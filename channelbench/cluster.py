@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from channelbench.errors import RequestError
+from channelbench.paths import expanded
 from channelbench.store.layout import versions
 
 if TYPE_CHECKING:
@@ -268,6 +269,7 @@ def _place(scheduler: str) -> dict[str, str]:
     from distributed.comm.registry import backends
 
     if scheduler.endswith(".json"):
+        scheduler = str(expanded(scheduler, field="--scheduler"))
         if not Path(scheduler).is_file():
             raise RequestError("--scheduler", expected="the file of a scheduler", got=f"{scheduler} (not there)")
         return {"scheduler_file": scheduler}

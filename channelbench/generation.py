@@ -20,10 +20,11 @@ from channelbench.presets import DEFAULT_PRESET
 from channelbench.room import check_room
 from channelbench.spec import SYSTEMS, ScenarioSpec, SizesSpec, defaults, flat_assignments, preset_sizes
 from channelbench.store import layout
-from channelbench.store.dataset import open_group
+from channelbench.store.dataset import open_group, reading, recorded_spec
 from channelbench.store.files import DIGEST, Files, UnitFiles
 from channelbench.store.location import Location, is_store_error, is_url
-from channelbench.store.schema import SCHEMA_VERSION, variables
+from channelbench.store.record import names_of
+from channelbench.store.schema import variables
 
 _LOG = logging.getLogger("channelbench")
 
@@ -139,7 +140,7 @@ def generate(
         stack.callback(vars(_last).clear)  # a gigabyte, perhaps, that nobody needs any more
         client = stack.enter_context(cluster.connect(scheduler, packages)) if scheduler is not None else None
         _claim(location, spec, seed, generator.engine(spec), files)
-        group = open_group(location.place, field="--out", mode="r+")
+        group, record = open_group(location.place, field="--out", mode="r+")
         files, todo = Files.of(group), layout.missing_units(group, spec)
         done = spec.sizes.total - sum(unit.stop - unit.start for unit in todo)
         progress(done, spec.sizes.total)
@@ -149,7 +150,7 @@ def generate(
         for unit in _one_by_one(work, todo) if client is None else cluster.spread(client, work, todo):
             done += unit.stop - unit.start
             progress(done, spec.sizes.total)
-    if not group.attrs["complete"]:
+    if not record.complete:
         layout.finish(str(location), spec, seed)
         location.sweep(before=began)
     if remember:
@@ -234,14 +235,13 @@ def _half_created(location: Location, skeleton: Mapping[str, Any]) -> bool:
 
 def _check_same(location: Location, spec: ScenarioSpec, seed: int) -> None:
     path = location.place
-    group = open_group(path, field="--out")
-    version = group.attrs["schema_version"]
-    if version != SCHEMA_VERSION:
-        raise RequestError("--out", expected=f"schema version {SCHEMA_VERSION}", got=f"{path} (version {version})")
-    differences = ScenarioSpec.from_record(group.attrs["spec"]).differences(spec)
-    if group.attrs["seed"] != seed:
-        differences.append(f"seed: {group.attrs['seed']} → {seed}")
-    if (there := list(group[DIGEST].attrs["variables"])) != (ours := list(variables(spec))):
+    group, record = open_group(path, field="--out")
+    differences = recorded_spec(record, path, "--out").differences(spec)
+    if record.seed != seed:
+        differences.append(f"seed: {record.seed} → {seed}")
+    with reading(group, path, "--out"):
+        there, ours = names_of(group[DIGEST].attrs["variables"]), list(variables(spec))
+    if there != ours:
         differences.append(f"variables: {' '.join(there)} → {' '.join(ours)}")
     if differences:
         raise RequestError(

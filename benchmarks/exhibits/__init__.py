@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from channelbench.paths import expanded
+
 if TYPE_CHECKING:
     from channelbench.leaderboard.sections import Section
     from channelbench.leaderboard.views import Run
@@ -42,6 +44,7 @@ def report(
     from channelbench import leaderboard
     from channelbench.benchmarks.exhibits.drawing import standalone
 
+    results = expanded(results, field="results")
     parts = sections(results)
     below = list(_left_out_below(Path(results)))
     paths = leaderboard.report(results, csv=csv, html=html, sections=parts, remarks=below, complain=complain)
@@ -49,9 +52,9 @@ def report(
         complain(line)
     for part in parts:
         if part.csv:
-            _write(Path(results) / f"{part.name}.csv", part.csv)
+            _write(results / f"{part.name}.csv", part.csv)
         if part.picture:
-            _write(Path(results) / f"{part.name}.svg", standalone(part.picture))
+            _write(results / f"{part.name}.svg", standalone(part.picture))
     return paths
 
 
@@ -63,7 +66,7 @@ def sections(results: str | Path) -> list[Section]:
     """
     from channelbench.leaderboard.views import Run
 
-    run = Run.read(Path(results))
+    run = Run.read(expanded(results, field="results"))
     return [part for name in _exhibits(run) for part in _sections(name, run)]
 
 

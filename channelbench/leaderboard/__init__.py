@@ -39,11 +39,12 @@ def report(
     from channelbench.leaderboard.board import build
     from channelbench.leaderboard.page import render
     from channelbench.leaderboard.table import as_csv, tidy
+    from channelbench.paths import expanded
     from channelbench.results import write_atomic
 
-    folder = Path(results)
-    table_path = folder / "leaderboard.csv" if csv is None else Path(csv)
-    page_path = folder / "leaderboard.html" if html is None else Path(html)
+    folder = expanded(results, field="results")
+    table_path = folder / "leaderboard.csv" if csv is None else expanded(csv, field="csv")
+    page_path = folder / "leaderboard.html" if html is None else expanded(html, field="html")
     board = build(folder)
     for problem in board.left_out:
         complain(f"left out: {problem}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
+from channelbench.paths import expanded
 from channelbench.sources import makers
 from channelbench.spec import SPLITS, ScenarioSpec
 from channelbench.store.dataset import ChannelDataset, open_dataset
@@ -86,7 +87,7 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
     from matplotlib.figure import Figure
 
     dataset = open_dataset(path, field="data")
-    target = Path(picture) if picture else _picture_of(path)
+    target = expanded(picture, field="--picture") if picture else _picture_of(path)
     link = _typical_link(dataset)
     figure = Figure(figsize=(14, 8), layout="constrained")
     axes = figure.subplots(2, 3)

@@ -6,6 +6,7 @@ Endpoints and credentials are fsspec's and the client libraries' own settings, i
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,11 +17,15 @@ from typing import Any
 import fsspec
 import zarr
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore, LocalStore
 
 from channelbench.errors import RequestError, is_text
+from channelbench.paths import expanded
+from channelbench.store.guarded import LocalFiles, NoFile, RemoteFiles, ask, check_regular
 
-__all__ = ["Location", "is_store_error", "is_url"]
+__all__ = ["ROOT", "Location", "is_network_error", "is_store_error", "is_url", "parsed"]
+
+ROOT = "zarr.json"
+"""The key of the group's metadata: with it a dataset begins to exist."""
 
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Protocols whose package comes with one of our extras."""
@@ -37,6 +42,28 @@ def is_url(place: str | Path) -> bool:
 def is_store_error(error: BaseException) -> bool:
     """Whether a disk, a network or a remote store is to blame."""
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in CLIENT_LIBRARIES
+
+
+def is_network_error(error: BaseException, store: Store) -> bool:
+    """Whether reading may go well the next time: nothing that a folder of this machine says, nor what is no file."""
+    return is_store_error(error) and not isinstance(error, NoFile) and not isinstance(store, LocalFiles)
+
+
+def parsed(data: bytes, key: str) -> dict[str, Any]:
+    """The JSON object that is the metadata at ``key``.
+
+    Raises:
+        ValueError: it is something else: what, in one line.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    if isinstance(document, dict):
+        return document
+    start = " ".join(re.sub(r"<[^>]*>", " ", data[:2000].decode(errors="replace")).split())[:60]
+    kind = "HTML" if data[:200].lstrip().startswith(b"<") else "no JSON object"
+    raise ValueError(f"{key} is {kind}, {len(data)} bytes: {start!r}")
 
 
 @dataclass(frozen=True)
@@ -60,7 +87,7 @@ class Location:
             raise RequestError(field, expected="a URL as a string: a Path drops one of its slashes", got=str(place))
         _check_words(str(place), field)
         if not is_url(place):
-            return cls(Path(place))
+            return cls(expanded(place, field=field))
         url = str(place)
         protocol = re.split("://|::", url)[0]
         if not protocol:
@@ -114,7 +141,7 @@ class Location:
             return (self.folder / key).is_file()
         filesystem, path = fsspec.url_to_fs(str(self))
         filesystem.invalidate_cache()
-        return filesystem.exists(f"{path.rstrip('/')}/{key}")
+        return ask(filesystem, "exists", f"{path.rstrip('/')}/{key}")
 
     def files(self) -> Iterator[str]:
         """All files there, relative to the place."""
@@ -124,22 +151,31 @@ class Location:
             return
         filesystem, path = fsspec.url_to_fs(str(self))
         prefix = f"{path.rstrip('/')}/"
-        yield from (file.removeprefix(prefix) for file in filesystem.find(path))
+        yield from (file.removeprefix(prefix) for file in ask(filesystem, "find", path))
 
     def store(self) -> Store:
         """Zarr's store of the place."""
-        return LocalStore(self.folder) if self.folder is not None else FsspecStore.from_url(str(self))
+        return LocalFiles(self.folder) if self.folder is not None else RemoteFiles.from_url(str(self))
 
     def probe(self) -> None:
         """Raise what the store says where there is no group. Zarr asks several things at a time, and of the answers
-        that it does not wait for a failing connection leaves tracebacks at exit."""
-        if self.folder is None:
+        that it does not wait for a failing connection leaves tracebacks at exit.
+
+        Raises:
+            FileNotFoundError: there is nothing of the kind.
+            ValueError: the group's metadata are no JSON object.
+        """
+        if self.folder is not None:
+            check_regular(self.folder / ROOT)
+            data = (self.folder / ROOT).read_bytes()
+        else:
             filesystem, path = fsspec.url_to_fs(str(self))
-            filesystem.cat_file(f"{path.rstrip('/')}/zarr.json")
+            data = ask(filesystem, "cat_file", f"{path.rstrip('/')}/{ROOT}")
+        parsed(data, ROOT)
 
     def open(self, mode: str) -> zarr.Group:
         """The Zarr group there; raises what zarr and the store raise."""
-        group = zarr.open_group(str(self), mode=mode)
+        group = zarr.open_group(self.store(), mode=mode)
         if (filesystem := getattr(group.store, "fs", None)) is not None:
             filesystem.invalidate_cache()  # other processes write there: a listing from before is no longer true
         return group
@@ -168,7 +204,7 @@ class Location:
     def _list(self) -> list[Any]:
         filesystem, path = fsspec.url_to_fs(str(self))
         filesystem.invalidate_cache()
-        return filesystem.ls(path, detail=False)
+        return ask(filesystem, "ls", path, detail=False)
 
 
 def _check_words(place: str, field: str) -> None:

@@ -28,7 +28,7 @@ def test_from_generate_to_a_leaderboard(shell: Shell, tmp_path: Path) -> None:
     assert "nothing to do" in out
     code, out, _ = shell("verify", path)
     assert code == 0
-    assert out.count("ok ") == 7
+    assert out.count("ok ") == 8
     code, out, _ = shell("inspect", path)
     assert code == 0
     assert "h_mmwave" in out

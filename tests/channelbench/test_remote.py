@@ -101,7 +101,7 @@ def test_from_generate_to_scores_on_s3(shell: Shell, s3: str, tmp_path: Path) ->
     assert "nothing to do" in shell("generate", *SMALL, "--out", place)[1]
     code, out, _ = shell("verify", place)
     assert code == 0
-    assert out.count("ok ") == 7
+    assert out.count("ok ") == 8
     code, out, _ = shell("inspect", place)
     assert code == 0
     assert out.splitlines()[-1] == "few.png", "the picture is here, not there"
