@@ -358,7 +358,7 @@ def _bundles(manifest: RunManifest, rows: Sequence[Row]) -> list[Row]:
                 if member is None
                 else replace(member.entries[task], member=member.title, missing_seeds=())
             )
-        seeds = min((row.seeds for row in known if row.seeds > 1), default=1)
+        seeds = min((row.seeds for row in known if is_learned(row.family, row.seeds)), default=1)
         bundles.append(Row(method=f"{BUNDLE}:{name}", title=name, family=BUNDLE, entries=entries, seeds=seeds))
     return bundles
 

@@ -151,7 +151,8 @@ def _identity(row: Row) -> dict[str, str]:
     result = next((r for entry in row.entries.values() for r in entry.results), None)
     members = dict.fromkeys(entry.member for entry in row.entries.values() if entry.member)
     family = family_of(row.family)
-    seeded = family.seeded or (row.family == BUNDLE and row.seeds > 1)
+    trained = any(score.seeds for entry in row.entries.values() for score in entry.scores.values())
+    seeded = family.seeded or (row.family == BUNDLE and trained)
     seeds = f"{row.seeds} seed{'s' if row.seeds > 1 else ''}" if seeded else ""
     detail = " + ".join(members) if members else result.reference if result else ""
     return {

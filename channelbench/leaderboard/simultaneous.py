@@ -8,8 +8,8 @@ known from few seeds costs what it should. Without drops and with many seeds the
 without seeds it is the sign-flip form of Westfall's and Young's max-T.
 
 The spread is pooled over all learned rows of the column, and a row whose own seeds lie further apart has its own.
-Pooling alone is too bold where trainings of one method scatter more than those of another: docs/protocol.md has the
-rates.
+Pooling alone would be too bold where trainings of one method scatter more than those of another. docs/protocol.md has
+the rates at which equal rows are told apart.
 """
 
 from __future__ import annotations

@@ -145,11 +145,13 @@ def test_draws_are_made_for_what_is_ranked_and_for_several_seeds(tmp_path: Path)
 def test_bundles_have_the_seeds_of_their_least_trained_member(tmp_path: Path) -> None:
     for method, seeds, task in (("formula", 1, "cp"), ("five", 5, "ce"), ("three", 3, "ce"), ("two", 2, "ce")):
         for seed in range(seeds):
-            put(tmp_path, method, task, seed=seed)
+            put(tmp_path, method, task, seed=seed, family="classical" if method == "formula" else "small")
+    put(tmp_path, "one", "ce", family="small")
     bundles = {
         "all": ("formula", "five", "three"),
         "few": ("five", "three"),
         "two": ("five", "two"),
+        "one": ("five", "one"),
         "plain": ("formula",),
         "gone": ("formula", "absent"),
     }
@@ -158,6 +160,7 @@ def test_bundles_have_the_seeds_of_their_least_trained_member(tmp_path: Path) ->
         "bundle:all": 3,
         "bundle:few": 3,
         "bundle:two": 2,
+        "bundle:one": 1,
         "bundle:plain": 1,
     }
     entries = found["bundle:few"].entries

@@ -66,8 +66,8 @@ def test_equal_rows_are_told_apart_one_time_in_twenty(name: str, boards: int) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COLUMNS)
 def test_equal_rows_are_told_apart_in_5_percent_of_columns(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """To ±1.5 points: 2,000 columns have a standard error of half a point, 6,000 of 5 rows one of a quarter."""
-    boards = 6000 if COLUMNS[name].rows == 5 else 2000
+    """To ±1.5 points: 2,000 columns have a standard error of half a point, 3,000 of .4."""
+    boards = 3000 if COLUMNS[name].rows == 5 else 2000
     apart = told_apart(COLUMNS[name], boards, seed=1)
     with capsys.disabled():
         print(f"\n{name}: {100 * apart / boards:.1f} % of {boards}", flush=True)
