@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ import typer
 from channelbench._version import __version__
 from channelbench.bars import progress
 from channelbench.errors import RequestError, is_text, shorten
+from channelbench.options import MAX_SEED, MAX_WORKERS, number
 from channelbench.presets import DEFAULT_PRESET, preset_words
 
 __all__ = ["app", "main"]
@@ -38,32 +38,6 @@ KINDS = {
 }
 
 
-MAX_SEED = 2**63 - 1
-MAX_WORKERS = 1024
-
-
-def _whole_number(field: str, minimum: int, maximum: int) -> Callable[[str], int]:
-    """A parser of integers that complains in our words."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise RequestError(field, expected=f"an integer of at least {minimum}", got=text) from None
-        if value < minimum:
-            raise RequestError(field, expected=f"an integer of at least {minimum}", got=value)
-        if value > maximum:
-            raise RequestError(field, expected=f"an integer of at most {maximum}", got=value)
-        return value
-
-    parse.__name__ = "INTEGER"
-    return parse
-
-
-def _number(field: str, minimum: int, text: str, *, maximum: int = 10**9) -> Any:
-    return typer.Option(parser=_whole_number(field, minimum, maximum), help=text)
-
-
 @app.command()
 def generate(
     scenario: Annotated[
@@ -82,21 +56,19 @@ def generate(
         typer.Option(help="What draws and sums them, where the source has a choice; of 3GPP's: fast, cuda, sionna."),
     ] = None,
     preset: Annotated[str, typer.Option(help=f"{preset_words()}: how many samples.")] = DEFAULT_PRESET,
-    samples: Annotated[int | None, _number("--samples", 15, "So many samples, split 10:2:3.", maximum=10**30)] = None,
-    seed: Annotated[
-        int, _number("--seed", 0, "Seed; the bytes depend on it and the spec alone.", maximum=MAX_SEED)
-    ] = 0,
+    samples: Annotated[int | None, number("--samples", 15, "So many samples, split 10:2:3.", maximum=10**30)] = None,
+    seed: Annotated[int, number("--seed", 0, "Seed; the bytes depend on it and the spec alone.", maximum=MAX_SEED)] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the spec: sub6.carrier_hz=2.4e9")] = None,
     spec: Annotated[Path | None, typer.Option(help="TOML file with fields of the spec.")] = None,
-    workers: Annotated[int, _number("--workers", 1, "Processes of one thread each.", maximum=MAX_WORKERS)] = 1,
+    workers: Annotated[int, number("--workers", 1, "Processes of one thread each.", maximum=MAX_WORKERS)] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Work on the dask cluster at this address, tcp://host:8786, or scheduler file.")
     ] = None,
     file_samples: Annotated[
-        int | None, _number("--file-samples", 1, "Samples in a file, a multiple of 200; up to 128 MiB by default.")
+        int | None, number("--file-samples", 1, "Samples in a file, a multiple of 200; up to 128 MiB by default.")
     ] = None,
     chunk_samples: Annotated[
-        int | None, _number("--chunk-samples", 1, "Samples in a chunk of the channels; up to 4 MiB by default.")
+        int | None, number("--chunk-samples", 1, "Samples in a chunk of the channels; up to 4 MiB by default.")
     ] = None,
 ) -> None:
     """Write a dataset, or finish one that was interrupted."""
@@ -163,7 +135,7 @@ def run(
     methods: Annotated[str | None, typer.Option(help="These methods, comma-separated; pkg.module:Class works.")] = None,
     tasks: Annotated[str | None, typer.Option(help="These tasks, comma-separated.")] = None,
     preset: Annotated[str, typer.Option(help=f"{preset_words()}: how long to train.")] = DEFAULT_PRESET,
-    seeds: Annotated[int | None, _number("--seeds", 1, "Seeds of learned methods.", maximum=1000)] = None,
+    seeds: Annotated[int | None, number("--seeds", 1, "Seeds of learned methods.", maximum=1000)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     backbone: Annotated[
         str, typer.Option(help="Language model of the llm methods: minilm, gpt2, a hub name or folder, random:NAME.")
@@ -173,7 +145,7 @@ def run(
     ] = False,
     workers: Annotated[
         int,
-        _number(
+        number(
             "--workers",
             1,
             "Processes; more than 1 have one thread each and measure no latency or peak memory.",

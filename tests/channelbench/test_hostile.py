@@ -164,6 +164,18 @@ def test_pipes_are_read_and_do_not_hang(tmp_path: Path, monkeypatch: pytest.Monk
         read_toml(endless)
 
 
+def test_a_warning_is_a_line_and_generation_goes_on(
+    tmp_path: Path, started: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, err = started(tmp_path, "generate", *BASE, "--set", "sub6.num_beams=5", "--set", "mmwave.num_beams=5")
+    assert code == 0
+    assert err.splitlines() == [
+        f"warning: {band}.num_beams: has no effect on the channels, only on tasks that choose beams of this band"
+        for band in ("sub6", "mmwave")
+    ]
+    assert verify(tmp_path / out.splitlines()[-1])[0].ok
+
+
 def test_words_that_are_no_text(tmp_path: Path, started: Callable[..., tuple[int, str, str]]) -> None:
     for words in (("generate", "--out", b"\xff.zarr"), ("report", b"\xe9"), ("inspect", b"a\xc3"), (b"\xff",)):
         code, out, err = started(tmp_path, *words)
