@@ -345,10 +345,10 @@ def main() -> None:
     except OSError as error:
         _fail(f"{error.filename or 'the store'}: {error.strerror or error}; the same command continues", 1)
     except Exception as error:
-        from channelbench.store.location import is_store_error
+        from channelbench.store.location import is_store_error, said
 
         if is_store_error(error):
-            _fail(f"the store: {' '.join(str(error).split())}; the same command continues", 1)
+            _fail(f"the store: {said(error)}; the same command continues", 1)
         # typer brings its own copy of click, so its exceptions are told by what they carry.
         if not hasattr(error, "format_message"):
             raise

@@ -20,9 +20,9 @@ from channelbench.presets import DEFAULT_PRESET
 from channelbench.room import check_room
 from channelbench.spec import SYSTEMS, ScenarioSpec, SizesSpec, defaults, flat_assignments, preset_sizes
 from channelbench.store import layout
-from channelbench.store.dataset import open_group, reading, recorded_spec
+from channelbench.store.dataset import read_group, reading, recorded_spec
 from channelbench.store.files import DIGEST, Files, UnitFiles
-from channelbench.store.location import Location, is_store_error, is_url
+from channelbench.store.location import Location, is_store_error, is_url, said
 from channelbench.store.record import names_of
 from channelbench.store.schema import variables
 
@@ -140,7 +140,7 @@ def generate(
         stack.callback(vars(_last).clear)  # a gigabyte, perhaps, that nobody needs any more
         client = stack.enter_context(cluster.connect(scheduler, packages)) if scheduler is not None else None
         _claim(location, spec, seed, generator.engine(spec), files)
-        group, record = open_group(location.place, field="--out", mode="r+")
+        group, record = read_group(location.place, field="--out", mode="r+")
         files, todo = Files.of(group), layout.missing_units(group, spec)
         done = spec.sizes.total - sum(unit.stop - unit.start for unit in todo)
         progress(done, spec.sizes.total)
@@ -221,7 +221,7 @@ def _claim(location: Location, spec: ScenarioSpec, seed: int, engine: str, files
     except Exception as error:
         if not is_store_error(error) and not isinstance(error, NotImplementedError):  # HTTP takes nothing
             raise
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "read-only"
+        reason = "read-only" if isinstance(error, NotImplementedError) else said(error)
         raise RequestError("--out", expected="a place that can be written", got=f"{location} ({reason})") from None
     _check_same(location, spec, seed)
 
@@ -235,7 +235,7 @@ def _half_created(location: Location, skeleton: Mapping[str, Any]) -> bool:
 
 def _check_same(location: Location, spec: ScenarioSpec, seed: int) -> None:
     path = location.place
-    group, record = open_group(path, field="--out")
+    group, record = read_group(path, field="--out")
     differences = recorded_spec(record, path, "--out").differences(spec)
     if record.seed != seed:
         differences.append(f"seed: {record.seed} → {seed}")

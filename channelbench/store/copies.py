@@ -9,7 +9,7 @@ from channelbench.errors import RequestError
 from channelbench.spec import ScenarioSpec
 from channelbench.store.files import DIGEST
 from channelbench.store.layout import quiet_zarr
-from channelbench.store.location import Location, is_store_error
+from channelbench.store.location import Location, is_store_error, said
 from channelbench.store.record import PART_OF, Record, names_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def save(view: xr.Dataset, path: str | Path) -> Path | str:
     except Exception as error:
         if not is_store_error(error):
             raise
-        raise RequestError("path", expected="a place that can be written", got=f"{location} ({error})") from None
+        raise RequestError("path", expected="a place that can be written", got=f"{location} ({said(error)})") from None
     return location.place
 
 

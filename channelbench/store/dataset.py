@@ -21,19 +21,24 @@ from channelbench.spec import ScenarioSpec
 from channelbench.store import layout
 from channelbench.store.checked import checked_arrays
 from channelbench.store.copies import part
-from channelbench.store.location import Location, is_network_error, is_store_error
+from channelbench.store.location import Location, is_network_error, is_store_error, said
 from channelbench.store.record import PART_OF, Record
 from channelbench.store.schema import SCHEMA_VERSION, Variable
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["ChannelDataset", "SplitView", "data_key", "open_dataset", "open_group", "recorded_spec"]
+__all__ = ["ChannelDataset", "SplitView", "data_key", "open_dataset", "open_group", "read_group", "recorded_spec"]
 
 T = TypeVar("T")
 
 
-def open_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> tuple[zarr.Group, Record]:
+def open_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> zarr.Group:
+    """See ``read_group``."""
+    return read_group(path, field=field, mode=mode)[0]
+
+
+def read_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> tuple[zarr.Group, Record]:
     """The Zarr group at ``path``, a folder or a URL, and what it says of itself.
 
     Raises:
@@ -89,7 +94,7 @@ def open_dataset(path: str | Path, *, field: str = "--data", allow_unfinished: b
     Raises:
         RequestError: missing, unfinished, of another schema version, or with arrays that are absent or misshapen.
     """
-    group, record = open_group(path, field=field)
+    group, record = read_group(path, field=field)
     spec = recorded_spec(record, path, field)
     table = checked_arrays(group, spec, path, field)
     if not record.complete and not allow_unfinished:
@@ -121,8 +126,11 @@ def reading(group: zarr.Group, path: str | Path, field: str = "--data") -> Itera
 
 def _said(error: BaseException) -> str:
     """What an exception says, as part of a line."""
-    text = " ".join(str(error).split())[:300]
-    return text if text and is_store_error(error) else f"{type(error).__name__}: {text}".rstrip(": ")
+    return (
+        said(error)
+        if is_store_error(error) or isinstance(error, ValueError)
+        else f"{type(error).__name__}: {said(error)}"
+    )
 
 
 class ChannelDataset:

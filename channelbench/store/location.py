@@ -7,6 +7,7 @@ Endpoints and credentials are fsspec's and the client libraries' own settings, i
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,7 +23,7 @@ from channelbench.errors import RequestError, is_text
 from channelbench.paths import expanded
 from channelbench.store.guarded import LocalFiles, NoFile, RemoteFiles, ask, check_regular
 
-__all__ = ["ROOT", "Location", "is_network_error", "is_store_error", "is_url", "parsed"]
+__all__ = ["ROOT", "Location", "is_network_error", "is_store_error", "is_url", "parsed", "said"]
 
 ROOT = "zarr.json"
 """The key of the group's metadata: with it a dataset begins to exist."""
@@ -47,6 +48,30 @@ def is_store_error(error: BaseException) -> bool:
 def is_network_error(error: BaseException, store: Store) -> bool:
     """Whether reading may go well the next time: nothing that a folder of this machine says, nor what is no file."""
     return is_store_error(error) and not isinstance(error, NoFile) and not isinstance(store, LocalFiles)
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Options of fsspec's filesystem for a URL, where nobody has said otherwise: S3's client and s3fs repeat a request
+    five times each, with pauses, so that what the host answers would only be seen after twenty-five."""
+    protocol = re.split("://|::", url)[0]
+    given = "config_kwargs" in fsspec.config.conf.get("s3", {}) or {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & {
+        *os.environ
+    }
+    if protocol not in EXTRAS or "::" in url or given:
+        return {}
+    return {"config_kwargs": {"retries": {"total_max_attempts": 2}}}
+
+
+def said(error: BaseException) -> str:
+    """What an error of a store says, in one line, with the HTTP status where a host gave one that the text lacks."""
+    text = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())[:300].rstrip(": ")
+    while error is not None:
+        response = getattr(error, "response", None)
+        found = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
+        if (status := found.get("HTTPStatusCode")) and str(status) not in text:
+            return f"{text} (HTTP {status})"
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return text
 
 
 def parsed(data: bytes, key: str) -> dict[str, Any]:
@@ -139,7 +164,7 @@ class Location:
         """Whether there is a file of that name, relative to the place."""
         if self.folder is not None:
             return (self.folder / key).is_file()
-        filesystem, path = fsspec.url_to_fs(str(self))
+        filesystem, path = self._remote()
         filesystem.invalidate_cache()
         return ask(filesystem, "exists", f"{path.rstrip('/')}/{key}")
 
@@ -149,13 +174,15 @@ class Location:
             files = (file for file in self.folder.rglob("*") if file.is_file())
             yield from (file.relative_to(self.folder).as_posix() for file in files)
             return
-        filesystem, path = fsspec.url_to_fs(str(self))
+        filesystem, path = self._remote()
         prefix = f"{path.rstrip('/')}/"
         yield from (file.removeprefix(prefix) for file in ask(filesystem, "find", path))
 
     def store(self) -> Store:
         """Zarr's store of the place."""
-        return LocalFiles(self.folder) if self.folder is not None else RemoteFiles.from_url(str(self))
+        if self.folder is not None:
+            return LocalFiles(self.folder)
+        return RemoteFiles.from_url(str(self), storage_options=_options(str(self)))
 
     def probe(self) -> None:
         """Raise what the store says where there is no group. Zarr asks several things at a time, and of the answers
@@ -169,7 +196,7 @@ class Location:
             check_regular(self.folder / ROOT)
             data = (self.folder / ROOT).read_bytes()
         else:
-            filesystem, path = fsspec.url_to_fs(str(self))
+            filesystem, path = self._remote()
             data = ask(filesystem, "cat_file", f"{path.rstrip('/')}/{ROOT}")
         parsed(data, ROOT)
 
@@ -190,7 +217,7 @@ class Location:
             if not is_store_error(error):
                 raise
             # Of a missing key the message is the key.
-            return "nothing there" if str(error).strip("/") in str(self) else str(error)
+            return "nothing there" if str(error).strip("/") in str(self) else said(error)
 
     def sweep(self, *, before: float) -> None:
         """Remove the halves of files that a killed process has left in a folder: those that nobody has touched since
@@ -201,8 +228,11 @@ class Location:
                     if half.stat().st_mtime < before:
                         half.unlink()
 
+    def _remote(self) -> tuple[fsspec.AbstractFileSystem, str]:
+        return fsspec.url_to_fs(str(self), **_options(str(self)))
+
     def _list(self) -> list[Any]:
-        filesystem, path = fsspec.url_to_fs(str(self))
+        filesystem, path = self._remote()
         filesystem.invalidate_cache()
         return ask(filesystem, "ls", path, detail=False)
 
