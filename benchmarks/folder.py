@@ -83,7 +83,7 @@ def fill(request: Request, stage: OpenStage, reporter: Reporter, perform: Perfor
             conditions=condition,
             seed=0,
             preset=request.preset,
-            where=scoring.Where.here("cpu", 1),
+            where=scoring.Where.here("cpu", 1, learned=False),
             method=None,
         )
         common |= origin.fields(task, origin.code)

@@ -180,7 +180,7 @@ def work(
     context = _context(job, stage, shared)
     memory = scoring.PeakMemory(context.device)
     with scoring.threads_for(job.method, threads) as count:
-        where = scoring.Where.here(context.device, count)
+        where = scoring.Where.here(context.device, count, learned=job.method.learned)
     try:
         method, splits = job.method(), _splits(job, stage)
         is_whole = not _has_begun(context) and stage.fits_here  # else this is only the last part of it, or none
@@ -189,7 +189,7 @@ def work(
             job.method.check(context)
             method.fit(splits, context)
         fit_s, seen = time.perf_counter() - began, sum(training.seen for training, _ in splits.values())
-        weights = method.weights
+        weights, where = method.weights, where.computing(method.precision)
     except BaseException as error:
         _raise_if_ours(error)
         yield from fail(job, stage, shared, where, error, job.cells)

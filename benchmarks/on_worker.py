@@ -149,7 +149,7 @@ def _do(packed: bytes, events: _Events) -> dict[str, str]:
         order.stage.share_scale(order.job.tasks)
         with scoring.threads_for(order.job.method, order.threads) as count:
             device = order.shared.device if order.job.method.learned else "cpu"
-            events.send("where", where=asdict(scoring.Where.here(device, count)))
+            events.send("where", where=asdict(scoring.Where.here(device, count, learned=order.job.method.learned)))
     except Exception as error:
         return {"kind": "failed", "error": f"{type(error).__name__}: {error}"}
     shared = replace(order.shared, progress=events.step)

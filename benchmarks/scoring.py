@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from channelbench.benchmarks.arithmetic import arithmetic
 from channelbench.bootstrap import interval
 from channelbench.conditions import Conditions
 from channelbench.contracts import Genie, GenieMethod, Method, Metric, Observation, Target, Task
@@ -55,17 +56,23 @@ class Where:
         hardware: Processor or GPU, in words.
         threads: Of the libraries that fitted and scored; 0 where that is not known.
         versions: Of what decides a score.
+        arithmetic: In what it was computed, in words; see ``benchmarks.arithmetic``.
     """
 
     device: str
     hardware: str
     threads: int
     versions: Mapping[str, str]
+    arithmetic: str = ""
 
     @classmethod
-    def here(cls, device: str, threads: int) -> Where:
+    def here(cls, device: str, threads: int, *, learned: bool) -> Where:
         """This process."""
-        return cls(device, hardware(device), threads, versions())
+        return cls(device, hardware(device), threads, versions(), arithmetic(device, learned=learned))
+
+    def computing(self, precision: str) -> Where:
+        """With what a method says of its own precision."""
+        return replace(self, arithmetic=", ".join(part for part in (self.arithmetic, precision) if part))
 
 
 @dataclass(frozen=True)
@@ -226,6 +233,7 @@ def common_fields(
         "dataset": test.digest,
         "device": where.device,
         "hardware": where.hardware,
+        "arithmetic": where.arithmetic,
         "threads": where.threads,
         "versions": where.versions,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -371,6 +371,11 @@ class Method(ABC):
         there is no trunk; empty for a method that has no use for a backbone."""
         return ""
 
+    @property
+    def precision(self) -> str:
+        """What a fitted method computed in that is not float32 or better, in words; empty where nothing was."""
+        return ""
+
     def artefacts(self, task: str) -> Mapping[str, Mapping[str, NDArray[Any]]]:
         """What else of a fit an exhibit may want to see of ``task``: small arrays by name, under the name of the
         artefact, e.g. ``{"experts": {"final": [layers, experts]}}``. Nothing by default.

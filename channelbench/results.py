@@ -199,6 +199,8 @@ class Result(_Frozen):
     """Names of the arrays beside the cell; see ``read_artefact``."""
     device: str = "cpu"
     hardware: str = ""
+    arithmetic: str = ""
+    """In what it was computed, in words: the instructions that libraries chose, and what was not float32."""
     threads: int = 0
     """Of the libraries, while the method was fitted and scored; 0 where that was not noted."""
     versions: Mapping[str, str] = Field(default_factory=dict)

@@ -130,6 +130,13 @@ class LanguageMethod(NetworkMethod):
     def weights(self) -> str:
         return self._weights
 
+    @property
+    def precision(self) -> str:
+        from channelbench.models.networks.precision import has_bfloat16
+
+        device = next(iter(self._fitted.values())).device.partition(":")[0]
+        return "the trunk trained in bfloat16" if self.trunk != "none" and has_bfloat16(device) else ""
+
     def costs(self, task: str) -> dict[str, float]:
         """Also ``unused_parameters``: what of the language model was left out because embeddings never pass it
         (vocabulary and pooling). It is not in ``total_parameters``; papers count it in their totals."""

@@ -30,7 +30,7 @@ COLUMNS = (
     *("floor", "ceiling", "skill", "rank_low", "rank_high"),
     *("overall_skill", "overall_rank_low", "overall_rank_high", "tasks_covered"),
     *_COSTS,
-    *("weights", "device", "hardware", "suite", "preset", "dataset", "train_digest", "test_digest"),
+    *("weights", "device", "hardware", "arithmetic", "suite", "preset", "dataset", "train_digest", "test_digest"),
     *("versions", "created", "code"),
 )
 """Columns of the table. ``status`` is ``ok``, ``failed`` or ``not run``. ``low`` to ``high`` is the interval of the
@@ -130,6 +130,7 @@ def _of_cell(column: Column, entry: Entry, result: Result) -> Iterator[dict[str,
         "weights": result.weights or None,
         "device": result.device,
         "hardware": result.hardware,
+        "arithmetic": result.arithmetic or None,
         "train_digest": result.train_digest,
         "test_digest": result.test_digest,
         "versions": json.dumps(dict(result.versions), sort_keys=True),
