@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from channelbench import __version__
+from channelbench.store.verify import CHECKS
 from channelbench.testing import make_dataset, small_spec
 
 FEW_RAYS = "channelbench.testing.factories:FewRays"
@@ -28,7 +29,7 @@ def test_from_generate_to_a_leaderboard(shell: Shell, tmp_path: Path) -> None:
     assert "nothing to do" in out
     code, out, _ = shell("verify", path)
     assert code == 0
-    assert out.count("ok ") == 7
+    assert out.count("ok ") == len(CHECKS)
     code, out, _ = shell("inspect", path)
     assert code == 0
     assert "h_mmwave" in out

@@ -14,6 +14,7 @@ from channelbench.generation import generate, last_dataset
 from channelbench.spec import ScenarioSpec
 from channelbench.store import files, open_dataset, verify
 from channelbench.store.location import Location
+from channelbench.store.verify import CHECKS
 from channelbench.testing import small_spec
 
 FEW_RAYS = "channelbench.testing.factories:FewRays"
@@ -101,7 +102,7 @@ def test_from_generate_to_scores_on_s3(shell: Shell, s3: str, tmp_path: Path) ->
     assert "nothing to do" in shell("generate", *SMALL, "--out", place)[1]
     code, out, _ = shell("verify", place)
     assert code == 0
-    assert out.count("ok ") == 7
+    assert out.count("ok ") == len(CHECKS)
     code, out, _ = shell("inspect", place)
     assert code == 0
     assert out.splitlines()[-1] == "few.png", "the picture is here, not there"

@@ -201,20 +201,22 @@ def bands(draw: st.DrawFn, most_numbers: int) -> tuple[BandSpec, float]:
     return band, draw(st.sampled_from([0.0, 1.0, 8.3, 140.0]))
 
 
-def check_any_band(band: BandSpec, speed_mps: float, seed: int, num_paths: int, precision: type) -> None:
-    """The proven bound, path by path, for the fast sum; and for the exact one what float32 leaves of a number."""
+def errors_in_any_band(case: tuple[BandSpec, float], seed: int, num_paths: int, precision: type) -> tuple[float, float]:
+    """Root mean square errors of the fast and of the exact sum, of channels of power 1, the larger of with and without
+    squint and bound. That of the fast one is within what is proven, path by path."""
+    band, speed_mps = case
     rng, most = np.random.default_rng(seed), speed_mps * band.carrier_hz / SPEED_OF_LIGHT
     paths = random_paths(rng, num_paths, max_doppler_hz=most, direction=ENDS[seed % len(ENDS)], precision=precision)
-    amplitude = np.sqrt(paths.power).sum()
+    fast, exact = 0.0, 0.0
     for squint in (True, False):
         want = brute_force(paths, paths.phase, band, squint)
         for bound in (most, None):
             got = evaluate_fast(paths, band, squint=squint, max_doppler_hz=bound)
-            # With those of slots and turns, see `slot_terms`; what is typical is a fifth of that.
-            assert np.sqrt(np.mean(np.abs(got - want) ** 2)) < (LARGEST_ERROR + 1e-4) * amplitude
-            assert np.sqrt(np.mean(np.abs(got - want) ** 2)) < 2.5e-4
-        exact = evaluate(paths, band, squint=squint)
-        assert np.sqrt(np.mean(np.abs(exact - want) ** 2)) < 1e-5
+            fast = max(fast, float(np.sqrt(np.mean(np.abs(got - want) ** 2))))
+        exact = max(exact, float(np.sqrt(np.mean(np.abs(evaluate(paths, band, squint=squint) - want) ** 2))))
+    # With those of slots and turns, see `slot_terms`; in the mean over phases the sum of amplitudes would be 1.
+    assert fast < (LARGEST_ERROR + 1e-4) * np.sqrt(paths.power).sum()
+    return fast, exact
 
 
 ANY = {"seed": st.integers(0, 2**32), "num_paths": st.integers(2, 9), "precision": st.sampled_from([np.float32, float])}
@@ -222,12 +224,24 @@ ANY = {"seed": st.integers(0, 2**32), "num_paths": st.integers(2, 9), "precision
 
 @settings(max_examples=200)
 @given(case=bands(4_000), **ANY)
-def test_any_band_is_right(case: tuple[BandSpec, float], **rest: Any) -> None:
-    check_any_band(*case, **rest)
+def test_any_band_is_right(**any_case: Any) -> None:
+    fast, exact = errors_in_any_band(**any_case)
+    assert fast < 2.5e-4
+    assert exact < 1e-5
 
 
 @pytest.mark.slow
-@settings(max_examples=1500)
-@given(case=bands(100_000), **ANY)
-def test_any_large_band_is_right(case: tuple[BandSpec, float], **rest: Any) -> None:
-    check_any_band(*case, **rest)
+def test_any_large_band_is_right() -> None:
+    """With the distribution of the errors, which ``-s`` shows."""
+    found: list[tuple[float, float]] = []
+
+    @settings(max_examples=1500)
+    @given(case=bands(100_000), **ANY)
+    def check(**any_case: Any) -> None:
+        found.append(errors_in_any_band(**any_case))
+        assert np.less(found[-1], (2.5e-4, 1e-5)).all()
+
+    check()
+    for name, errors in zip(("fast", "exact"), np.array(found).T, strict=True):
+        median, most, largest = np.quantile(errors, [0.5, 0.99, 1.0])
+        print(f"{name}: median {median:.1e}, 99 % below {most:.1e}, largest {largest:.1e} of {len(errors)} bands")
