@@ -20,6 +20,7 @@ from channelbench.presets import DEFAULT_PRESET
 from channelbench.room import check_room
 from channelbench.spec import SYSTEMS, ScenarioSpec, SizesSpec, defaults, flat_assignments, preset_sizes
 from channelbench.store import layout
+from channelbench.store.checked import checked_arrays
 from channelbench.store.dataset import read_group, reading, recorded_spec
 from channelbench.store.files import DIGEST, Files, UnitFiles
 from channelbench.store.location import Location, is_store_error, is_url, said
@@ -141,7 +142,8 @@ def generate(
         client = stack.enter_context(cluster.connect(scheduler, packages)) if scheduler is not None else None
         _claim(location, spec, seed, generator.engine(spec), files)
         group, record = read_group(location.place, field="--out", mode="r+")
-        files, todo = Files.of(group), layout.missing_units(group, spec)
+        with reading(group, location.place, "--out"):
+            files, todo = Files.of(group), layout.missing_units(group, spec)
         done = spec.sizes.total - sum(unit.stop - unit.start for unit in todo)
         progress(done, spec.sizes.total)
         if client is None and workers > 1 and len(todo) > 1:
@@ -249,6 +251,7 @@ def _check_same(location: Location, spec: ScenarioSpec, seed: int) -> None:
             expected="a new folder, or the dataset of the same spec and seed",
             got=f"{path}, which differs in {'; '.join(differences)}",
         )
+    checked_arrays(group, spec, path, "--out")
     if location.folder is not None and not os.access(location.folder, os.W_OK):
         raise RequestError("--out", expected="a place that can be written", got=f"{path} (read-only)")
 

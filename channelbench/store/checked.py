@@ -90,4 +90,6 @@ def _array(group: zarr.Group, name: str) -> zarr.Array | str:
         if is_network_error(error, group.store):
             raise
         return f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    return found if isinstance(found, zarr.Array) else f"{name} is a group"
+    if not isinstance(found, zarr.Array):
+        return f"{name} is a group"
+    return found if isinstance(found.metadata.attributes, dict) else f"{name}: attributes that are none"

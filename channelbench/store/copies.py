@@ -45,7 +45,14 @@ def save(view: xr.Dataset, path: str | Path) -> Path | str:
         view = view if _is_whole(view) else part(view)
         # Chunks of zeros are written too: a file that is not there is not known from one that was lost.
         with quiet_zarr():
-            view.to_zarr(location.store(), mode="w-", zarr_format=3, align_chunks=True, write_empty_chunks=True)
+            view.to_zarr(
+                location.store(),
+                mode="w-",
+                zarr_format=3,
+                safe_chunks=False,
+                align_chunks=True,
+                write_empty_chunks=True,
+            )
     except Exception as error:
         if not is_store_error(error):
             raise

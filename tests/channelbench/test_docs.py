@@ -11,6 +11,7 @@ import pytest
 
 from channelbench import cli
 from channelbench.results import read_cells
+from channelbench.store.layout import quiet_zarr
 from channelbench.testing import make_dataset, small_spec
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +97,7 @@ def test_source_of_ones_own_is_generated_verified_and_inspected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = ROOT / "docs" / "dataset.md"
-    (code,) = blocks(page, "python")
+    code = next(text for text in blocks(page, "python") if text.startswith("# canyon.py"))
     assert not re.search(r"^(import|from) .*\b_\w", code, re.M), "public names do"
     (tmp_path / re.match(r"# (\w+\.py)\n", code).group(1)).write_text(code)
     commands = re.findall(r"^\$ channelbench (.*)$", blocks(page, "console")[1], re.M)
@@ -113,6 +114,16 @@ def test_source_of_ones_own_is_generated_verified_and_inspected(
     assert "wall_m" in out
     assert "k_factor" not in out
     assert "38.901" not in out
+
+
+def test_copies_and_parts_are_written_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("h5netcdf")
+    code = next(text for text in blocks(ROOT / "docs" / "dataset.md", "python") if text.startswith("# copies.py"))
+    monkeypatch.chdir(tmp_path)
+    make_dataset(Path("data/few.zarr"))
+    with quiet_zarr():
+        exec(compile(code, "dataset.md", "exec"), {})
+    assert (tmp_path / "data" / "numbers.nc").exists()
 
 
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-__all__ = ["malformed"]
+__all__ = ["ARRAYS", "malformed"]
 
 Damage = Callable[[Path], None]
 
