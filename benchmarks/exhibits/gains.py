@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from channelbench.leaderboard.estimate import Estimate, difference_interval
+from channelbench.leaderboard.estimate import Estimate, difference
 
 __all__ = ["decibels", "percent_increase"]
 
@@ -17,25 +17,21 @@ def percent_increase(loss: Estimate, reference: Estimate) -> Estimate | None:
     found = _log_ratio(loss, reference)
     if found is None:
         return None
-    value, low, high = (100 * math.expm1(v) for v in found)
-    return Estimate(value=value, low=low, high=high)
+    value, low, high = (100 * math.expm1(v) for v in (found.value, found.low, found.high))
+    return replace(found, value=value, low=low, high=high)
 
 
 def decibels(before: Estimate, after: Estimate) -> Estimate | None:
     """10·log10(before / after): the gain in dB, positive where the loss fell; ``None`` where either is not positive."""
     found = _log_ratio(before, after)
-    if found is None:
-        return None
-    value, low, high = (10 / math.log(10) * v for v in found)
-    return Estimate(value=value, low=low, high=high)
+    return None if found is None else found.affine(10 / math.log(10), 0.0)
 
 
-def _log_ratio(a: Estimate, b: Estimate) -> tuple[float, float, float] | None:
+def _log_ratio(a: Estimate, b: Estimate) -> Estimate | None:
     """ln(a/b) with its interval: a difference of logarithms, paired over drops."""
     if not (a.value > 0 and b.value > 0):
         return None
-    first, second = _logarithm(a), _logarithm(b)
-    return (first.value - second.value, *difference_interval(first, second))
+    return difference(_logarithm(a), _logarithm(b))
 
 
 def _logarithm(e: Estimate) -> Estimate:

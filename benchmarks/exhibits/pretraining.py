@@ -16,7 +16,7 @@ from channelbench.leaderboard import labels
 from channelbench.leaderboard.board import Column
 from channelbench.leaderboard.cards import UNKNOWN_SPREAD
 from channelbench.leaderboard.contrast import Contrast, contrast, holm
-from channelbench.leaderboard.estimate import LEVEL, Estimate, difference_interval
+from channelbench.leaderboard.estimate import LEVEL, Estimate, difference
 from channelbench.leaderboard.numbers import decimals, fixed, interval
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run, View
@@ -88,10 +88,9 @@ def compare(view: View, method: str, control: str, task: str) -> Comparison | No
     if ours is None or other is None:
         return None
     better, worse = (ours, other) if column.higher_is_better else (other, ours)
-    low, high = difference_interval(better, worse)
     few = [n for name in (method, f"{method}+{control}") if (n := view.few_seeds(name, task))]
     return Comparison(
-        gain=Estimate(value=better.value - worse.value, low=low, high=high),
+        gain=difference(better, worse),
         tested=contrast(better, worse),
         remark=f"{min(few)} seed{'s' if min(few) > 1 else ''}" if few else "",
     )

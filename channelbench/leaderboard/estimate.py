@@ -16,8 +16,8 @@ from channelbench.bootstrap import flipped_errors, influences, resampled_scores
 from channelbench.contracts import Metric
 from channelbench.results import MetricScore
 
-__all__ = ["LEVEL", "MIN_SEEDS", "Errors", "Estimate", "Spread", "average", "difference_interval", "estimate"]
-__all__ += ["quantile", "seed_error"]
+__all__ = ["LEVEL", "MIN_SEEDS", "Errors", "Estimate", "Spread", "average", "difference"]
+__all__ += ["difference_interval", "estimate", "quantile", "seed_error"]
 
 MIN_SEEDS = 3
 """Learned rows with fewer seeds are marked: most of what is known of their spread, they have from other rows."""
@@ -194,6 +194,13 @@ def difference_interval(a: Estimate, b: Estimate, level: float = LEVEL) -> tuple
         low, high = _percentiles(a.replicates - b.replicates, level)
     variance, freedom = seed_error((a, b))
     return _widened(a.value - b.value, low, high, quantile(freedom, level) * math.sqrt(variance))
+
+
+def difference(a: Estimate, b: Estimate) -> Estimate:
+    """``a − b`` with its ``difference_interval``; its spread is unknown where that of either is."""
+    low, high = difference_interval(a, b)
+    unknown = a.spread_unknown or b.spread_unknown
+    return Estimate(value=a.value - b.value, low=low, high=high, seeds=int(unknown))
 
 
 def seed_error(estimates: Iterable[Estimate]) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,7 @@ def test_one_seed_that_nobody_lends_to_is_not_tested(lab: Any, folder: Path) -> 
     found = lab.cell_of(part, "against a trained trunk of equal size", "CE")
     assert found.text.startswith("−0.2")
     assert found.remark == "not tested: seed spread unknown (1 seed)"
+    assert re.fullmatch(r"\[.*\]", found.interval), "over drops alone"
     dash = lab.cell_of(part, "against no trunk", "CE")
     assert (dash.text, dash.remark) == ("–", "")
     assert dash.note == "llm4cp+none: not run"
