@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from channelbench.errors import RequestError
-from channelbench.results import RunManifest, TaskEntry, VariedEntry, write_atomic
+from channelbench.manifests import LOCK, MANIFEST, UNKNOWN, Unreadable, locked, read_manifest, told_from
+from channelbench.paths import expanded
+from channelbench.results import Result, RunManifest, TaskEntry, VariedEntry, write_atomic
 from channelbench.store.location import is_url
 
 __all__ = ["check", "claim", "place"]
@@ -21,31 +24,34 @@ def place(out: str | Path) -> Path:
     """
     if is_url(out):
         raise RequestError("--out", expected="a folder of this machine, as results are small", got=str(out))
-    folder = Path(out)
+    folder = expanded(out, field="--out")
     if folder.is_file():
         raise RequestError("--out", expected="a folder", got=f"{folder} (a file)")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "run.json").exists():
+    # Another run may be about to write its own here.
+    ours = (LOCK, f".{MANIFEST}")
+    others = [path for path in folder.iterdir() if not path.name.startswith(ours)] if folder.exists() else []
+    if others and not (folder / MANIFEST).exists() and not any((folder / "cells").glob("*.json")):
         raise RequestError("--out", expected="a new folder, or one that `run` made", got=f"{folder} (not empty)")
     return folder
 
 
-def check(folder: Path, manifest: RunManifest) -> RunManifest:
+def check(folder: Path, manifest: RunManifest, remark: Callable[[str], None] = lambda text: None) -> RunManifest:
     """What the folder's ``run.json`` would be with these cells in it too; nothing is written.
 
-    An empty digest in ``manifest`` is one of a dataset that is not made yet, and differs from none.
+    An empty digest in ``manifest`` is one of a dataset that is not made yet, and differs from none. What a lost or
+    damaged ``run.json`` said is told from the cells.
+
+    Args:
+        folder: The results folder.
+        manifest: Of the cells that are to be made.
+        remark: Hears of a ``run.json`` that is damaged.
 
     Raises:
         RequestError: the folder is not ours, or its cells could not stand beside these.
     """
-    path = place(folder) / "run.json"
-    if not path.exists():
+    before = _before(place(folder), remark)
+    if before is None:
         return manifest
-    try:
-        before = RunManifest(**json.loads(path.read_text()))
-    except (ValueError, TypeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        got = f"{path} ({reason})"
-        raise RequestError("--out", expected="a results folder with a readable run.json", got=got) from None
     if changed := _differences(before, manifest):
         raise RequestError(
             "--out",
@@ -66,15 +72,38 @@ def check(folder: Path, manifest: RunManifest) -> RunManifest:
     )
 
 
-def claim(folder: Path, manifest: RunManifest) -> None:
-    """Write or extend ``run.json``.
+def _before(folder: Path, remark: Callable[[str], None]) -> RunManifest | None:
+    """What the folder's run is so far; ``None`` where there is nothing."""
+    try:
+        return read_manifest(folder)
+    except Unreadable as error:
+        cells = list(_readable(folder))
+        if not cells and not (folder / MANIFEST).exists():
+            return None
+        if not cells:
+            got = f"{folder / MANIFEST} ({error})"
+            raise RequestError("--out", expected="a results folder with a readable run.json", got=got) from None
+        remark(f"{folder / MANIFEST} cannot be read ({error}): written again, as the {len(cells)} cells there have it")
+        return told_from(cells)
+
+
+def _readable(folder: Path) -> Iterator[Result]:
+    for path in sorted((folder / "cells").glob("*.json")):
+        with suppress(OSError, ValueError, TypeError, RecursionError):
+            yield Result(**json.loads(path.read_bytes()))
+
+
+def claim(folder: Path, manifest: RunManifest, remark: Callable[[str], None] = lambda text: None) -> None:
+    """Write or extend ``run.json``, with nobody else in between.
 
     Raises:
         RequestError: as ``check`` does, or nothing can be written there.
     """
-    whole = check(folder, manifest)
+    check(folder, manifest)  # before there is a folder with a lock
     try:
-        write_atomic(folder / "run.json", (whole.model_dump_json(indent=1) + "\n").encode())
+        with locked(folder):
+            whole = check(folder, manifest, remark)
+            write_atomic(folder / MANIFEST, (whole.model_dump_json(indent=1) + "\n").encode())
     except OSError as error:
         raise RequestError(
             "--out", expected="a place that can be written", got=f"{folder} ({error.strerror})"
@@ -84,11 +113,11 @@ def claim(folder: Path, manifest: RunManifest) -> None:
 def _differences(before: RunManifest, now: RunManifest) -> list[str]:
     """``field: theirs → ours`` for all that the cells of one folder have in common."""
     pairs = {
-        "suite": (before.suite, now.suite),
+        "suite": (before.suite, now.suite) if before.suite != UNKNOWN else ("", ""),
         "preset": (before.preset, now.preset),
         "setting": (before.setting or "none", now.setting or "none"),
     }
-    if now.dataset.digest:
+    if now.dataset.digest and before.dataset.digest:
         pairs["dataset"] = (before.dataset.digest[:12], now.dataset.digest[:12])
     if now.source is None or now.source.digest:
         old, new = ("none" if run.source is None else run.source.digest[:12] for run in (before, now))

@@ -14,12 +14,14 @@ from channelbench import registry
 from channelbench.benchmarks import scoring
 from channelbench.benchmarks.claim import claim
 from channelbench.benchmarks.jobs import Job, OpenStage, Perform, Reporter, one_by_one
+from channelbench.benchmarks.origin import Origin, command_line
 from channelbench.benchmarks.request import Request, conditions_of
 from channelbench.benchmarks.stages import Provenance
 from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import Method, Task
 from channelbench.families import CEILING, family_of
-from channelbench.results import Result, RunManifest, TaskEntry, VariedEntry, cell_name, read_cells, write_cell
+from channelbench.leaderboard.audit import audit
+from channelbench.results import Result, RunManifest, TaskEntry, VariedEntry, cell_name, write_cell
 from channelbench.spec import ScenarioSpec
 
 __all__ = ["Outcome", "fill", "manifest"]
@@ -54,24 +56,26 @@ def fill(request: Request, stage: OpenStage, reporter: Reporter, perform: Perfor
         RequestError: the folder is not ours, or its cells could not stand beside ours; nothing has been written.
     """
     varied = _Varied.of(request, stage.test.spec)
-    claim(stage.folder, manifest(request, Provenance.of(stage)))
+    claim(stage.folder, manifest(request, Provenance.of(stage)), reporter.remarked)
     outcome = Outcome(stage.folder)
-    there = {result.name for result in read_cells(stage.folder) if result.status == "ok"}
+    there = _There.of(stage.folder, reporter, keep_stale=request.keep_stale)
     ceilings = [
-        (request.tasks[name], condition)
+        (task, condition, origin)
         for name, conditions in varied.conditions.items()
+        if (task := request.tasks[name]).ceiling_note and (origin := _origin(request, None, (task,)))
         for condition in conditions
-        if request.tasks[name].ceiling_note and cell_name(CEILING, name, condition.label, 0) not in there
+        if not there.has(cell_name(CEILING, name, condition.label, 0), origin.code)
     ]
     jobs = list(_jobs(request, varied, there))
-    outcome.kept = len(there)
-    reporter.planned(len(ceilings) + sum(len(job.cells) for job in jobs), len(there))
+    outcome.kept = len(there.codes) - len(there.stale if not request.keep_stale else ())
+    there.say(reporter)
+    reporter.planned(len(ceilings) + sum(len(job.cells) for job in jobs), outcome.kept)
 
     def keep(result: Result) -> None:
         outcome.written.append(result)
         reporter.finished(result)
 
-    for task, condition in ceilings:
+    for task, condition, origin in ceilings:
         common = scoring.common_fields(
             task=task,
             train=stage.train,
@@ -82,6 +86,7 @@ def fill(request: Request, stage: OpenStage, reporter: Reporter, perform: Perfor
             where=scoring.Where.here("cpu", 1),
             method=None,
         )
+        common |= origin.fields(task, origin.code)
         with threadpool_limits(limits=1):
             result, scored = scoring.ceiling_cell(common, task, stage.test, condition)
         write_cell(stage.folder, result, scored.terms, scored.units)
@@ -89,6 +94,46 @@ def fill(request: Request, stage: OpenStage, reporter: Reporter, perform: Perfor
     for result in perform(jobs, request, stage, reporter):
         keep(result)
     return outcome
+
+
+@dataclass
+class _There:
+    """The cells of a folder that are scored and are what they say.
+
+    Attributes:
+        codes: Digest of the code of each, by name; empty where it is not known.
+        keep_stale: Whether cells of other code count.
+        stale: The names of those that were asked for.
+    """
+
+    codes: dict[str, str]
+    keep_stale: bool
+    stale: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, folder: Path, reporter: Reporter, *, keep_stale: bool) -> _There:
+        """Those of ``folder``; a line for each that is not what it says."""
+        found = audit(folder)
+        for problem in found.problems:
+            reporter.remarked(f"{problem}; it does not count, and is made again where it is asked for")
+        return cls({cell.name: cell.code_digest for cell in found.results if cell.status == "ok"}, keep_stale)
+
+    def has(self, name: str, code: str) -> bool:
+        """Whether a cell is there, and by this code; where either is not known, the cell counts."""
+        if name not in self.codes:
+            return False
+        if code and self.codes[name] and self.codes[name] != code:
+            self.stale.add(name)
+            return self.keep_stale
+        return True
+
+    def say(self, reporter: Reporter) -> None:
+        """One line where there are cells of other code."""
+        if self.stale:
+            number, be, them = len(self.stale), *(("is", "it") if len(self.stale) == 1 else ("are", "them"))
+            fate = "kept" if self.keep_stale else f"made again (--stale keep keeps {them})"
+            cells = "1 cell" if number == 1 else f"{number} cells"
+            reporter.remarked(f"{cells} {be} of other code than today's and {be} {fate}")
 
 
 @dataclass(frozen=True)
@@ -163,21 +208,29 @@ def _understood(method: type[Method], tasks: Mapping[str, Task]) -> tuple[str, .
     return tuple(dict.fromkeys((*registry.tasks_of(method), *asked)))
 
 
-def _jobs(request: Request, varied: _Varied, there: set[str]) -> Iterator[Job]:
+def _origin(request: Request, method: type[Method] | None, tasks: tuple[Task, ...]) -> Origin:
+    name = CEILING if method is None else method.card.name
+    place = request.names.get(name, name)
+    return Origin.of(method, tasks, found_at=place, suite=request.suite.card.name, command=command_line())
+
+
+def _jobs(request: Request, varied: _Varied, there: _There) -> Iterator[Job]:
     """Fits that have cells missing: per method, seed and what a fit sees, and per task unless it is joint."""
     for method in request.methods.values():
         own = _own_tasks(method, request.tasks)
         groups = [own] if method.joint else [(task,) for task in own]
-        for group, seed in itertools.product(groups, range(request.num_seeds if method.learned else 1)):
+        origins = {group: _origin(request, method, group) for group in groups if group}
+        for group, seed in itertools.product(origins, range(request.num_seeds if method.learned else 1)):
             trainings: dict[str, tuple[dict[str, Any], list[tuple[Task, Conditions]]]] = {}
             for task in group:
                 for condition in varied.conditions[task.card.name]:
-                    if cell_name(method.card.name, task.card.name, condition.label, seed) in there:
+                    name = cell_name(method.card.name, task.card.name, condition.label, seed)
+                    if there.has(name, origins[group].code):
                         continue
                     training = condition.of_fit()
                     trainings.setdefault(condition_label(training), (training, []))[1].append((task, condition))
             for training, cells in trainings.values():
-                yield Job(method, group, seed, training, tuple(cells))
+                yield Job(method, group, seed, training, tuple(cells), origins[group], request.keep_stale)
 
 
 def _own_tasks(method: type[Method], tasks: Mapping[str, Task]) -> tuple[Task, ...]:

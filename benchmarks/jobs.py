@@ -7,17 +7,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from channelbench.benchmarks import scoring
+from channelbench.benchmarks.fits import code_of_fit
+from channelbench.benchmarks.measured import CountedSplit, budget_of, with_parameters
+from channelbench.benchmarks.origin import Origin
 from channelbench.benchmarks.request import Request
 from channelbench.conditions import Conditions, condition_label
-from channelbench.contracts import FitContext, FitData, Method, Task, TaskSplit
+from channelbench.contracts import FitContext, Method, Task, TaskSplit
 from channelbench.families import family_of
-from channelbench.results import Result, cell_name, check_artefacts, write_cell
+from channelbench.results import Result, Training, cell_name, check_artefacts, write_cell
 from channelbench.store.dataset import ChannelDataset
 
 __all__ = [
@@ -41,6 +44,9 @@ class Reporter:
 
     With several workers, more than one job is between ``started`` and ``ended``.
     """
+
+    def began(self, dataset: str, device: str) -> None:
+        """A run on this dataset and device is about to begin; how many cells it has, ``planned`` says."""
 
     def remarked(self, text: str) -> None:
         """One line that whoever started the run should read."""
@@ -117,6 +123,8 @@ class Job:
         training: Under which conditions, where they differ from a task's own in what a fit sees; a task that lacks
             one of the fields is fitted under its own.
         cells: What is scored.
+        origin: Where they come from.
+        keep: Whether to go on with a fit of other code.
     """
 
     method: type[Method]
@@ -124,6 +132,8 @@ class Job:
     seed: int
     training: Mapping[str, Any]
     cells: tuple[tuple[Task, Conditions], ...]
+    origin: Origin = field(default_factory=Origin)
+    keep: bool = False
 
     @property
     def stem(self) -> str:
@@ -172,12 +182,13 @@ def work(
     with scoring.threads_for(job.method, threads) as count:
         where = scoring.Where.here(context.device, count)
     try:
-        method = job.method()
-        is_whole = not _has_begun(context)
+        method, splits = job.method(), _splits(job, stage)
+        is_whole = not _has_begun(context) and stage.fits_here  # else this is only the last part of it, or none
         began = time.perf_counter()
         with chdir("."), memory.watch(), scoring.threads_for(job.method, threads):
-            method.fit(_splits(job, stage), context)
-        fit_s = time.perf_counter() - began
+            job.method.check(context)
+            method.fit(splits, context)
+        fit_s, seen = time.perf_counter() - began, sum(training.seen for training, _ in splits.values())
         weights = method.weights
     except BaseException as error:
         _raise_if_ours(error)
@@ -188,17 +199,19 @@ def work(
             with chdir("."), memory.watch(), scoring.threads_for(job.method, threads):
                 answer = scoring.answer_of(method, task.card.name)
                 found, predict_s = scoring.score(task, stage.test, condition, answer, scored)
-                costs = {**method.costs(task.card.name), "predict_s": predict_s}
+                costs = {**with_parameters(method.costs(task.card.name), method), "predict_s": predict_s}
+                training = _training(job, stage, shared.preset, method, task, splits, seen if is_whole else None)
                 artefacts = method.artefacts(task.card.name)
-            if is_whole and stage.fits_here:  # else it was timed in another folder, or only its last part was
+            if is_whole:
                 costs["fit_s"] = fit_s
+                costs |= _seen(training)
             if alone:
                 costs["peak_memory_mb"] = memory.megabytes
             if alone and family_of(job.method.card.family).timed:
                 with chdir("."), scoring.threads_for(job.method, threads):
                     costs |= scoring.latencies(method, task, stage.test, condition, scored)
-            common = _common(job, stage, shared, where, task, condition, weights)
-            common |= {"artefacts": check_artefacts(artefacts)}
+            common = _common(job, stage, shared, where, task, condition, weights, code=context.code)
+            common |= {"artefacts": check_artefacts(artefacts), "training": training}
             result = scoring.scored_cell(common, task.metrics_for(stage.test.spec, condition), found, costs)
         except BaseException as error:
             _raise_if_ours(error)
@@ -238,6 +251,7 @@ def _common(
     task: Task,
     condition: Conditions,
     weights: str,
+    code: str | None = None,
 ) -> dict[str, Any]:
     fields = scoring.common_fields(
         task=task,
@@ -249,7 +263,7 @@ def _common(
         where=where,
         method=job.method,
     )
-    return fields | {"weights": weights}
+    return fields | {"weights": weights} | job.origin.fields(task, job.origin.code if code is None else code)
 
 
 def _has_begun(context: FitContext) -> bool:
@@ -257,11 +271,38 @@ def _has_begun(context: FitContext) -> bool:
     return context.workdir is not None and context.workdir.is_dir() and any(context.workdir.iterdir())
 
 
-def _splits(job: Job, stage: OpenStage) -> FitData:
-    def part(task: Task, split: str) -> TaskSplit:
+def _training(
+    job: Job,
+    stage: OpenStage,
+    preset: str,
+    method: Method,
+    task: Task,
+    splits: Mapping[str, tuple[TaskSplit, TaskSplit]],
+    seen: int | None,
+) -> Training:
+    """How the fit went: what the method says, what was counted, and what the preset allows a learned one."""
+    stated = method.fit_record(task.card.name) or Training()
+    counted: dict[str, Any] = {"samples": seen}
+    if job.method.learned:
+        sizes = [len(training) for training, _ in splits.values()]
+        allowed = budget_of(preset, sizes, goes_on=stage.start is not None)
+        counted |= {"budget_steps": allowed.budget_steps, "budget_samples": allowed.budget_samples}
+    return Training(**{**stated.model_dump(), **counted})
+
+
+def _seen(training: Training) -> dict[str, float]:
+    """The samples that a fit has seen, as costs."""
+    costs = {"samples_seen": float(training.samples or 0)}
+    if training.budget_samples:
+        costs["samples_of_budget"] = costs["samples_seen"] / training.budget_samples
+    return costs
+
+
+def _splits(job: Job, stage: OpenStage) -> dict[str, tuple[CountedSplit, CountedSplit]]:
+    def part(task: Task, split: str) -> CountedSplit:
         conditions = training_conditions(task, job.training)
         limit = limit_of(stage, task.size(stage.train.spec, split, conditions))
-        return TaskSplit(task, stage.train.view(split), conditions, limit=limit)
+        return CountedSplit(task, stage.train.view(split), conditions, limit=limit)
 
     return {task.card.name: (part(task, "train"), part(task, "val")) for task in job.tasks}
 
@@ -283,12 +324,14 @@ def shared_context(request: Request) -> FitContext:
 
 def _context(job: Job, stage: OpenStage, shared: FitContext) -> FitContext:
     learned = job.method.learned
+    workdir = stage.checkpoints / job.stem if learned else None
     return replace(
         shared,
         seed=job.seed,
         device=_device(job, shared),
         data=stage.train.key,
-        workdir=stage.checkpoints / job.stem if learned else None,
+        workdir=workdir,
+        code=code_of_fit(workdir, job.origin.code, keep=job.keep),
         start=stage.start / job.stem if learned and stage.start is not None else None,
     )
 

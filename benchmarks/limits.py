@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from channelbench.contracts import Method
+from channelbench.discovery import is_ours
 from channelbench.errors import RequestError
 from channelbench.presets import preset_of
 
@@ -45,7 +46,7 @@ class Limits:
         if silent_s > self.silence_s:
             return TimeoutError(f"no progress for {self.silence_s:g} s (--timeout)")
         longest = self.job_s
-        if longest is None and method.__module__.partition(".")[0] != __name__.partition(".")[0]:
+        if longest is None and not is_ours(method):
             longest = OUTSIDE_S
         if longest is not None and lasted_s > longest:
             return TimeoutError(f"not done after {longest:g} s (--max-time)")

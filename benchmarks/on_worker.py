@@ -24,6 +24,7 @@ import cloudpickle
 from channelbench import cluster, registry
 from channelbench.benchmarks import scoring
 from channelbench.benchmarks.jobs import Job, OpenStage, work
+from channelbench.code import code_of
 from channelbench.contracts import FitContext, Method, Task
 from channelbench.errors import RequestError
 from channelbench.store import open_dataset
@@ -144,6 +145,7 @@ def _do(packed: bytes, events: _Events) -> dict[str, str]:
     """Do a job, and return what is to be said last."""
     try:
         order: Order = pickle.loads(packed)
+        _check_code(order.job)
         order.stage.share_scale(order.job.tasks)
         with scoring.threads_for(order.job.method, order.threads) as count:
             device = order.shared.device if order.job.method.learned else "cpu"
@@ -155,6 +157,12 @@ def _do(packed: bytes, events: _Events) -> dict[str, str]:
     for result in made:
         events.send("cell", cell=result.model_dump_json())
     return {"kind": "done"}
+
+
+def _check_code(job: Job) -> None:
+    """Refuse a job whose code is another here: its cells would say what is not so."""
+    if job.origin.code and code_of(job.method, job.tasks) != job.origin.code:
+        raise RuntimeError(f"the code of {job.method.card.name} has changed since the run began")
 
 
 class _Events:
@@ -212,6 +220,7 @@ class Needs:
         out: A folder that the command has just made where its results go.
         methods, tasks: Names.
         context: What fits have in common; its device is the learned methods'.
+        codes: Digest of the code of each method, on those of the tasks that it covers.
     """
 
     versions: Mapping[str, str]
@@ -221,6 +230,7 @@ class Needs:
     methods: tuple[str, ...]
     tasks: tuple[str, ...]
     context: FitContext
+    codes: Mapping[str, str]
 
 
 def check(needs: Needs, dask_worker: Worker) -> None:
@@ -239,6 +249,11 @@ def check(needs: Needs, dask_worker: Worker) -> None:
     for kind, names in (("tasks", needs.tasks), ("methods", needs.methods)):
         for name in names:
             _check_class(kind, name, needs, here)  # type: ignore[arg-type]
+    tasks = [registry.create("tasks", name) for name in needs.tasks]
+    for name, code in needs.codes.items():
+        method = registry.find("methods", name)
+        if code_of(method, filter(method.covers, tasks)) != code:
+            raise RequestError("--methods", expected="the code that the command has", got=f"{name}, other at {here}")
     if needs.context.device.startswith("cuda"):
         import torch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,8 @@ from channelbench.benchmarks.jobs import Perform, Reporter, one_by_one, shared_c
 from channelbench.benchmarks.limits import Limits
 from channelbench.benchmarks.local_pool import LocalPool
 from channelbench.benchmarks.remote_pool import RemotePool
-from channelbench.benchmarks.request import Request, with_controls
+from channelbench.benchmarks.request import Request
+from channelbench.code import code_of
 from channelbench.errors import RequestError
 from channelbench.store.dataset import ChannelDataset
 from channelbench.store.location import Location
@@ -58,14 +59,11 @@ class Placement:
         return self.device
 
     @contextmanager
-    def performing(
-        self, request: Request, names: Mapping[str, str], data: ChannelDataset, out: Path, reporter: Reporter
-    ) -> Iterator[Perform]:
+    def performing(self, request: Request, data: ChannelDataset, out: Path, reporter: Reporter) -> Iterator[Perform]:
         """What does the jobs of a request.
 
         Args:
             request: What is asked for.
-            names: See ``asked_names``.
             data: The dataset.
             out: The results folder.
             reporter: Is told where the jobs have to be done in this process, and why.
@@ -73,6 +71,7 @@ class Placement:
         Raises:
             RequestError: the workers that are asked for cannot do them; nothing has been written.
         """
+        names = request.names
         limits = Limits.of(request.preset, self.timeout, self.max_time)
         addresses = [names.get(name, name) for name in request.methods]
         tasks = [registry.address("tasks", type(task)) for task in request.tasks.values()]
@@ -97,6 +96,11 @@ class Placement:
             methods=tuple(addresses),
             tasks=tuple(tasks),
             context=shared_context(request),
+            codes={
+                names.get(name, name): code_of(method, covered)
+                for name, method in request.methods.items()
+                if (covered := [task for task in request.tasks.values() if method.covers(task)])
+            },
         )
         with RemotePool(limits, names, self.scheduler, needs) as pool:
             yield pool.perform
@@ -106,13 +110,6 @@ class Placement:
         if self.workers > 1 or self.scheduler is not None:
             raise RequestError(field, expected=expected, got=f"{what} (of one process)")
         reporter.remarked(f"{what} is of this process alone: the jobs run here, where nothing can end one that hangs")
-
-
-def asked_names(request: Request, methods: Sequence[str], *, controls: bool) -> dict[str, str]:
-    """By the name of its card, that under which each method was asked for, which tells workers where to find it."""
-    wanted = tuple(methods or request.suite.methods)
-    asked = with_controls(wanted) if controls else wanted
-    return {registry.find("methods", name).card.name: name for name in asked}
 
 
 def on_workers(request: Request, placement: Placement) -> Request:

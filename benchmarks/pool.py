@@ -26,6 +26,7 @@ from channelbench.benchmarks import on_worker, scoring
 from channelbench.benchmarks.jobs import Job, OpenStage, Reporter, fail, shared_context
 from channelbench.benchmarks.limits import Limits
 from channelbench.benchmarks.request import Request
+from channelbench.discovery import is_ours, owner_of
 from channelbench.families import family_of
 from channelbench.results import Result, cell_name
 
@@ -92,6 +93,7 @@ class Pool(ABC):
         self._running: dict[int, _Running] = {}
         self._count = 0
         self._beginnings = Counter[str]()
+        self._guests: dict[str, str] = {}
         self._clock = _Clock()
 
     def __enter__(self) -> Pool:
@@ -163,11 +165,23 @@ class Pool(ABC):
     def _hand_out(self, waiting: deque[Job], request: Request, stage: OpenStage, reporter: Reporter) -> None:
         """Give every idle worker a job."""
         busy = {running.address for running in self._running.values()}
-        for address, is_usable in self._usable.items():
-            if waiting and is_usable and address not in busy:
-                job = waiting.popleft()
+        for address, is_usable in list(self._usable.items()):
+            if waiting and is_usable and address not in busy and (job := self._next_for(address, waiting)) is not None:
                 reporter.started(job)
                 self._submit(job, request, stage, address)
+
+    def _next_for(self, address: str, waiting: deque[Job]) -> Job | None:
+        """The job that a worker does next. One that has done a third party's does no others in the same process: what
+        that has left there must not meet them. ``None`` where another process has to come first."""
+        guest = self._guests.get(address)
+        job = next((job for job in waiting if guest in (None, owner_of(job.method))), None)
+        if job is None:
+            self._end_process(address)
+            return None
+        waiting.remove(job)
+        if not is_ours(job.method):
+            self._guests[address] = owner_of(job.method)
+        return job
 
     def _submit(self, job: Job, request: Request, stage: OpenStage, address: str) -> None:
         threads, number = self.threads(address), self._count
@@ -245,13 +259,14 @@ class Pool(ABC):
         elif running.began is not None:
             silent, lasted = now - running.last_event, now - running.began
             if error := self.limits.exceeded(running.job.method, silent_s=silent, lasted_s=lasted):
-                self._end_process(running)
+                self._end_process(running.address)
                 yield from self._fail(number, error, request, reporter)
 
-    def _end_process(self, running: _Running) -> None:
+    def _end_process(self, address: str) -> None:
         """Nothing less ends what hangs. The worker's nanny starts another."""
-        self._usable[running.address] = False
-        self.client.run(cluster.end_process, workers=[running.address], nanny=True, on_error="ignore")
+        self._usable[address] = False
+        self._guests.pop(address, None)
+        self.client.run(cluster.end_process, workers=[address], nanny=True, on_error="ignore")
 
     def _lost(self, running: _Running) -> ChildProcessError:
         return ChildProcessError(self.cause_of_death(running.address))

@@ -27,6 +27,9 @@ class BarReporter(Reporter):
         self.fits: dict[str, TaskID] = {}
         self.folder = self.dataset = ""
 
+    def began(self, dataset: str, device: str) -> None:
+        self._print(f"dataset {dataset}, device {device}")
+
     def remarked(self, text: str) -> None:
         self._print(text)
 
@@ -43,6 +46,7 @@ class BarReporter(Reporter):
         self.bars.update(self.samples, completed=done)
 
     def planned(self, cells: int, done: int) -> None:
+        self._print(f"{cells} cell{'' if cells == 1 else 's'} to make, {done} there")
         self.bars.reset(self.cells, description=f"cells {self.folder}".rstrip(), visible=True, total=cells)
 
     def started(self, job: Job) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from channelbench import registry
 from channelbench.conditions import Conditions
 from channelbench.contracts import FitContext, Method, Task
 from channelbench.cuda import has_cuda, require_cuda
+from channelbench.discovery import is_ours
 from channelbench.errors import RequestError
 from channelbench.experiment import Experiment, ExperimentSpec
 from channelbench.families import FLOOR, family_of
@@ -42,6 +43,9 @@ __all__ = [
 CONTROLS = ("random", "none", "scratch")
 """What a language model has to be compared with: random weights, no trunk, a small trunk that is all trained."""
 
+STALE = ("remake", "keep")
+"""What can be done with cells of other code than today's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
@@ -56,11 +60,17 @@ class RunOptions:
     device: str = "auto"
     backbone: str = "minilm"
     controls: bool = False
+    stale: str = "remake"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked of a run, its names resolved; see ``runner.run``."""
+    """What is asked of a run, its names resolved; see ``runner.run``.
+
+    Attributes:
+        names: By the name of its card, that under which each method was asked for: it tells where to find it.
+        keep_stale: Whether cells and fits of other code are kept.
+    """
 
     suite: Suite
     experiment: Experiment
@@ -71,6 +81,8 @@ class Request:
     num_seeds: int
     device: str
     backbone: str
+    names: Mapping[str, str] = field(default_factory=dict)
+    keep_stale: bool = False
 
 
 def prepare(options: RunOptions) -> Request:
@@ -81,6 +93,8 @@ def prepare(options: RunOptions) -> Request:
     """
     suite: Suite = registry.find("suites", options.suite)
     num_seeds = suite.num_seeds(options.preset)
+    if options.stale not in STALE:
+        raise RequestError("--stale", expected="what to do with cells of other code", got=options.stale, choices=STALE)
     if options.seeds is not None and options.seeds < 1:
         raise RequestError("--seeds", expected="an integer of at least 1", got=options.seeds)
     experiment = _experiment(suite.experiment)
@@ -91,12 +105,11 @@ def prepare(options: RunOptions) -> Request:
     # What a suite varies applies to those of its tasks that are chosen.
     varied_here = tuple(v for v in suite.conditions if any(task.conditions.has(v) for task in tasks.values()))
     wanted = options.methods or suite.methods
-    chosen = chosen_methods(
-        tuple(with_controls(wanted)) if options.controls else wanted, tasks, explicit=bool(options.methods)
-    )
+    wanted = tuple(with_controls(wanted)) if options.controls else wanted
+    chosen = chosen_methods(wanted, tasks, explicit=bool(options.methods))
     for method in (m for m in chosen.values() if any(map(m.covers, tasks.values()))):
         where = device if method.learned else "cpu"
-        method.check(FitContext(preset=options.preset, device=where, backbone=options.backbone))
+        _check_method(method, FitContext(preset=options.preset, device=where, backbone=options.backbone))
     return Request(
         suite=suite,
         experiment=experiment,
@@ -107,7 +120,21 @@ def prepare(options: RunOptions) -> Request:
         num_seeds=options.seeds or num_seeds,
         device=device,
         backbone=options.backbone,
+        names={registry.find("methods", name).card.name: name for name in wanted},
+        keep_stale=options.stale == "keep",
     )
+
+
+def _check_method(method: type[Method], context: FitContext) -> None:
+    """Let a method say what it lacks. Whatever else it does is left to its jobs, which ask again: it costs their
+    cells, not the run."""
+    try:
+        method.check(context)
+    except (RequestError, KeyboardInterrupt):
+        raise
+    except BaseException:
+        if is_ours(method):
+            raise
 
 
 def _experiment(stated: ExperimentSpec) -> Experiment:

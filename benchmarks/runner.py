@@ -10,7 +10,7 @@ from typing import Any
 from channelbench.benchmarks.claim import check, place
 from channelbench.benchmarks.folder import Outcome, fill, manifest
 from channelbench.benchmarks.jobs import Job, Reporter
-from channelbench.benchmarks.placement import Placement, asked_names, on_workers
+from channelbench.benchmarks.placement import Placement, on_workers
 from channelbench.benchmarks.request import Request, RunOptions, for_dataset, open_verified, prepare
 from channelbench.benchmarks.stages import Stages
 from channelbench.presets import DEFAULT_PRESET
@@ -37,6 +37,7 @@ def run(
     scheduler: str | None = None,
     timeout: float | str | None = None,
     max_time: float | str | None = None,
+    stale: str = "remake",
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Make the cells of a suite that are not in ``out`` yet.
@@ -75,6 +76,8 @@ def run(
             seconds, or ``90s``, ``10m``, ``6h``; by default 10 minutes in ``quick``, 60 in ``standard`` and 6 hours in
             ``paper``.
         max_time: How long a whole job may take; by default 24 hours for methods that are not ours.
+        stale: What becomes of cells, and of fits, of other code than today's: ``remake`` or ``keep``. What cells say
+            of no code counts as today's.
         reporter: Hears of the progress.
 
     Raises:
@@ -92,14 +95,16 @@ def run(
         device=placement.device_here,
         backbone=backbone,
         controls=controls,
+        stale=stale,
     )
     request, folder = prepare(options), place(out)
     dataset = open_verified(data() if callable(data) else data)
     request = for_dataset(request, options, dataset)
     stages = _checked(request, dataset, folder)
-    names, request = asked_names(request, methods, controls=controls), on_workers(request, placement)
+    request = on_workers(request, placement)
     outcomes: dict[str, Outcome] = {}
-    with placement.performing(request, names, dataset, folder, reporter) as perform:
+    with placement.performing(request, dataset, folder, reporter) as perform:
+        reporter.began(describe(dataset), request.device)
         for name, stage in stages.opened(request, reporter):
             reporter.entered(name)
             outcomes[name] = fill(request, stage, reporter, perform)
@@ -107,6 +112,12 @@ def run(
     outcome = outcomes.pop("")
     outcome.stages.update(outcomes)
     return outcome
+
+
+def describe(dataset: ChannelDataset) -> str:
+    """A dataset in a few words: where it is, of what, and the beginning of its digest."""
+    spec = dataset.spec
+    return f"{dataset.path} ({spec.scenario} {spec.state}, {spec.sizes.total} samples, digest {dataset.digest[:12]})"
 
 
 def _checked(request: Request, dataset: ChannelDataset, folder: Path) -> Stages:

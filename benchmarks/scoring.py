@@ -223,6 +223,7 @@ def common_fields(
         "num_test": task.size(test.spec, "test", conditions),
         "train_digest": train.split_digest("train"),
         "test_digest": test.split_digest("test"),
+        "dataset": test.digest,
         "device": where.device,
         "hardware": where.hardware,
         "threads": where.threads,

@@ -19,7 +19,8 @@ class Card(BaseModel):
     """One entry of the registry.
 
     Attributes:
-        name: What commands and result cells call it: lower case, digits and ``_.+()-``.
+        name: What commands and result cells call it: at most 100 of lower case, digits and ``_.+()-``, no ``__``, which
+            parts the names of cells.
         title: What tables and pictures call it; the name by default.
         description: One sentence.
         reference: Where it is from.
@@ -34,7 +35,7 @@ class Card(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.+()-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.+()-]*$", max_length=100)
     title: str = ""
     description: str = Field(min_length=10)
     reference: str = Field(min_length=3)
@@ -49,6 +50,13 @@ class Card(BaseModel):
             found = RequestError.from_pydantic(error, type(self))
             whose = f"card.{found.field}"
             raise RequestError(whose, expected=found.expected, got=found.got, choices=found.choices) from None
+
+    @field_validator("name")
+    @classmethod
+    def _parts_no_cell(cls, name: str) -> str:
+        if "__" in name:
+            raise RequestError("card.name", expected="a name without __", got=name)
+        return name
 
     @field_validator("family")
     @classmethod

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from channelbench._version import __version__
 from channelbench.bars import progress
-from channelbench.errors import RequestError
+from channelbench.errors import RequestError, is_text, shorten
+from channelbench.options import MAX_SEED, MAX_WORKERS, number
 from channelbench.presets import DEFAULT_PRESET, preset_words
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 __all__ = ["app", "main"]
 
@@ -40,29 +38,11 @@ KINDS = {
 }
 
 
-def _whole_number(field: str, minimum: int) -> Callable[[str], int]:
-    """A parser of integers that complains in our words."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise RequestError(field, expected=f"an integer of at least {minimum}", got=text) from None
-        if value < minimum:
-            raise RequestError(field, expected=f"an integer of at least {minimum}", got=value)
-        return value
-
-    parse.__name__ = "INTEGER"
-    return parse
-
-
-def _number(field: str, minimum: int, text: str) -> Any:
-    return typer.Option(parser=_whole_number(field, minimum), help=text)
-
-
 @app.command()
 def generate(
-    scenario: Annotated[str, typer.Option(help="Scenario; see `channelbench list scenarios`.")] = "uma",
+    scenario: Annotated[
+        str | None, typer.Option(help="Scenario, uma by default; see `channelbench list scenarios`.")
+    ] = None,
     out: Annotated[
         str | None, typer.Option(help="Folder or URL (s3://…) to write; data/<scenario>.zarr by default.")
     ] = None,
@@ -70,37 +50,44 @@ def generate(
     source: Annotated[
         str | None, typer.Option(help="Where the channels come from; the scenario's own source by default.")
     ] = None,
-    system: Annotated[str, typer.Option(help="dualband or multiuser.")] = "dualband",
+    system: Annotated[str | None, typer.Option(help="dualband, the default, or multiuser.")] = None,
     engine: Annotated[
         str | None,
         typer.Option(help="What draws and sums them, where the source has a choice; of 3GPP's: fast, cuda, sionna."),
     ] = None,
     preset: Annotated[str, typer.Option(help=f"{preset_words()}: how many samples.")] = DEFAULT_PRESET,
-    samples: Annotated[int | None, _number("--samples", 15, "So many samples, split 10:2:3.")] = None,
-    seed: Annotated[int, _number("--seed", 0, "Seed; the bytes depend on it and the spec alone.")] = 0,
+    samples: Annotated[int | None, number("--samples", 15, "So many samples, split 10:2:3.", maximum=10**30)] = None,
+    seed: Annotated[int, number("--seed", 0, "Seed; the bytes depend on it and the spec alone.", maximum=MAX_SEED)] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the spec: sub6.carrier_hz=2.4e9")] = None,
     spec: Annotated[Path | None, typer.Option(help="TOML file with fields of the spec.")] = None,
-    workers: Annotated[int, _number("--workers", 1, "Processes of one thread each.")] = 1,
+    workers: Annotated[int, number("--workers", 1, "Processes of one thread each.", maximum=MAX_WORKERS)] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Work on the dask cluster at this address, tcp://host:8786, or scheduler file.")
     ] = None,
     file_samples: Annotated[
-        int | None, _number("--file-samples", 1, "Samples in a file, a multiple of 200; up to 128 MiB by default.")
+        int | None, number("--file-samples", 1, "Samples in a file, a multiple of 200; up to 128 MiB by default.")
     ] = None,
     chunk_samples: Annotated[
-        int | None, _number("--chunk-samples", 1, "Samples in a chunk of the channels; up to 4 MiB by default.")
+        int | None, number("--chunk-samples", 1, "Samples in a chunk of the channels; up to 4 MiB by default.")
     ] = None,
 ) -> None:
     """Write a dataset, or finish one that was interrupted."""
     from channelbench.generation import generate as generate_dataset
     from channelbench.generation import make_spec
-    from channelbench.spec import parse_assignments, read_toml, split_samples
+    from channelbench.spec import flat_assignments, parse_assignments, read_toml, split_samples
     from channelbench.store import open_dataset
 
-    assignments = {**(read_toml(spec) if spec else {}), **parse_assignments(set_ or [])}
+    assignments = flat_assignments(
+        {**(read_toml(spec) if spec is not None else {}), **flat_assignments(parse_assignments(set_ or []))}
+    )
+    flags = {"scenario": scenario, "system": system, "state": state, "source": source, "engine": engine}
+    for field, flag in flags.items():
+        if flag is not None and assignments.get(field, flag) != flag:
+            expected = f"what --set or --spec says of {field}, {assignments[field]}, or no flag"
+            raise RequestError(f"--{field}", expected=expected, got=flag)
     made = make_spec(
-        scenario,
-        system=system,
+        "uma" if scenario is None else scenario,
+        system="dualband" if system is None else system,
         state=state,
         source=source,
         engine=engine,
@@ -112,7 +99,7 @@ def generate(
     first: list[int] = []
 
     with progress() as bars:
-        bar = bars.add_task(f"generating {scenario}", total=made.sizes.total, unit="samples")
+        bar = bars.add_task(f"generating {made.scenario}", total=made.sizes.total, unit="samples")
 
         def show(done: int, total: int) -> None:
             first.append(done)
@@ -148,7 +135,7 @@ def run(
     methods: Annotated[str | None, typer.Option(help="These methods, comma-separated; pkg.module:Class works.")] = None,
     tasks: Annotated[str | None, typer.Option(help="These tasks, comma-separated.")] = None,
     preset: Annotated[str, typer.Option(help=f"{preset_words()}: how long to train.")] = DEFAULT_PRESET,
-    seeds: Annotated[int | None, _number("--seeds", 1, "Seeds of learned methods.")] = None,
+    seeds: Annotated[int | None, number("--seeds", 1, "Seeds of learned methods.", maximum=1000)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     backbone: Annotated[
         str, typer.Option(help="Language model of the llm methods: minilm, gpt2, a hub name or folder, random:NAME.")
@@ -158,7 +145,12 @@ def run(
     ] = False,
     workers: Annotated[
         int,
-        _number("--workers", 1, "Processes; more than 1 have one thread each and measure no latency or peak memory."),
+        number(
+            "--workers",
+            1,
+            "Processes; more than 1 have one thread each and measure no latency or peak memory.",
+            maximum=MAX_WORKERS,
+        ),
     ] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Work on the dask cluster at this address, tcp://host:8786, or scheduler file.")
@@ -171,17 +163,20 @@ def run(
         str | None, typer.Option(help="Longest job; by default 24h for methods that are not ours.")
     ] = None,
     condition: Annotated[list[str] | None, typer.Option(help="Test conditions: snr_db=0,10,20")] = None,
+    stale: Annotated[str, typer.Option(help="Cells of other code than today's: remake them, or keep them.")] = "remake",
 ) -> None:
     """Score methods on a dataset; a second call makes only what is missing."""
+    from channelbench.benchmarks.default_data import default_dataset
     from channelbench.benchmarks.progress import BarReporter
     from channelbench.benchmarks.request import parse_conditions
     from channelbench.benchmarks.runner import run as run_suite
 
-    scenario = _known("suites", suite).scenario
+    known = _known("suites", suite)
     with progress() as bars:
+        reporter = BarReporter(bars)
         outcome = run_suite(
             suite,
-            data=lambda: data or _default_dataset(scenario, bars),
+            data=lambda: default_dataset(known, partial(reporter.generating, known.scenario)) if data is None else data,
             out=out,
             methods=_names("methods", methods),
             tasks=_names("tasks", tasks),
@@ -195,9 +190,10 @@ def run(
             scheduler=scheduler,
             timeout=timeout,
             max_time=max_time,
-            reporter=BarReporter(bars),
+            stale=stale,
+            reporter=reporter,
         )
-    csv, html = _write_report(Path(out))
+    complaints, csv, html = _write_report(out)
     parts = {"": outcome, **outcome.stages}
     failed = [(place, result) for place, part in parts.items() for result in part.failed]
     made, kept = sum(len(part.written) for part in parts.values()), sum(part.kept for part in parts.values())
@@ -206,7 +202,7 @@ def run(
         typer.echo(f"failed: {place}{'/' if place else ''}{result.name}: {result.error}", err=True)
     typer.echo(str(csv))
     typer.echo(str(html))
-    if failed:
+    if failed or complaints:
         raise typer.Exit(1)
 
 
@@ -216,9 +212,12 @@ def report(
     csv: Annotated[Path | None, typer.Option(help="CSV file; results/leaderboard.csv by default.")] = None,
     html: Annotated[Path | None, typer.Option(help="HTML file; results/leaderboard.html by default.")] = None,
 ) -> None:
-    """Write the leaderboard of a results folder as CSV and HTML."""
-    for path in _write_report(results, csv=csv, html=html):
+    """Write the leaderboard of a results folder as CSV and HTML; exit 1 if a cell had to be left out."""
+    complaints, *paths = _write_report(results, csv=csv, html=html)
+    for path in paths:
         typer.echo(str(path))
+    if complaints:
+        raise typer.Exit(1)
 
 
 @app.command(name="list")
@@ -306,22 +305,18 @@ def _names(kind: str, text: str | None) -> tuple[str, ...]:
     return names
 
 
-def _write_report(results: Path, csv: Path | None = None, html: Path | None = None) -> tuple[Path, Path]:
+def _write_report(results: str | Path, csv: Path | None = None, html: Path | None = None) -> tuple[int, Path, Path]:
+    """How many cells had to be left out, each with a line that says so; and the files."""
     from channelbench.benchmarks.exhibits import report as write_report
 
-    return write_report(results, csv=csv, html=html)
+    lines: list[str] = []
 
+    def complain(line: str) -> None:
+        lines.append(line)
+        typer.echo(line, err=True)
 
-def _default_dataset(scenario: str, bars: Progress) -> Path | str:
-    """The last dataset generated in this folder, or a fresh quick one."""
-    from channelbench.generation import generate as generate_dataset
-    from channelbench.generation import last_dataset, make_spec
-
-    if (path := last_dataset()) is not None:
-        return path
-    spec = make_spec(scenario)
-    bar = bars.add_task(f"generating {scenario}", total=spec.sizes.total, unit="samples")
-    return generate_dataset(spec, progress=lambda done, total: bars.update(bar, completed=done))
+    paths = write_report(results, csv=csv, html=html, complain=complain)
+    return len(lines), *paths
 
 
 def _version(value: bool) -> None:
@@ -342,19 +337,18 @@ def main() -> None:
     command = typer.main.get_command(app)
     # Waiting threads that spin take the processor from those that work: on a busy machine a fit took ten times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # A method in the folder that we are called from can be named; last, so that it shadows nothing.
-    sys.path.append(os.getcwd())
     try:
+        _check_surroundings()
         code = command.main(standalone_mode=False)
     except RequestError as error:
         _fail(str(error), 2)
     except OSError as error:
         _fail(f"{error.filename or 'the store'}: {error.strerror or error}; the same command continues", 1)
     except Exception as error:
-        from channelbench.store.location import is_store_error
+        from channelbench.store.location import is_store_error, said
 
         if is_store_error(error):
-            _fail(f"the store: {' '.join(str(error).split())}; the same command continues", 1)
+            _fail(f"the store: {said(error)}; the same command continues", 1)
         # typer brings its own copy of click, so its exceptions are told by what they carry.
         if not hasattr(error, "format_message"):
             raise
@@ -364,8 +358,27 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _check_surroundings() -> None:
+    """The words that we were called with, and the folder.
+
+    Raises:
+        RequestError: words that are no text, which nothing could print or store; a folder that is gone.
+    """
+    for word in sys.argv[1:]:
+        if not is_text(word):
+            raise RequestError("arguments", expected="text in UTF-8", got=word)
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:
+        raise RequestError("the working folder", expected="one that exists", got="one that has been removed") from None
+    if not is_text(folder):
+        raise RequestError("the working folder", expected="a name in UTF-8", got=folder)
+    # A method in the folder that we are called from can be named; last, so that it shadows nothing.
+    sys.path.append(folder)
+
+
 def _fail(message: str, code: int) -> None:
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {shorten(' '.join(message.split()), 3000)}", err=True)
     sys.exit(code)
 
 

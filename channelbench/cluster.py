@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from channelbench.errors import RequestError
+from channelbench.paths import expanded
 from channelbench.store.layout import versions
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ SETTINGS = {
     "distributed.admin.system-monitor.interval": "10s",
     # A library that keeps the interpreter to itself for minutes is no reason to give a worker up,
     "distributed.scheduler.worker-ttl": None,
+    # nor is a machine so busy that a process takes a minute to answer,
+    "distributed.comm.timeouts.connect": "300s",
+    "distributed.comm.timeouts.tcp": "300s",
     # and a method may have processes of its own, such as a data loader's.
     "distributed.worker.daemon": False,
 }
@@ -265,6 +269,7 @@ def _place(scheduler: str) -> dict[str, str]:
     from distributed.comm.registry import backends
 
     if scheduler.endswith(".json"):
+        scheduler = str(expanded(scheduler, field="--scheduler"))
         if not Path(scheduler).is_file():
             raise RequestError("--scheduler", expected="the file of a scheduler", got=f"{scheduler} (not there)")
         return {"scheduler_file": scheduler}

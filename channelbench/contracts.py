@@ -15,6 +15,7 @@ from channelbench.card import Card
 from channelbench.conditions import Conditions
 from channelbench.errors import RequestError
 from channelbench.presets import DEFAULT_PRESET
+from channelbench.results import Training
 from channelbench.spec import ScenarioSpec
 from channelbench.store.dataset import SplitView
 
@@ -296,6 +297,7 @@ class FitContext:
         backbone: The language model that methods of family ``llm`` are built on: ``minilm``, ``gpt2``, a hub name, a
             local folder, or ``random:NAME`` for the same shape with random weights.
         start: The ``workdir`` of a finished fit whose weights to start from, instead of random ones.
+        code: Digest of the code that fits, see ``channelbench.code``; empty where it is not known.
     """
 
     seed: int = 0
@@ -305,6 +307,7 @@ class FitContext:
     data: str = ""
     backbone: str = "minilm"
     start: Path | None = None
+    code: str = ""
     progress: Callable[[int, int, str], None] = lambda done, total, message: None
 
 
@@ -376,6 +379,10 @@ class Method(ABC):
         have lower-case letters, digits, ``_`` and ``-``; arrays are numbers, booleans or strings, no objects.
         """
         return {}
+
+    def fit_record(self, task: str) -> Training | None:
+        """How the fit for ``task`` went, for its cell; nothing by default."""
+        return None
 
     def costs(self, task: str) -> dict[str, float]:
         """Cost figures by their key in ``channelbench.costs``; further ones are kept, in the leaderboard's CSV."""

@@ -73,6 +73,20 @@ _LINES = (
         description="seconds of the fit; absent where only its last part was made here",
         whole=True,
     ),
+    CostColumn(
+        key="samples_seen",
+        title="Seen",
+        unit="samples",
+        description="training samples that the fit was given, each time counted; absent as the seconds are",
+        whole=True,
+    ),
+    CostColumn(
+        key="samples_of_budget",
+        title="Of budget",
+        unit="×",
+        description="samples seen over those of the preset's budget, of learned methods: its steps, and one look",
+        over_tasks=statistics.fmean,
+    ),
     CostColumn(key="predict_s", title="Predict", unit="s", description="seconds to predict the test split"),
     *(
         CostColumn(

@@ -21,7 +21,7 @@ from typing import Any
 
 from channelbench.errors import RequestError
 
-__all__ = ["PACKAGES", "from_entry_points", "from_packages", "leave_out", "load", "reason"]
+__all__ = ["PACKAGES", "from_entry_points", "from_packages", "is_ours", "leave_out", "load", "owner_of", "reason"]
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     "exhibits": ("channelbench.benchmarks.exhibits",),
@@ -73,6 +73,16 @@ def from_entry_points(kind: str) -> tuple[tuple[EntryPoint, Any], ...]:
         except BaseException as error:  # whatever somebody else's module does when it is imported
             leave_out(entry, error)
     return tuple(found)
+
+
+def is_ours(item: type) -> bool:
+    """Whether a class is of this package."""
+    return owner_of(item) == __name__.partition(".")[0]
+
+
+def owner_of(item: type) -> str:
+    """The top-level package or module of a class: who answers for it."""
+    return item.__module__.partition(".")[0]
 
 
 def leave_out(entry: EntryPoint, error: BaseException) -> None:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-__all__ = ["RequestError"]
+__all__ = ["RequestError", "is_text", "shorten"]
+
+LONGEST = {"field": 200, "expected": 1000, "got": 1500}
+"""Characters of each part of a message: what a fuzzer or a wrong file gives is not repeated whole."""
 
 
 class RequestError(Exception):
@@ -26,7 +29,10 @@ class RequestError(Exception):
 
     def __init__(self, field: str, *, expected: str, got: Any, choices: Iterable[str] = ()) -> None:
         self.field, self.expected, self.got, self.choices = field, expected, got, tuple(choices)
-        message = f"{field}: expected {expected}, got {got!r}"
+        shown = {"field": field, "expected": expected, "got": _repr(got)}
+        message = "{field}: expected {expected}, got {got}".format(
+            **{part: shorten(text, LONGEST[part]) for part, text in shown.items()}
+        )
         if self.choices:
             message += f"; choices: {', '.join(self.choices)}"
         super().__init__(" ".join(message.split()))
@@ -50,12 +56,32 @@ class RequestError(Exception):
                 expected, got = "a value", "nothing"
             case "string_pattern_mismatch":
                 expected = f"text of the form {first['ctx']['pattern']}"
+            case "string_too_long":
+                expected = f"at most {first['ctx']['max_length']} characters"
             case "string_too_short":
                 expected = f"at least {first['ctx']['min_length']} characters"
             case "literal_error":
                 choices = tuple(part.strip("' ") for part in first["ctx"]["expected"].replace(" or ", ",").split(","))
                 expected = "one of the choices"
         return cls(field, expected=expected, got=got, choices=choices)
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # thousands of digits or of levels, or somebody's own
+        return f"a value of type {type(value).__name__} that cannot be shown"
+
+
+def is_text(word: str) -> bool:
+    """Whether a word can be printed and stored: a path in another encoding than UTF-8 cannot, nor a zero byte."""
+    return "\0" not in word and not any("\ud800" <= character <= "\udfff" for character in word)
+
+
+def shorten(text: str, longest: int) -> str:
+    """The text, or its two ends where it is longer."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} … {text[-half:]} ({len(text)} characters)"
 
 
 def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

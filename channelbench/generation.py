@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -16,12 +17,16 @@ from channelbench import cluster, registry
 from channelbench.errors import RequestError
 from channelbench.generator import Generator
 from channelbench.presets import DEFAULT_PRESET
-from channelbench.spec import SYSTEMS, ScenarioSpec, SizesSpec, flat_assignments, preset_sizes
+from channelbench.room import check_room
+from channelbench.spec import SYSTEMS, ScenarioSpec, SizesSpec, defaults, flat_assignments, preset_sizes
 from channelbench.store import layout
-from channelbench.store.dataset import open_group
+from channelbench.store.dataset import read_group, reading, recorded_spec
 from channelbench.store.files import DIGEST, Files, UnitFiles
-from channelbench.store.location import Location, is_store_error, is_url
-from channelbench.store.schema import SCHEMA_VERSION, variables
+from channelbench.store.location import Location, is_store_error, is_url, said
+from channelbench.store.record import names_of
+from channelbench.store.schema import variables
+
+_LOG = logging.getLogger("channelbench")
 
 __all__ = ["default_path", "generate", "last_dataset", "make_spec"]
 
@@ -63,15 +68,11 @@ def make_spec(
         RequestError: a name, field or value that does not exist or is out of range.
     """
     changes = flat_assignments(assignments or {})
-    scenario, system = str(changes.pop("scenario", scenario)), str(changes.pop("system", system))
+    scenario, system = changes.pop("scenario", scenario), changes.pop("system", system)
     source = changes.pop("source", source)
-    if system not in SYSTEMS:
-        raise RequestError("system", expected="a known system", got=system, choices=SYSTEMS)
-    usual = preset_sizes(system, preset)
-    generator = registry.find("generators", scenario, source=source)
-    # The multi-user system states its own distances; the scenario supplies what the system leaves open.
-    fields: dict[str, Any] = {**generator.geometry, **SYSTEMS[system], **generator.source.new}
-    fields |= {"scenario": scenario, "system": system, "source": generator.source.name}
+    if isinstance(scenario, str) and isinstance(source, str | None):
+        registry.find("generators", scenario, source=source)  # says what there is instead
+    fields, usual = defaults(scenario, system, source), preset_sizes(system, preset)
     given = {name: value for name, value in (("state", state), ("engine", engine)) if value is not None}
     return ScenarioSpec(**fields, sizes=sizes or usual).replace(given | changes)
 
@@ -120,19 +121,26 @@ def generate(
         The path of the finished dataset; the URL where it has one.
 
     Raises:
-        RequestError: ``out`` holds something else, is a file, or cannot be written; nobody answers at ``scheduler``,
-            or its workers are no good for this.
+        RequestError: ``out`` holds something else, is a file, has no room or cannot be written; the scenario has no
+            such world; nobody answers at ``scheduler``, or its workers are no good for this.
     """
+    if not (isinstance(seed, int) and 0 <= seed < 2**63):
+        raise RequestError("seed", expected="an integer from 0 to 2^63 − 1", got=seed)
     location, began = Location.of(default_path(spec) if out is None else out, field="--out"), time.time()
     _check_workers(location, workers, scheduler)
     generator, packages = _generator(spec), spec.source.packages
+    generator.refuse(spec)  # before anything is written
     if scheduler is None:
-        generator.check(spec)  # before anything is written
+        generator.check(spec)
+    files = Files.choose(spec, file_samples, chunk_samples)
+    check_room(spec, location, files, here=scheduler is None)
+    for caution in generator.cautions(spec):
+        _LOG.warning("warning: %s", caution)
     with ExitStack() as stack:
         stack.callback(vars(_last).clear)  # a gigabyte, perhaps, that nobody needs any more
         client = stack.enter_context(cluster.connect(scheduler, packages)) if scheduler is not None else None
-        _claim(location, spec, seed, generator.engine(spec), Files.choose(spec, file_samples, chunk_samples))
-        group = open_group(location.place, field="--out", mode="r+")
+        _claim(location, spec, seed, generator.engine(spec), files)
+        group, record = read_group(location.place, field="--out", mode="r+")
         files, todo = Files.of(group), layout.missing_units(group, spec)
         done = spec.sizes.total - sum(unit.stop - unit.start for unit in todo)
         progress(done, spec.sizes.total)
@@ -142,7 +150,7 @@ def generate(
         for unit in _one_by_one(work, todo) if client is None else cluster.spread(client, work, todo):
             done += unit.stop - unit.start
             progress(done, spec.sizes.total)
-    if not group.attrs["complete"]:
+    if not record.complete:
         layout.finish(str(location), spec, seed)
         location.sweep(before=began)
     if remember:
@@ -204,16 +212,16 @@ def _check_workers(location: Location, workers: int, scheduler: str | None) -> N
 
 def _claim(location: Location, spec: ScenarioSpec, seed: int, engine: str, files: Files) -> None:
     """Make the place ours: create the dataset, or check that it is the same one, begun earlier."""
-    if location.folder is not None and location.folder.is_file():
-        raise RequestError("--out", expected="a folder to create", got=f"{location} (a file)")
     try:
+        if location.folder is not None and location.folder.is_file():
+            raise RequestError("--out", expected="a folder to create", got=f"{location} (a file)")
         if location.is_empty() or _half_created(location, layout.skeleton(spec, seed, engine, files)):
             layout.create(str(location), spec, seed, engine, files)
             return
     except Exception as error:
         if not is_store_error(error) and not isinstance(error, NotImplementedError):  # HTTP takes nothing
             raise
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or "read-only"
+        reason = "read-only" if isinstance(error, NotImplementedError) else said(error)
         raise RequestError("--out", expected="a place that can be written", got=f"{location} ({reason})") from None
     _check_same(location, spec, seed)
 
@@ -227,14 +235,13 @@ def _half_created(location: Location, skeleton: Mapping[str, Any]) -> bool:
 
 def _check_same(location: Location, spec: ScenarioSpec, seed: int) -> None:
     path = location.place
-    group = open_group(path, field="--out")
-    version = group.attrs["schema_version"]
-    if version != SCHEMA_VERSION:
-        raise RequestError("--out", expected=f"schema version {SCHEMA_VERSION}", got=f"{path} (version {version})")
-    differences = ScenarioSpec.from_record(group.attrs["spec"]).differences(spec)
-    if group.attrs["seed"] != seed:
-        differences.append(f"seed: {group.attrs['seed']} → {seed}")
-    if (there := list(group[DIGEST].attrs["variables"])) != (ours := list(variables(spec))):
+    group, record = read_group(path, field="--out")
+    differences = recorded_spec(record, path, "--out").differences(spec)
+    if record.seed != seed:
+        differences.append(f"seed: {record.seed} → {seed}")
+    with reading(group, path, "--out"):
+        there, ours = names_of(group[DIGEST].attrs["variables"]), list(variables(spec))
+    if there != ours:
         differences.append(f"variables: {' '.join(there)} → {' '.join(ours)}")
     if differences:
         raise RequestError(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.card import Card
+from channelbench.ranges import Ranges, idle_fields
 from channelbench.sources import SourceSpec
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
 
@@ -62,6 +63,25 @@ class Generator(ABC):
     """Scenario defaults: ``bs_height_m``, ``min_distance_m``, ``max_distance_m``."""
     source: ClassVar[type[SourceSpec]]
     """What can be set about its channels, and what they are called."""
+    ranges: ClassVar[Ranges | None] = None
+    """What its formulas hold for, where that is known: specs outside are made with a warning."""
+
+    @classmethod
+    def cautions(cls, spec: ScenarioSpec) -> list[str]:
+        """What is doubtful about a spec of this scenario and source, one line each: values outside ``ranges``, fields
+        that were set and change nothing. ``generate`` warns of them before it begins, and ``inspect`` repeats them."""
+        return [*(cls.ranges.outside(spec) if cls.ranges is not None else ()), *idle_fields(spec)]
+
+    @classmethod
+    def refuse(cls, spec: ScenarioSpec) -> None:
+        """Refuse a spec of this scenario and source that no world has. It is asked on the machine that ``generate`` is
+        called on, before anything is written.
+
+        Raises:
+            RequestError: which field, and why.
+        """
+        if cls.ranges is not None:
+            cls.ranges.check(spec)
 
     @classmethod
     def check(cls, spec: ScenarioSpec) -> None:

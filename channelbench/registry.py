@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 from channelbench import discovery
 from channelbench.card import Card
-from channelbench.contracts import Method, Metric, Task
+from channelbench.contracts import Method, Metric, Observation, Task
 from channelbench.errors import RequestError
 from channelbench.exhibit import Exhibit
 from channelbench.experiment import Experiment
-from channelbench.families import declared
+from channelbench.families import FAMILIES, declared
 from channelbench.generator import Generator
 from channelbench.sources import default_of, makers
 from channelbench.suite import Suite
@@ -68,6 +68,10 @@ _KINDS: Mapping[Kind, _KindInfo] = {
     "suites": _KindInfo(base=Suite, singular="suite", classes=False, instances=True),
     "tasks": _KindInfo(base=Task, singular="task"),
 }
+
+
+RESERVED = tuple(family.name for family in FAMILIES.values() if not family.declared)
+"""Names of methods that the protocol itself makes cells and rows of."""
 
 
 def names(kind: Kind) -> list[str]:
@@ -130,7 +134,7 @@ def create(kind: Kind, name: str, *, source: str | None = None) -> Any:
     try:
         return found()
     except Exception as error:
-        if found.__module__.startswith("channelbench."):
+        if discovery.is_ours(found):
             raise  # a bug of ours
         got = f"{name} ({discovery.reason(error)})"
         expected = "a class that can be made without arguments"
@@ -251,7 +255,33 @@ def _checked(kind: Kind, path: str, found: Any) -> Any:
         raise RequestError(wanted.singular, expected=wanted.wanted, got=path)
     if isinstance(found.card, Card):
         _check_family(kind, path, found.card)
+    if kind == "methods":
+        _check_method(path, found)
     return found
+
+
+def _check_method(path: str, method: type[Method]) -> None:
+    """What a run asks of a class before anything is fitted, asked here, where an error is one line."""
+    if method.card.name in RESERVED:
+        raise RequestError(
+            "card.name", expected="a name that is not the protocol's own", got=f"{path} ({method.card.name})"
+        )
+    observes = getattr(method, "observes", None)
+    if not isinstance(observes, tuple) or not observes or not all(map(_is_observation, observes)):
+        raise RequestError("observes", expected="types of observations", got=f"{path} ({observes!r})"[:300])
+    try:
+        for task in _entries("tasks").values():
+            if method.covers(task):
+                method.order(task)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever somebody else's class method does
+        got = f"{path} ({discovery.reason(error)})"
+        raise RequestError("method", expected="a class that says which tasks it covers", got=got) from None
+
+
+def _is_observation(kind: Any) -> bool:
+    return inspect.isclass(kind) and issubclass(kind, Observation)
 
 
 def _check_family(kind: Kind, path: str, card: Card) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -19,11 +20,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from channelbench.conditions import condition_label
 
 __all__ = [
+    "KNOWN_SCHEMAS",
+    "UNITS",
     "DatasetCard",
     "MetricScore",
     "Result",
     "RunManifest",
     "TaskEntry",
+    "Training",
     "VariedEntry",
     "cell_name",
     "check_artefacts",
@@ -31,12 +35,15 @@ __all__ = [
     "read_cells",
     "read_terms",
     "read_units",
+    "split_digest",
     "sweep",
     "write_atomic",
     "write_cell",
 ]
 
-RESULT_SCHEMA = "1"
+RESULT_SCHEMA = "2"
+KNOWN_SCHEMAS = ("1", RESULT_SCHEMA)
+"""Cells of schema 1 do not say which code made them."""
 
 UNITS = "independent unit"
 """Name, among a cell's terms, of the unit that each case belongs to; no metric can have it."""
@@ -111,7 +118,7 @@ class VariedEntry(_Frozen):
 class RunManifest(_Frozen):
     """``run.json`` of a results folder: what all its cells share. Another value of any field is another folder."""
 
-    schema_version: str = RESULT_SCHEMA
+    schema_version: str = "1"
     suite: str
     preset: str
     dataset: DatasetCard
@@ -136,6 +143,27 @@ class RunManifest(_Frozen):
     """What its report shows beside the leaderboard, by name; ``None`` in a folder from before this was written."""
     setting: str = ""
     """How fits were carried from ``source`` to ``dataset``: ``zero-shot`` or ``transfer 10 %``; empty without one."""
+
+
+class Training(_Frozen):
+    """How a fit went.
+
+    Attributes:
+        steps: Optimiser steps that were made; ``None`` where the method does not say.
+        samples: Cases of the training split that it was given, each time counted, over all its tasks; ``None`` where
+            the fit was not made whole where the cell was.
+        budget_steps, budget_samples: Those that the preset allows a learned method: steps of a batch of each task, and
+            one look at the training split.
+        best_step: Steps after which the kept weights were scored.
+        validation: Score of the validation split by steps made, lower is better.
+    """
+
+    steps: int | None = None
+    samples: int | None = None
+    budget_steps: int | None = None
+    budget_samples: int | None = None
+    best_step: int | None = None
+    validation: Mapping[int, float] = Field(default_factory=dict)
 
 
 class Result(_Frozen):
@@ -175,6 +203,17 @@ class Result(_Frozen):
     """Of the libraries, while the method was fitted and scored; 0 where that was not noted."""
     versions: Mapping[str, str] = Field(default_factory=dict)
     created: str = ""
+    suite: str = ""
+    dataset: str = ""
+    """Content digest of the dataset that it was scored on."""
+    code_digest: str = ""
+    """Of the code that fitted and scored it, see ``channelbench.code``; empty where that is not known."""
+    found_at: Mapping[str, str] = Field(default_factory=dict)
+    """Under which names ``method`` and ``task`` are found: registered, or ``package.module:Class``."""
+    command: str = ""
+    commits: Mapping[str, str] = Field(default_factory=dict)
+    """Git commits of the packages that come from a checkout, with ``-dirty`` where its code was changed since."""
+    training: Training | None = None
 
     @field_validator("conditions", mode="before")
     @classmethod
@@ -198,6 +237,11 @@ def cell_name(method: str, task: str, condition: str, seed: int) -> str:
     """File stem of the cell under the conditions of this label."""
     safe = "".join(c if c.isalnum() or c in "._-=,+" else "-" for c in f"{method}__{task}__{condition}")
     return f"{safe}__seed{seed}"
+
+
+def split_digest(dataset: str, split: str) -> str:
+    """Digest of one split of the dataset with this content digest."""
+    return hashlib.sha256(f"{dataset}\n{split}".encode()).hexdigest()
 
 
 def write_atomic(path: Path, data: bytes) -> None:

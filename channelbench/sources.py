@@ -10,10 +10,11 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from channelbench.discovery import from_entry_points, from_packages, load
 from channelbench.errors import RequestError
+from channelbench.frozen import Frozen
 from channelbench.variables import Variable
 
 __all__ = ["CITATION", "RecordedSource", "SourceSpec", "default_of", "make_source", "makers", "model_of"]
@@ -21,7 +22,7 @@ __all__ = ["CITATION", "RecordedSource", "SourceSpec", "default_of", "make_sourc
 CITATION = "channelbench: wireless-channel datasets and benchmarks, https://pypi.org/project/channelbench"
 
 
-class SourceSpec(BaseModel):
+class SourceSpec(Frozen):
     """What can be set about a source, and what it declares about itself.
 
     A source is a subclass with a ``name``. Its fields are set like all fields of a spec: by ``--set field=value``, in a
@@ -38,8 +39,6 @@ class SourceSpec(BaseModel):
         citation: What to cite for them.
         packages: Installed packages whose versions its bytes depend on, beside channelbench, numpy and zarr.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     default: ClassVar[bool] = False
@@ -101,7 +100,7 @@ class RecordedSource(SourceSpec):
         return self.model_dump(mode=mode, exclude={"recorded_name"})
 
 
-def makers(scenario: str) -> dict[str, type]:
+def makers(scenario: str) -> dict[str, Any]:
     """The generators of a scenario by the name of their source, in the order in which they are found; none if there is
     no such scenario.
 
@@ -116,7 +115,7 @@ def makers(scenario: str) -> dict[str, type]:
     else:
         known = (*from_packages("generators"), *from_entry_points("generators"))
         found = [item for _, item in known if getattr(getattr(item, "card", None), "name", None) == scenario]
-    by_source: dict[str, type] = {}
+    by_source: dict[str, Any] = {}
     for item in found:
         model = getattr(item, "source", None)
         if not inspect.isclass(item) or inspect.isabstract(item):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_serializer, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, model_serializer, model_validator
 
+from channelbench.assignments import flatten, merge, parse_assignments, read_toml
+from channelbench.bands import LARGEST, ArraySpec, BandSpec, SizesSpec
 from channelbench.errors import RequestError
+from channelbench.frozen import Frozen
 from channelbench.presets import preset_of
-from channelbench.sources import RecordedSource, SourceSpec, make_source, makers, model_of
+from channelbench.sources import RecordedSource, SourceSpec, default_of, make_source, makers, model_of
+from channelbench.systems import KMH, SYSTEMS
 
 __all__ = [
     "BLOCK_SIZE",
@@ -23,6 +25,7 @@ __all__ = [
     "BandSpec",
     "ScenarioSpec",
     "SizesSpec",
+    "defaults",
     "flat_assignments",
     "parse_assignments",
     "preset_sizes",
@@ -36,62 +39,13 @@ BLOCK_SIZE = 200
 
 SPLITS = ("train", "val", "test")
 
-KMH = 1000.0 / 3600.0
+MAX_SPEED_MPS = 140.0
+"""Just above the 500 km/h of high-speed trains, the fastest users of ITU-R M.2412."""
+
+Speed = Annotated[float, Field(ge=0, le=MAX_SPEED_MPS)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ArraySpec(_Frozen):
-    """A uniform rectangular array in the y–z plane, facing +x; one row makes a horizontal ULA along y."""
-
-    rows: int = Field(1, ge=1, le=1024)
-    columns: int = Field(8, ge=1, le=1024)
-    spacing_wavelengths: float = Field(0.5, gt=0, le=10)
-
-    @property
-    def num_antennas(self) -> int:
-        return self.rows * self.columns
-
-
-class BandSpec(_Frozen):
-    """One OFDM band: subcarriers are centred on the carrier, ``bandwidth_hz / num_subcarriers`` apart."""
-
-    carrier_hz: float = Field(gt=0.5e9, le=100e9)
-    bandwidth_hz: float = Field(gt=0)
-    num_subcarriers: int = Field(64, ge=1)
-    num_slots: int = Field(1, ge=1)
-    slot_s: float = Field(0.5e-3, gt=0)
-    array: ArraySpec = ArraySpec()
-    num_beams: int = Field(256, ge=1)
-
-    @model_validator(mode="after")
-    def _band_fits(self) -> BandSpec:
-        if self.bandwidth_hz >= self.carrier_hz:
-            raise RequestError(
-                "bandwidth_hz", expected=f"less than carrier_hz ({self.carrier_hz:g})", got=self.bandwidth_hz
-            )
-        return self
-
-
-class SizesSpec(_Frozen):
-    """Samples per split."""
-
-    train: int = Field(ge=1)
-    val: int = Field(ge=1)
-    test: int = Field(ge=1)
-
-    @property
-    def total(self) -> int:
-        return self.train + self.val + self.test
-
-    def of(self, split: str) -> int:
-        """Samples in ``split``."""
-        return int(getattr(self, split))
-
-
-class ScenarioSpec(_Frozen):
+class ScenarioSpec(Frozen):
     """Everything but the seed that decides a dataset's bytes. docs/protocol.md gives the defaults.
 
     The system (bands, state), where users stand and how they move, how many samples, and the source of the channels
@@ -116,9 +70,9 @@ class ScenarioSpec(_Frozen):
     min_distance_m: float = Field(ge=1)
     max_distance_m: float = Field(le=10_000)
     sector_deg: float = Field(120.0, gt=0, le=360)
-    speed_min_mps: float = Field(30 * KMH, ge=0)
-    speed_max_mps: float = Field(30 * KMH, ge=0, le=140)
-    test_speeds_mps: tuple[float, ...] = ()
+    speed_min_mps: Speed = 30 * KMH
+    speed_max_mps: Speed = 30 * KMH
+    test_speeds_mps: tuple[Speed, ...] = Field((), max_length=10_000)
     sizes: SizesSpec
 
     def __init__(self, **data: Any) -> None:
@@ -147,13 +101,10 @@ class ScenarioSpec(_Frozen):
         if not isinstance(data, Mapping) or isinstance(data.get("source"), SourceSpec):
             return data
         flat = flat_assignments(data)
-        scenario, own = str(flat.get("scenario")), {k: v for k, v in flat.items() if k in cls.model_fields}
+        own = {k: v for k, v in flat.items() if k in cls.model_fields}
         if "scenario" not in flat:
             return own  # pydantic says what is missing
-        model = model_of(scenario, flat.get("source"))
-        if model is None:
-            raise _unknown_source(scenario, flat.get("source"))
-        return own | {"source": _source(model, flat)}
+        return own | {"source": _source(_maker(flat["scenario"], flat.get("source")).source, flat)}
 
     @model_serializer(mode="wrap")
     def _write_flat(self, handler: Any, info: Any) -> dict[str, Any]:
@@ -173,6 +124,18 @@ class ScenarioSpec(_Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _can_be_stored(self) -> ScenarioSpec:
+        counts = {f"sizes.{split}": (self.sizes.of(split), LARGEST["sizes"]) for split in SPLITS}
+        for name, band in self.bands.items():
+            for field in ("num_subcarriers", "num_slots"):
+                counts[f"{name}.{field}"] = (getattr(band, field), LARGEST[field])
+        for field, (count, largest) in counts.items():
+            if count > largest:
+                asked = self.sizes.total * sum(band.channel_bytes for band in self.bands.values())
+                raise RequestError(field, expected=f"at most {largest}", got=f"{count}: {asked:,} bytes of channels")
+        return self
+
     @property
     def bands(self) -> dict[str, BandSpec]:
         """The bands by the suffix that their variables carry; the anchor band first."""
@@ -185,25 +148,39 @@ class ScenarioSpec(_Frozen):
     def replace(self, assignments: Mapping[str, Any]) -> ScenarioSpec:
         """A validated copy with dotted fields changed, e.g. ``{"sub6.carrier_hz": 2.4e9}``.
 
-        Another source begins with its own defaults; ``rho_z`` and ``source.rho_z`` are the same field.
+        Another scenario, system or source brings its own defaults, as it does when a spec is made: of the other fields
+        those stay that are not at the defaults of what this spec is of. ``rho_z`` and ``source.rho_z`` are the same
+        field, and a table as a value changes the fields that it has.
         """
-        changes, data = flat_assignments(assignments), self.flat()
-        if changes.get("source", self.source.name) != self.source.name:
-            data = {name: value for name, value in data.items() if name in type(self).model_fields}
+        changes = flat_assignments(assignments)
+        data = self._moved(**{name: changes.get(name) for name in ("scenario", "system", "source")})
         for dotted, value in changes.items():
-            *parents, leaf = dotted.split(".")
-            node: Any = data
-            for depth, parent in enumerate(parents):
-                node = node.get(parent)
-                if not isinstance(node, dict):
-                    raise RequestError(
-                        ".".join(parents[: depth + 1]),
-                        expected="a group of fields in this system",
-                        got=dotted,
-                        choices=sorted(k for k, v in data.items() if isinstance(v, dict)),
-                    )
-            node[leaf] = value
+            merge(data, dotted, value)
         return type(self)(**data)
+
+    def _moved(self, *, scenario: Any, system: Any, source: Any) -> dict[str, Any]:
+        """The fields of this spec as one of another scenario, system or source; ``None`` where that stays."""
+        data, known = self.flat(), makers(self.scenario)
+        here: dict[str, Any] = {"scenario": self.scenario, "system": self.system, "source": self.source.name}
+        if source is None and self.source.name in known and default_of(self.scenario, known) == self.source.name:
+            here["source"] = None  # the scenario's own, whichever that is
+        there = {
+            "scenario": self.scenario if scenario is None else scenario,
+            "system": self.system if system is None else system,
+            "source": here["source"] if source is None else source,
+        }
+        if there in (here, {**here, "source": self.source.name}):
+            return data
+        if self.source.name not in known:  # nobody knows what it began with
+            return {name: value for name, value in data.items() if name in type(self).model_fields}
+        usual, moved = (type(self)(**defaults(**kind), sizes=self.sizes) for kind in (here, there))
+        fields, skipped = moved.flat(), {*here}
+        if moved.source.name != self.source.name:
+            skipped |= self.source.fields().keys()
+        for name, value in _changed(data, usual.flat()).items():
+            if name.partition(".")[0] not in skipped:
+                merge(fields, name, value)
+        return fields
 
     def canonical(self, *, sizes: bool = True) -> str:
         """The spec as JSON with sorted keys: the form that digests and noise keys are made from."""
@@ -218,7 +195,7 @@ class ScenarioSpec(_Frozen):
 
     def differences(self, other: ScenarioSpec) -> list[str]:
         """``field: here → there`` for each field in which two specs differ."""
-        here, there = _flatten(self.flat()), _flatten(other.flat())
+        here, there = flatten(self.flat()), flatten(other.flat())
         return [f"{k}: {here.get(k)} → {there.get(k)}" for k in sorted(here | there) if here.get(k) != there.get(k)]
 
 
@@ -232,6 +209,8 @@ def source_of(record: Mapping[str, Any]) -> SourceSpec:
         RequestError: a field that the source does not have, or a value that it does not take.
     """
     scenario, name = str(record.get("scenario", "")), record.get("source")
+    if not isinstance(name, str | None):
+        raise RequestError("source", expected="a name", got=name)
     if (model := model_of(scenario, name)) is not None:
         return _source(model, record)
     fields = {key: value for key, value in record.items() if key not in ScenarioSpec.model_fields}
@@ -273,38 +252,54 @@ def _source(model: type[SourceSpec], flat: Mapping[str, Any]) -> SourceSpec:
     return make_source(model, fields)
 
 
-def _unknown_source(scenario: str, source: Any) -> RequestError:
-    if known := makers(scenario):
-        return RequestError("source", expected=f"a source of {scenario}", got=source, choices=known)
-    return RequestError("scenario", expected="a scenario that is installed here", got=scenario)
+def _maker(scenario: Any, source: Any) -> Any:
+    """The generator of a scenario's source, the scenario's own where none is named.
+
+    Raises:
+        RequestError: there is none.
+    """
+    if not isinstance(scenario, str):
+        raise RequestError("scenario", expected="a name", got=scenario)
+    if not isinstance(source, str | None):
+        raise RequestError("source", expected="a name", got=source)
+    known = makers(scenario)
+    if not known:
+        raise RequestError("scenario", expected="a scenario that is installed here", got=scenario)
+    name = default_of(scenario, known) if source is None else source
+    if name not in known:
+        raise RequestError("source", expected=f"a source of {scenario}", got=name, choices=known)
+    return known[name]
 
 
-SYSTEMS: dict[str, dict[str, Any]] = {
-    # LLM4WM Table II
-    "dualband": {
-        "state": "los",
-        "sub6": {"carrier_hz": 1.9e9, "bandwidth_hz": 60e6, "num_slots": 20, "array": {"columns": 8}},
-        "mmwave": {"carrier_hz": 28e9, "bandwidth_hz": 0.5e9, "num_slots": 1, "array": {"columns": 64}},
-    },
-    # Multi-task PHY LLM, section V-A
-    "multiuser": {
-        "state": "nlos",
-        "sub6": {
-            "carrier_hz": 2.4e9,
-            "bandwidth_hz": 48 * 180e3,
-            "num_subcarriers": 48,
-            "num_slots": 20,
-            "array": {"rows": 8, "columns": 16},
-        },
-        "mmwave": None,
-        "min_distance_m": 20.0,
-        "max_distance_m": 100.0,
-        "sector_deg": 180.0,
-        "speed_min_mps": 10 * KMH,
-        "speed_max_mps": 100 * KMH,
-        "test_speeds_mps": tuple(speed * KMH for speed in range(10, 101, 10)),
-    },
-}
+def defaults(scenario: str, system: str, source: str | None = None) -> dict[str, Any]:
+    """The fields that a new spec begins with, sizes aside: the scenario's geometry, the system's bands and whatever
+    geometry it states itself, and what new specs of the source begin with.
+
+    Args:
+        scenario: Its name, or ``package.module:Class``.
+        system: One of ``SYSTEMS``.
+        source: Its name; the scenario's own if left out.
+
+    Raises:
+        RequestError: there is no such scenario, system or source.
+    """
+    if not isinstance(system, str) or system not in SYSTEMS:
+        raise RequestError("system", expected="a known system", got=system, choices=SYSTEMS)
+    maker = _maker(scenario, source)
+    names = {"scenario": scenario, "system": system, "source": maker.source.name}
+    return {**maker.geometry, **SYSTEMS[system], **maker.source.new, **names}
+
+
+def _changed(data: Mapping[str, Any], usual: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted fields in which ``data`` is not as usual; a group that is usually absent is one field."""
+    changed: dict[str, Any] = {}
+    for name, value in data.items():
+        other = usual.get(name)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            changed |= _changed(value, other, f"{prefix}{name}.")
+        elif value != other:
+            changed[f"{prefix}{name}"] = value
+    return changed
 
 
 def preset_sizes(system: str, preset: str) -> SizesSpec:
@@ -323,33 +318,3 @@ def split_samples(total: int) -> SizesSpec:
         raise RequestError("samples", expected="an integer of at least 15 (they split 10:2:3)", got=total)
     train, val = total * 10 // 15, total * 2 // 15
     return SizesSpec(train=train, val=val, test=total - train - val)
-
-
-def parse_assignments(items: list[str]) -> dict[str, Any]:
-    """``["sub6.carrier_hz=2.4e9"]`` to ``{"sub6.carrier_hz": 2.4e9}``; values are TOML, bare words are strings."""
-    parsed: dict[str, Any] = {}
-    for item in items:
-        key, sign, text = item.partition("=")
-        if not (sign and key.strip() and text.strip()):
-            raise RequestError("--set", expected="field=value", got=item)
-        try:
-            parsed[key.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            parsed[key.strip()] = text.strip()
-    return parsed
-
-
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """A TOML spec file as dotted assignments."""
-    try:
-        with open(path, "rb") as file:
-            return _flatten(tomllib.load(file))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise RequestError("--spec", expected="a readable TOML file", got=f"{path} ({error})") from None
-
-
-def _flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

@@ -25,6 +25,8 @@ class Suite(BaseModel):
     conditions: tuple[Mapping[str, bool | int | float | str], ...] = ({},)
     """What is varied, each as the fields that differ; a task takes those that it has all fields of."""
     scenario: str = "uma"
+    """Of the dataset that is made where there is none. A suite that states one, such as a paper's, takes no other
+    scenario's dataset unless somebody names it."""
     bundles: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """Named sets of methods that together cover the tasks, as the papers' tables combine them."""
     seeds: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
@@ -39,6 +41,11 @@ class Suite(BaseModel):
     @classmethod
     def _presets_are_known(cls, seeds: Mapping[str, int]) -> Mapping[str, int]:
         return {preset_of(name, public=True).name: number for name, number in seeds.items()}
+
+    @property
+    def states_scenario(self) -> bool:
+        """Whether the suite itself says of which scenario its dataset is."""
+        return "scenario" in self.model_fields_set
 
     def num_seeds(self, preset: str) -> int:
         """Seeds of learned methods at a preset."""

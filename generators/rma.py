@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from channelbench.card import Card
 from channelbench.generators.tr38901 import StochasticGenerator
+from channelbench.generators.tr38901.path_loss import RMA, PathLoss, rma_db
+from channelbench.ranges import Ranges
 from channelbench.spec import ScenarioSpec
 
 __all__ = ["RuralMacro"]
@@ -23,6 +25,12 @@ class RuralMacro(StochasticGenerator):
         family="scenario",
     )
     geometry: ClassVar[Mapping[str, float]] = {"bs_height_m": 35.0, "min_distance_m": 35.0, "max_distance_m": 3000.0}
+    ranges: ClassVar[Ranges | None] = RMA
+    path_loss: ClassVar[PathLoss | None] = staticmethod(rma_db)
+    idle: ClassVar[Mapping[str, str]] = {
+        **StochasticGenerator.idle,
+        "table_version": "the report's versions have the same table for RMa",
+    }
 
     def build_scenario(self, spec: ScenarioSpec, options: Mapping[str, Any]) -> Any:
         from sionna.phy.channel.tr38901 import RMaScenario

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, cast
 
 from channelbench.card import Card
 from channelbench.generators.tr38901 import StochasticGenerator, StochasticSource
+from channelbench.generators.tr38901.path_loss import UMA, PathLoss, uma_db
+from channelbench.ranges import Ranges
 from channelbench.spec import ScenarioSpec
 
 __all__ = ["UrbanMacro"]
@@ -29,6 +31,9 @@ class UrbanMacro(StochasticGenerator):
         notes="With both bands at one set of angles, the NLOS arrival spread at 28 GHz comes out wider than the table.",
     )
     geometry: ClassVar[Mapping[str, float]] = {"bs_height_m": 25.0, "min_distance_m": 35.0, "max_distance_m": 500.0}
+    ranges: ClassVar[Ranges | None] = UMA
+    path_loss: ClassVar[PathLoss | None] = staticmethod(uma_db)
+    idle: ClassVar[Mapping[str, str]] = {}
 
     def build_scenario(self, spec: ScenarioSpec, options: Mapping[str, Any]) -> Any:
         from sionna.phy.channel.tr38901 import UMaScenario

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from channelbench.card import Card
 from channelbench.generators.tr38901 import StochasticGenerator
+from channelbench.generators.tr38901.path_loss import UMI, PathLoss, umi_db
+from channelbench.ranges import Ranges
 from channelbench.spec import ScenarioSpec
 
 __all__ = ["UrbanMicro"]
@@ -23,6 +25,8 @@ class UrbanMicro(StochasticGenerator):
         family="scenario",
     )
     geometry: ClassVar[Mapping[str, float]] = {"bs_height_m": 10.0, "min_distance_m": 10.0, "max_distance_m": 200.0}
+    ranges: ClassVar[Ranges | None] = UMI
+    path_loss: ClassVar[PathLoss | None] = staticmethod(umi_db)
 
     def build_scenario(self, spec: ScenarioSpec, options: Mapping[str, Any]) -> Any:
         from sionna.phy.channel.tr38901 import UMiScenario

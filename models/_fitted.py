@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from channelbench.contracts import Method
+from channelbench.results import Training
 from channelbench.tasks.link.observations import LinkObservation
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ class NetworkMethod(Method):
 
     def predict(self, task: str, observation: LinkObservation) -> NDArray[Any]:
         return self._of(task).predict(observation)
+
+    def fit_record(self, task: str) -> Training:
+        outcome = self._of(task).outcome
+        return Training(
+            steps=max(outcome.scores, default=None), best_step=outcome.best_step, validation=dict(outcome.scores)
+        )
 
     def costs(self, task: str) -> dict[str, float]:
         return self._of(task).costs()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from channelbench.paths import expanded
 
 if TYPE_CHECKING:
     from channelbench.leaderboard.sections import Section
@@ -14,7 +17,12 @@ __all__ = ["report", "sections"]
 HAS_ENTRIES = False  # the registry looks for suites beside this package
 
 
-def report(results: str | Path, csv: str | Path | None = None, html: str | Path | None = None) -> tuple[Path, Path]:
+def report(
+    results: str | Path,
+    csv: str | Path | None = None,
+    html: str | Path | None = None,
+    complain: Callable[[str], None] = lambda line: None,
+) -> tuple[Path, Path]:
     """Write the leaderboard of a results folder with the exhibits of its suite.
 
     Beside the leaderboard's two files each exhibit leaves ``<name>.csv`` and, where it has a picture, ``<name>.svg`` in
@@ -24,23 +32,29 @@ def report(results: str | Path, csv: str | Path | None = None, html: str | Path 
         results: A folder with ``run.json`` and ``cells/``; it may still be filling.
         csv: Where the tidy table goes; ``leaderboard.csv`` in the folder by default.
         html: Where the page goes; ``leaderboard.html`` in the folder by default.
+        complain: Called with a line for each cell that is left out, those of further stages too.
 
     Returns:
         The paths of the table and of the page.
 
     Raises:
-        RequestError: ``results`` is no results folder (nothing is written then), or a file cannot be written.
+        RequestError: ``results`` is no results folder, or all its cells had to be left out (nothing is written then);
+            or a file cannot be written.
     """
     from channelbench import leaderboard
     from channelbench.benchmarks.exhibits.drawing import standalone
 
+    results = expanded(results, field="results")
     parts = sections(results)
-    paths = leaderboard.report(results, csv=csv, html=html, sections=parts)
+    below = list(_left_out_below(Path(results)))
+    paths = leaderboard.report(results, csv=csv, html=html, sections=parts, remarks=below, complain=complain)
+    for line in below:
+        complain(line)
     for part in parts:
         if part.csv:
-            _write(Path(results) / f"{part.name}.csv", part.csv)
+            _write(results / f"{part.name}.csv", part.csv)
         if part.picture:
-            _write(Path(results) / f"{part.name}.svg", standalone(part.picture))
+            _write(results / f"{part.name}.svg", standalone(part.picture))
     return paths
 
 
@@ -52,8 +66,17 @@ def sections(results: str | Path) -> list[Section]:
     """
     from channelbench.leaderboard.views import Run
 
-    run = Run.read(Path(results))
+    run = Run.read(expanded(results, field="results"))
     return [part for name in _exhibits(run) for part in _sections(name, run)]
+
+
+def _left_out_below(folder: Path) -> Iterator[str]:
+    """A line for each cell of a further stage that is left out."""
+    from channelbench.leaderboard.audit import audit
+
+    for stage in sorted({path.parent.parent for path in folder.rglob("cells/*.json")} - {folder}):
+        for problem in audit(stage).problems:
+            yield f"left out: {stage.relative_to(folder).as_posix()}/{problem}"
 
 
 def _exhibits(run: Run) -> tuple[str, ...]:

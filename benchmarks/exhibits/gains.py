@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,10 +40,13 @@ def _log_ratio(a: Estimate, b: Estimate) -> tuple[float, float, float] | None:
 
 def _logarithm(e: Estimate) -> Estimate:
     usable = e.replicates is not None and bool(np.all(e.replicates > 0))
+    spread = None if e.spread is None else replace(e.spread, variance=e.spread.variance / e.value**2)
     return Estimate(
         value=math.log(e.value),
         low=math.log(e.low) if e.low > 0 else -math.inf,
         high=math.log(e.high),
         by_seed={seed: math.log(v) for seed, v in e.by_seed.items()} if min(e.by_seed.values(), default=1) > 0 else {},
         replicates=np.log(e.replicates) if usable and e.replicates is not None else None,
+        seeds=e.seeds,
+        spread=spread,  # to first order: spreads are small beside what they are of
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from channelbench.benchmarks.exhibits.cells import csv_text
@@ -13,19 +14,22 @@ from channelbench.exhibit import Exhibit
 from channelbench.families import LLM
 from channelbench.leaderboard import labels
 from channelbench.leaderboard.board import Column
-from channelbench.leaderboard.estimate import Estimate, difference_interval
+from channelbench.leaderboard.cards import UNKNOWN_SPREAD
+from channelbench.leaderboard.contrast import Contrast, contrast, holm
+from channelbench.leaderboard.estimate import LEVEL, Estimate, difference_interval
 from channelbench.leaderboard.numbers import decimals, fixed, interval
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run, View
 
-__all__ = ["Comparison", "Pretraining", "compare"]
+__all__ = ["Comparison", "Pretraining", "Verdict", "compare", "judge"]
 
 _TITLE = "Does pretraining help?"
 _TEXT = (
     "Score of the control minus that of the pretrained row on each task’s primary metric (the other way round for the "
-    "accuracy), so that a positive number means that pretrained weights help; 95 % interval paired over test drops, "
-    "with the spread between seeds from three seeds on. With fewer the word says how many: it then speaks of these "
-    "trainings alone. Of twenty comparisons without any difference, one or so shows one by chance."
+    "accuracy), so that a positive number means that pretrained weights help. The 95 % interval is each comparison’s "
+    "own, paired over test drops and with the spread between seeds in it. The words are corrected over all comparisons "
+    "of this section (Holm): without any difference, one of them or more would show one in 5 % of such sections. "
+    "Beside each “no difference shown” stands what would have been shown in four of five repeats, had it been there."
 )
 _TITLES = {"llm4cp": "LLM4CP", "llm4wm(s)": "LLM4WM(s)", "llm4wm": "LLM4WM"}
 _AGAINST = {
@@ -35,19 +39,46 @@ _AGAINST = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What the primary metric gains by pretraining: positive helps, whichever way the metric points."""
+    """What the primary metric gains by pretraining: positive helps, whichever way the metric points.
+
+    Attributes:
+        gain: The gain, with its own interval.
+        tested: What is tested; ``None`` where the spread between seeds is not known, or terms per drop are missing.
+        remark: What there is to say of few seeds, if anything.
+    """
 
     gain: Estimate
+    tested: Contrast | None
+    remark: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a comparison shows among all that are made.
+
+    Attributes:
+        comparison: The comparison.
+        word: What it shows, in words.
+        p_value: Corrected over all tests; NaN where there is none.
+        detectable: The gain or loss that would have been shown in four of five repeats; NaN where one is shown.
+    """
+
+    comparison: Comparison
     word: str
+    p_value: float = math.nan
+    detectable: float = math.nan
+
+
+Key = tuple[str, str, str, str]
+"""Condition, method, control, task."""
 
 
 def compare(view: View, method: str, control: str, task: str) -> Comparison | None:
     """``method`` against ``method+control`` on one task, or ``None`` where either has no complete score.
 
-    The interval is that of the difference on the same resampled drops, with the spread of both seeds' means from three
-    seeds on. A word about fewer seeds says how many: it speaks of these trainings, not of training.
+    The interval is that of the difference on the same resampled drops, with the spread of both seeds' means.
     """
     column = next((c for c in view.table.columns if c.task == task), None)
     if column is None or not column.metric:
@@ -58,11 +89,41 @@ def compare(view: View, method: str, control: str, task: str) -> Comparison | No
         return None
     better, worse = (ours, other) if column.higher_is_better else (other, ours)
     low, high = difference_interval(better, worse)
-    word = "helps" if low > 0 else "hurts" if high < 0 else "no difference shown"
     few = [n for name in (method, f"{method}+{control}") if (n := view.few_seeds(name, task))]
-    if few:
-        word += f" ({min(few)} seed{'s' if min(few) > 1 else ''})"
-    return Comparison(Estimate(value=better.value - worse.value, low=low, high=high), word)
+    return Comparison(
+        gain=Estimate(value=better.value - worse.value, low=low, high=high),
+        tested=contrast(better, worse),
+        remark=f"{min(few)} seed{'s' if min(few) > 1 else ''}" if few else "",
+    )
+
+
+def judge(comparisons: Mapping[Key, Comparison]) -> dict[Key, Verdict]:
+    """What each of several comparisons shows, corrected over those that are tested."""
+    tests = {key: c.tested for key, c in comparisons.items() if c.tested is not None}
+    corrected = dict(zip(tests, holm([test.p_value for test in tests.values()]), strict=True))
+    level = 1 - LEVEL
+    # The next difference to be shown would have had to pass this.
+    hurdle = level / max(sum(p > level for p in corrected.values()), 1)
+    return {key: _verdict(c, corrected.get(key), level, hurdle) for key, c in comparisons.items()}
+
+
+def _verdict(comparison: Comparison, p_value: float | None, level: float, hurdle: float) -> Verdict:
+    remark = f" ({comparison.remark})" if comparison.remark else ""
+    if comparison.tested is None or p_value is None:
+        return Verdict(comparison=comparison, word=f"not tested: {_untested(comparison)}{remark}")
+    if p_value <= level:
+        word = "helps" if comparison.gain.value > 0 else "hurts"
+        return Verdict(comparison=comparison, word=word + remark, p_value=p_value)
+    return Verdict(
+        comparison=comparison,
+        word=f"no difference shown{remark}",
+        p_value=p_value,
+        detectable=comparison.tested.detectable(hurdle),
+    )
+
+
+def _untested(comparison: Comparison) -> str:
+    return UNKNOWN_SPREAD if comparison.remark else "no terms per drop"
 
 
 class Pretraining(Exhibit):
@@ -91,6 +152,15 @@ def _section(run: Run) -> Section | None:
     if not compared:
         text = f"{_TEXT} No control has been run in this folder yet: nothing can be said."
         return Section(name="pretraining", title=_TITLE, text=text)
+    verdicts = judge(
+        {
+            (view.condition, method, control, task): found
+            for view, method in compared
+            for control in CONTROLS
+            for task in TASKS
+            if (found := compare(view, method, control, task)) is not None
+        }
+    )
     heads = {c.task: c for c in run.views[0].table.columns if c.metric}
     columns = tuple(
         SectionColumn(label=task.upper(), unit=f"gain in {_unit(heads.get(task))}", better="high") for task in TASKS
@@ -100,9 +170,14 @@ def _section(run: Run) -> Section | None:
         title=_TITLE,
         text=_TEXT,
         columns=columns,
-        groups=tuple(_group(view, method, len(run.views) > 1) for view, method in compared),
+        groups=tuple(_group(view, method, verdicts, len(run.views) > 1) for view, method in compared),
         csv=csv_text(
-            [_record(view, method, control, t) for view, method in compared for control in CONTROLS for t in TASKS]
+            [
+                _record(view, method, control, task, verdicts.get((view.condition, method, control, task)))
+                for view, method in compared
+                for control in CONTROLS
+                for task in TASKS
+            ]
         ),
         first="Control",
     )
@@ -119,33 +194,35 @@ def _unit(column: Column | None) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _group(view: View, method: str, several: bool) -> SectionGroup:
+def _group(view: View, method: str, verdicts: Mapping[Key, Verdict], several: bool) -> SectionGroup:
     rows = []
     for control in CONTROLS:
-        cells = tuple(_cell(view, method, control, task) for task in TASKS)
+        cells = tuple(
+            _cell(view, method, control, task, verdicts.get((view.condition, method, control, task))) for task in TASKS
+        )
         rows.append(SectionRow(title=_AGAINST[control], cells=cells, family=LLM))
     return SectionGroup(title=_TITLES[method], note=view.title if several else "", rows=tuple(rows))
 
 
-def _cell(view: View, method: str, control: str, task: str) -> SectionCell:
-    found = compare(view, method, control, task)
-    if found is None:
+def _cell(view: View, method: str, control: str, task: str, verdict: Verdict | None) -> SectionCell:
+    if verdict is None:
         lacking = [name for name in (method, f"{method}+{control}") if view.missing(name, task) != "ok"]
         return SectionCell(note="; ".join(f"{name}: {view.missing(name, task)}" for name in lacking))
-    digits = max(decimals([found.gain]), 2)
-    value = fixed(found.gain.value, digits)
-    sign = "+" if found.gain.value > 0 and float(value.replace("−", "-")) != 0 else ""
+    gain = verdict.comparison.gain
+    digits = max(decimals([gain]), 2)
+    value = fixed(gain.value, digits)
+    sign = "+" if gain.value > 0 and float(value.replace("−", "-")) != 0 else ""
+    detectable = "" if math.isnan(verdict.detectable) else f"; detectable: ±{fixed(verdict.detectable, digits)}"
     return SectionCell(
         text=f"{sign}{value}",
-        interval=interval(found.gain, digits),
-        remark=found.word,
-        value=found.gain.value,
+        interval=interval(gain, digits),
+        remark=verdict.word + detectable,
+        value=gain.value,
     )
 
 
-def _record(view: View, method: str, control: str, task: str) -> dict[str, object]:
-    found = compare(view, method, control, task)
-    gain = found.gain if found else Estimate(value=math.nan, low=math.nan, high=math.nan)
+def _record(view: View, method: str, control: str, task: str, verdict: Verdict | None) -> dict[str, object]:
+    gain = verdict.comparison.gain if verdict else Estimate(value=math.nan, low=math.nan, high=math.nan)
     column = next((c for c in view.table.columns if c.task == task), None)
     return {
         "conditions": view.condition,
@@ -156,5 +233,7 @@ def _record(view: View, method: str, control: str, task: str) -> dict[str, objec
         "gain": gain.value,
         "low": gain.low,
         "high": gain.high,
-        "word": found.word if found else "",
+        "word": verdict.word if verdict else "",
+        "p_holm": verdict.p_value if verdict else math.nan,
+        "detectable": verdict.detectable if verdict else math.nan,
     }

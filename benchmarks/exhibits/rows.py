@@ -10,6 +10,7 @@ from channelbench.benchmarks.exhibits.paper import TASKS, TERMS, PaperColumn
 from channelbench.benchmarks.request import CONTROLS
 from channelbench.families import CLASSICAL, LLM, MULTI_TASK, SMALL
 from channelbench.leaderboard.estimate import Estimate, average
+from channelbench.leaderboard.spread import of_mean
 from channelbench.leaderboard.views import Run, View
 
 __all__ = ["CONTROLS", "LLM_METHODS", "PAPER_ROWS", "TABLE_ROWS", "Line", "PaperView", "line", "paper_views"]
@@ -110,7 +111,10 @@ class PaperView(View):
         """The mean of Eq. 28; ``None`` unless all six tasks have their score: nothing is averaged away."""
         losses = [self.loss(wanted.members[task], task) if task in wanted.members else None for task in TASKS]
         known = [loss for loss in losses if loss is not None]
-        return average(known) if len(known) == len(TASKS) else None
+        if len(known) < len(TASKS):
+            return None
+        mean = average(known)
+        return mean.widened(of_mean(mean, known))
 
     def detail(self, wanted: Line) -> str:
         """Seeds and backbone weights of a row."""

@@ -13,8 +13,7 @@ from pydantic import Field
 from channelbench import registry
 from channelbench.card import Card
 from channelbench.experiment import Experiment, Plan, PlannedDataset, Stage
-from channelbench.generation import make_spec
-from channelbench.spec import ScenarioSpec, parse_assignments
+from channelbench.spec import ScenarioSpec, defaults, parse_assignments
 
 __all__ = ["Transfer", "target_spec"]
 
@@ -67,7 +66,7 @@ def _dataset(target: str) -> str:
 
 
 def target_spec(source: ScenarioSpec, overrides: Mapping[str, str]) -> ScenarioSpec:
-    """The spec of a target: the source's with what differs, and another scenario's own geometry.
+    """The spec of a target: the source's with what differs, another scenario's own geometry, another system's bands.
 
     Args:
         source: The spec of the dataset that fits come from; its sizes, system and state are the target's too.
@@ -78,15 +77,8 @@ def target_spec(source: ScenarioSpec, overrides: Mapping[str, str]) -> ScenarioS
     """
     changes: dict[str, Any] = parse_assignments([f"{field}={value}" for field, value in overrides.items()])
     if "scenario" in changes:
-        scenario = str(changes["scenario"])
-        made = make_spec(
-            scenario,
-            system=source.system,
-            state=source.state,
-            source=source.source.name,
-            sizes=source.sizes,
-        )
-        generator = registry.find("generators", scenario, source=source.source.name)
-        geometry = {field: getattr(made, field) for field in generator.geometry}
-        changes = geometry | changes
+        # All of it, where ``replace`` keeps the geometry that a source has been given.
+        maker = registry.find("generators", str(changes["scenario"]), source=source.source.name)
+        usual = defaults(str(changes["scenario"]), changes.get("system", source.system), source.source.name)
+        changes = {field: usual[field] for field in maker.geometry} | changes
     return source.replace(changes)

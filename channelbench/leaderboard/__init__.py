@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from channelbench.leaderboard.sections import Section
@@ -15,32 +15,43 @@ def report(
     csv: str | Path | None = None,
     html: str | Path | None = None,
     sections: Sequence[Section] = (),
+    remarks: Sequence[str] = (),
+    complain: Callable[[str], None] = lambda line: None,
 ) -> tuple[Path, Path]:
-    """Write the leaderboard of a results folder.
+    """Write the leaderboard of a results folder, of those of its cells that are what they say.
 
     Args:
         results: A folder with ``run.json`` and ``cells/``; it may still be filling.
         csv: Where the tidy table goes; ``leaderboard.csv`` in the folder by default.
         html: Where the page goes; ``leaderboard.html`` in the folder by default.
         sections: Further tables and pictures for the page, below the leaderboard's own.
+        remarks: Further lines for the top of the page.
+        complain: Called with a line for each cell that is left out.
 
     Returns:
         The paths of the table and of the page.
 
     Raises:
-        RequestError: ``results`` is no results folder (nothing is written then), or a file cannot be written.
+        RequestError: ``results`` is no results folder, or all its cells had to be left out (nothing is written then);
+            or a file cannot be written.
     """
     from channelbench.errors import RequestError
     from channelbench.leaderboard.board import build
     from channelbench.leaderboard.page import render
-    from channelbench.leaderboard.table import tidy
+    from channelbench.leaderboard.table import as_csv, tidy
+    from channelbench.paths import expanded
     from channelbench.results import write_atomic
 
-    folder = Path(results)
-    table_path = folder / "leaderboard.csv" if csv is None else Path(csv)
-    page_path = folder / "leaderboard.html" if html is None else Path(html)
+    folder = expanded(results, field="results")
+    table_path = folder / "leaderboard.csv" if csv is None else expanded(csv, field="csv")
+    page_path = folder / "leaderboard.html" if html is None else expanded(html, field="html")
     board = build(folder)
-    table, page = tidy(board).to_csv(index=False).encode(), render(board, sections).encode()
+    for problem in board.left_out:
+        complain(f"left out: {problem}")
+    if board.left_out and not board.results:
+        got = f"{folder} ({board.left_out[0]})"
+        raise RequestError("results", expected="a folder with a cell that is what it says", got=got)
+    table, page = as_csv(tidy(board)), render(board, sections, remarks).encode()
     for field, path, data in (("csv", table_path, table), ("html", page_path, page)):
         try:
             write_atomic(path, data)

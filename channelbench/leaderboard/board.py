@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from channelbench.conditions import DEFAULT
-from channelbench.errors import RequestError
 from channelbench.families import BUNDLE, CEILING, FAMILIES, FLOOR, family_of
+from channelbench.leaderboard.audit import Problem, audit
 from channelbench.leaderboard.catalogue import find_metric
 from channelbench.leaderboard.estimate import Estimate, average, estimate
-from channelbench.leaderboard.ranking import Rank, anchors_usable, best, overall_order, share_ranks, skill
-from channelbench.results import Result, RunManifest, VariedEntry, read_cells, read_terms, read_units
+from channelbench.leaderboard.provenance import CodeState, code_states
+from channelbench.leaderboard.ranking import Rank, anchors_usable, best, overall_order, rank_intervals, skill
+from channelbench.leaderboard.spread import is_learned, widened
+from channelbench.results import Result, RunManifest, VariedEntry, read_terms, read_units
 
 __all__ = ["Board", "Column", "Entry", "Row", "Table", "build"]
 
@@ -32,12 +31,13 @@ class Entry:
     Attributes:
         state: ``ok`` only if no seed failed and none is missing: an incomplete entry has no score.
         detail: What failed, or how many seeds there are.
-        scores: ``{metric: estimate}``.
+        scores: ``{metric: estimate}``, with the spread between trainings in their intervals as far as it is known.
         results: The cells, by seed.
         missing_seeds: Seeds that the run asks for and that have no cell.
         skill: The primary score between floor (0) and ceiling (1).
-        rank: The place among contestants on the primary metric.
-        member: Which method of a bundle this is the entry of.
+        rank: The places that it may have among contestants on the primary metric; ``None`` of a contestant whose spread
+            between trainings nobody knows.
+        member: Which method of a bundle this is the entry of: score, skill and rank are that method's.
     """
 
     state: State
@@ -120,23 +120,41 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """The leaderboard of one results folder; the default condition first, ``paper_compat`` last."""
+    """The leaderboard of one results folder; the default condition first, ``paper_compat`` last.
+
+    Attributes:
+        results: The cells that are what they say.
+        left_out: What is wrong with the others.
+        unchecked: Names of cells with scores that cannot be worked out again: their metrics are not installed here.
+        code: Whether the code of each cell is the one that is here, by its name.
+    """
 
     manifest: RunManifest
     results: tuple[Result, ...]
     tables: tuple[Table, ...]
+    left_out: tuple[Problem, ...] = ()
+    unchecked: frozenset[str] = frozenset()
+    code: Mapping[str, CodeState] = field(default_factory=dict)
 
 
 def build(folder: Path) -> Board:
-    """The leaderboard of a results folder.
+    """The leaderboard of a results folder, of those cells that are what they say.
 
     Raises:
-        RequestError: the folder has no readable ``run.json``, or a cell that is none.
+        RequestError: the folder has neither a readable ``run.json`` nor a cell.
     """
-    manifest, results = _read(folder)
+    found = audit(folder)
+    manifest, results = found.manifest, found.results
     tables = [_table(folder, manifest, results, label, varied) for label, varied in _varied(manifest, results)]
     tables.sort(key=_place)
-    return Board(manifest=manifest, results=results, tables=tuple(tables))
+    return Board(
+        manifest=manifest,
+        results=results,
+        tables=tuple(tables),
+        left_out=found.problems,
+        unchecked=found.unchecked,
+        code=code_states(manifest, results),
+    )
 
 
 def _varied(manifest: RunManifest, results: Sequence[Result]) -> list[tuple[str, VariedEntry]]:
@@ -156,19 +174,6 @@ def _varied(manifest: RunManifest, results: Sequence[Result]) -> list[tuple[str,
 def _place(table: Table) -> tuple[bool, bool, float, str]:
     snr_db = table.changes.get("snr_db")
     return table.noisy, table.condition != DEFAULT, snr_db if isinstance(snr_db, float) else 0.0, table.condition
-
-
-def _read(folder: Path) -> tuple[RunManifest, tuple[Result, ...]]:
-    try:
-        manifest = RunManifest(**json.loads((folder / "run.json").read_text()))
-    except (OSError, ValueError, TypeError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise RequestError("results", expected="a folder with a run.json", got=f"{folder} ({reason})") from None
-    try:
-        return manifest, tuple(read_cells(folder))
-    except (OSError, ValueError, TypeError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise RequestError("results", expected="readable cells", got=f"{folder / 'cells'} ({reason})") from None
 
 
 def _table(folder: Path, manifest: RunManifest, results: Sequence[Result], label: str, varied: VariedEntry) -> Table:
@@ -199,8 +204,10 @@ def _table(folder: Path, manifest: RunManifest, results: Sequence[Result], label
     of_table = [result for each in cells.values() for result in each.values()]
     columns = tuple(_column(task, rows, of_table, wanted[task], task in varied.tasks) for task in manifest.tasks)
     rows = _with_ranks(rows, columns)
+    overall = _overall([*rows, *_bundles(manifest, rows)], columns)
+    rows = _with_spread(rows, columns)
     rows += _bundles(manifest, rows)
-    return Table(condition=label, changes=changes, columns=columns, rows=_with_overall(rows, columns))
+    return Table(condition=label, changes=changes, columns=columns, rows=_in_order(rows, overall))
 
 
 def _expected_seeds(manifest: RunManifest, method: str, of_method: Sequence[Result]) -> tuple[int, ...]:
@@ -236,6 +243,7 @@ def _entry(folder: Path, cells: Mapping[int, Result], seeds: Sequence[int], decl
     terms = {result.seed: read_terms(folder, result) for result in results}
     units = read_units(folder, results[0])
     names = [name for name in results[0].scores if all(name in result.scores for result in results)]
+    learned = is_learned(results[0].family, len(results))
     # One seed's interval stands in its cell; replicates are for several seeds, and for what is ranked.
     scores = {
         name: estimate(
@@ -245,6 +253,8 @@ def _entry(folder: Path, cells: Mapping[int, Result], seeds: Sequence[int], decl
             if len(results) > 1 or name == results[0].primary_metric
             else None,
             units,
+            learned=learned,
+            ranked=name == results[0].primary_metric,
         )
         for name in names
     }
@@ -288,17 +298,48 @@ def _with_ranks(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     entries = {row.method: dict(row.entries) for row in rows}
     for column in columns:
         task = column.task
-        scores = {
-            row.method: e.scores[column.metric] for row in rows if column.metric in (e := row.entries[task]).scores
-        }
-        contestants = {row.method: scores[row.method] for row in rows if row.is_contestant and row.method in scores}
-        ranks = share_ranks(contestants, higher_is_better=column.higher_is_better)
+        scores = _scores(rows, task, column.metric)
+        ranks = rank_intervals(
+            {row.method: scores[row.method] for row in rows if row.is_contestant and row.method in scores},
+            _families(rows),
+            higher_is_better=column.higher_is_better,
+            trivial=column.floor[1].value if column.floor else None,
+        )
         for method, score in scores.items():
             worth = None
             if column.has_skill and column.floor and column.ceiling:
                 worth = skill(score, column.floor[1], column.ceiling[1])
             entries[method][task] = replace(entries[method][task], skill=worth, rank=ranks.get(method))
     return [replace(row, entries=entries[row.method]) for row in rows]
+
+
+def _with_spread(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """The rows with the spread between trainings in the intervals of their scores and skills."""
+    entries = {row.method: dict(row.entries) for row in rows}
+    for column in columns:
+        for metric in column.metrics:
+            for method, score in widened(_scores(rows, column.task, metric), _families(rows)).items():
+                entry = entries[method][column.task]
+                worth = entry.skill
+                if metric == column.metric and worth is not None and column.floor and column.ceiling:
+                    worth = skill(score, column.floor[1], column.ceiling[1])
+                scores = {**entry.scores, metric: score}
+                entries[method][column.task] = replace(entry, scores=scores, skill=worth)
+    return [replace(row, entries=entries[row.method]) for row in rows]
+
+
+def _scores(rows: Sequence[Row], task: str, metric: str) -> dict[str, Estimate]:
+    return {row.method: e.scores[metric] for row in rows if metric in (e := row.entries[task]).scores}
+
+
+def _families(rows: Sequence[Row]) -> dict[str, str]:
+    """Whose trainings each row's are like: those of its family; of a bundle, of what it has of learned members."""
+    return {row.method: next(_learned_families(row), row.family) for row in rows}
+
+
+def _learned_families(row: Row) -> Iterator[str]:
+    results = (result for entry in row.entries.values() for result in entry.results)
+    return (result.family for result in results if row.family == BUNDLE and is_learned(result.family, 1))
 
 
 def _bundles(manifest: RunManifest, rows: Sequence[Row]) -> list[Row]:
@@ -315,25 +356,35 @@ def _bundles(manifest: RunManifest, rows: Sequence[Row]) -> list[Row]:
             entries[task] = (
                 Entry(state="not supported")
                 if member is None
-                else replace(member.entries[task], member=member.title, missing_seeds=(), rank=None)
+                else replace(member.entries[task], member=member.title, missing_seeds=())
             )
-        seeds = min((row.seeds for row in known if row.seeds > 1), default=1)
+        seeds = min((row.seeds for row in known if is_learned(row.family, row.seeds)), default=1)
         bundles.append(Row(method=f"{BUNDLE}:{name}", title=name, family=BUNDLE, entries=entries, seeds=seeds))
     return bundles
 
 
-def _with_overall(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
-    """Mean skill of the rows that have one on every task that has the table's conditions, ranks among contestants,
-    and the order of the table."""
+def _overall(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, tuple[Estimate, Rank | None]]:
+    """Mean skill of the rows that have one on every task that has the table's conditions, and ranks among
+    contestants."""
     complete: dict[str, Estimate] = {}
     for row in rows:
         skills = [row.entries[column.task].skill for column in columns if column.varied]
         if skills and all(s is not None for s in skills):
             complete[row.method] = average([s for s in skills if s is not None])
-    ranks = share_ranks(
+    families = _families(rows)
+    ranks = rank_intervals(
         {row.method: complete[row.method] for row in rows if row.is_contestant and row.method in complete},
+        families,
         higher_is_better=True,
+        trivial=0.0,
     )
-    done = {row.method: replace(row, overall=complete.get(row.method), rank=ranks.get(row.method)) for row in rows}
+    return {method: (shown, ranks.get(method)) for method, shown in widened(complete, families).items()}
+
+
+def _in_order(rows: Sequence[Row], overall: Mapping[str, tuple[Estimate, Rank | None]]) -> tuple[Row, ...]:
+    done = {}
+    for row in rows:
+        worth, rank = overall.get(row.method, (None, None))
+        done[row.method] = replace(row, overall=worth, rank=rank)
     order = overall_order([(row.method, row.overall, row.covered) for row in done.values()])
     return tuple(sorted((done[method] for method in order), key=lambda row: _ORDER.get(row.family, 0)))

@@ -16,6 +16,7 @@ from channelbench.presets import PRESETS
 from channelbench.results import DatasetCard
 
 __all__ = [
+    "UNKNOWN_SPREAD",
     "anchors",
     "conditions",
     "dataset",
@@ -25,8 +26,11 @@ __all__ = [
     "noise_floor",
     "protocol",
     "task",
+    "unranked",
     "weights",
 ]
+
+UNKNOWN_SPREAD = "seed spread unknown"
 
 _STATES = {"los": "line of sight", "nlos": "no line of sight", "random": "line of sight at random"}
 
@@ -148,18 +152,21 @@ def protocol(board: Board) -> list[tuple[str, str]]:
         ),
         (
             "Intervals",
-            f"95\u00a0%, bootstrap over drops ({RESAMPLES} resamples). From {MIN_SEEDS} seeds on, the t interval of "
-            "the seeds’ mean is added in squares. Anchors of skill count as exact.",
+            f"95\u00a0%, bootstrap over drops ({RESAMPLES} resamples), and the t interval of the mean over trainings, "
+            "added in squares. Anchors of skill count as exact.",
         ),
         (
-            "Ties",
-            "Down the order of scores, a method shares the rank of its group’s leader if the paired 95\u00a0% interval "
-            "of their difference, on the same resampled drops, holds 0; else it leads the next group.",
+            "Ranks",
+            "The places that a row may have: 1 + the rows that are shown to be better, to all but those that are shown "
+            "to be worse. In a column of equal rows any two are told apart in 5\u00a0% of cases: one critical value "
+            "for all pairs, over the same drops and with the spread between trainings. What is worse than trivial "
+            "never ranks 1. A bundle’s cell is its member’s.",
         ),
         (
             "Seeds",
-            f"Scores are means over seeds. Learned methods with fewer than {MIN_SEEDS} are marked, and their "
-            "intervals leave the spread between trainings out.",
+            "Scores are means over seeds. How far trainings lie apart is pooled over the learned rows of the task, of "
+            f"the same family first, that have two seeds or more; rows with fewer than {MIN_SEEDS} are marked. Where "
+            f"no row can lend, the interval stands in brackets ({UNKNOWN_SPREAD}), and the row has no rank.",
         ),
     ]
 
@@ -185,6 +192,29 @@ def noise_floor(table: Table) -> str:
         "Targets carry the same noise as the pilots, scaled by the training set’s mean power, as some published "
         f"evaluations do.{floor} Compare no number here with another table."
     )
+
+
+def unranked(table: Table) -> str:
+    """Which learned rows have no rank for want of seeds, and why; nothing where none has."""
+    tasks: dict[str, list[str]] = {}
+    for column in table.columns:
+        for row in table.rows:
+            score = row.entries[column.task].scores.get(column.metric)
+            if row.family != BUNDLE and row.is_contestant and score is not None and score.spread_unknown:
+                tasks.setdefault(labels.task_code(column.task), []).append(row.title)
+    rows = dict.fromkeys(title for titles in tasks.values() for title in titles)
+    if not rows:
+        return ""
+    names = f"{len(rows)} learned rows have" if len(rows) > 3 else f"{' and '.join(rows)} {_have(len(rows))}"
+    return (
+        f"{names} no rank in {', '.join(tasks)}: one seed each, and no learned row with two or more to tell how far "
+        f"trainings lie apart ({UNKNOWN_SPREAD}). Their intervals, in brackets, are over drops alone; the other rows "
+        "are ranked among themselves. Run more seeds to rank them."
+    )
+
+
+def _have(number: int) -> str:
+    return "has" if number == 1 else "have"
 
 
 def anchors(table: Table, column: Column) -> str:

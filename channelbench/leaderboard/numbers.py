@@ -33,11 +33,13 @@ def fixed(value: float, places: int) -> str:
 
 
 def interval(estimate: Estimate, places: int) -> str:
-    """``low–high``, spaced where a minus sign stands beside the dash; nothing where both read the same."""
+    """``low–high``, spaced where a minus sign stands beside the dash; nothing where both read the same; in brackets
+    where it leaves out what another training would change."""
     low, high = fixed(estimate.low, places), fixed(estimate.high, places)
     if low == high:
         return ""
-    return f"{low} – {high}" if "−" in low + high else f"{low}–{high}"
+    text = f"{low} – {high}" if "−" in low + high else f"{low}–{high}"
+    return f"[{text}]" if estimate.spread_unknown else text
 
 
 def quantity(value: float | None) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from channelbench.costs import COSTS, LATENCY_BATCHES
 from channelbench.families import BUNDLE, CEILING, FAMILIES, family_of, palette
-from channelbench.leaderboard import cards, labels
+from channelbench.leaderboard import cards, labels, provenance
 from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
 from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate
 from channelbench.leaderboard.figures import ROW_PX, TOP_PX, draw
@@ -44,6 +44,7 @@ class CellView:
     rank: str = ""
     best: bool = False
     detail: str = ""
+    caution: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,7 @@ class RowView:
     family: str
     family_label: str
     tag: str
+    tag_hint: str
     seeds: str
     weights: str
     detail: str
@@ -63,13 +65,14 @@ class RowView:
     cells: tuple[CellView, ...]
 
 
-def render(board: Board, sections: Sequence[Section] = ()) -> str:
-    """The whole page, with everything it needs inside: the leaderboard, then ``sections``."""
+def render(board: Board, sections: Sequence[Section] = (), remarks: Sequence[str] = ()) -> str:
+    """The whole page, with everything it needs inside: the leaderboard, then ``sections``; ``remarks`` at its top."""
     families = dict.fromkeys(row.family for table in board.tables for row in table.rows)
     known = [*(f for f in FAMILIES if f in families), *(f for f in families if f not in FAMILIES)]
     return _template().render(
         title="channelbench leaderboard",
         header=cards.header(board),
+        notes=[*provenance.notes(board.results, board.left_out, board.unchecked, board.code), *remarks],
         dataset=cards.dataset(board.manifest.dataset),
         protocol=cards.protocol(board),
         about=cards.methods(board),
@@ -114,7 +117,7 @@ def _panel(index: int, board: Board, table: Table) -> dict[str, Any]:
         "id": f"condition-{index}",
         "title": labels.condition_title(table.condition),
         "sentence": cards.conditions(board, table),
-        "note": cards.noise_floor(table) if table.noisy else "",
+        "notes": [note for note in (cards.noise_floor(table) if table.noisy else "", cards.unranked(table)) if note],
         "columns": [_head(board, column) for column in table.columns],
         "groups": [group for group in groups if group["rows"]],
         "tasks": [_task(index, board, table, column) for column in table.columns],
@@ -138,7 +141,7 @@ def _row(row: Row, columns: Sequence[Column], places: Mapping[str, int]) -> RowV
     return RowView(
         **_identity(row),
         rank=str(row.rank or ""),
-        sort_rank=str(row.rank.place) if row.rank else "",
+        sort_rank=_sort_rank(row),
         overall=_overall(row, columns),
         cells=tuple(_cell(row, column, places[column.task]) for column in columns),
     )
@@ -148,7 +151,8 @@ def _identity(row: Row) -> dict[str, str]:
     result = next((r for entry in row.entries.values() for r in entry.results), None)
     members = dict.fromkeys(entry.member for entry in row.entries.values() if entry.member)
     family = family_of(row.family)
-    seeded = family.seeded or (row.family == BUNDLE and row.seeds > 1)
+    trained = any(score.seeds for entry in row.entries.values() for score in entry.scores.values())
+    seeded = family.seeded or (row.family == BUNDLE and trained)
     seeds = f"{row.seeds} seed{'s' if row.seeds > 1 else ''}" if seeded else ""
     detail = " + ".join(members) if members else result.reference if result else ""
     return {
@@ -156,10 +160,21 @@ def _identity(row: Row) -> dict[str, str]:
         "family": row.family,
         "family_label": family.title if family.ranked else "",
         "tag": seeds if row.seeds < MIN_SEEDS else "",
+        "tag_hint": _tag_hint(row),
         "seeds": seeds if row.seeds >= MIN_SEEDS else "",
         "weights": _SHA256.sub(r"\1…", cards.weights(row)),  # in full below, with the method
         "detail": detail,
     }
+
+
+def _tag_hint(row: Row) -> str:
+    """Where rows of few seeds have the spread between trainings from."""
+    scores = [score for entry in row.entries.values() for score in entry.scores.values() if score.seeds]
+    unknown = sum(score.spread_unknown for score in scores)
+    if not scores or unknown == len(scores):
+        return f"Too few seeds: {cards.UNKNOWN_SPREAD}"
+    borrowed = "Few seeds: the spread between trainings is that of comparable rows"
+    return f"{borrowed}, where there are any" if unknown else borrowed
 
 
 def _overall(row: Row, columns: Sequence[Column]) -> CellView:
@@ -173,6 +188,7 @@ def _overall(row: Row, columns: Sequence[Column]) -> CellView:
         value=fixed(row.overall.value, 3),
         interval="" if family_of(row.family).anchor else interval(row.overall, 3),
         bar=_bar(row.overall),
+        caution=_caution(row.overall),
     )
 
 
@@ -191,9 +207,20 @@ def _cell(row: Row, column: Column, places: int) -> CellView:
         skill="" if worth is None else fixed(worth.value, 2),
         bar="0%" if worth is None else _bar(worth),
         rank=str(entry.rank or ""),
-        best=entry.rank is not None and entry.rank.place == 1,
+        best=entry.rank is not None and entry.rank.low == 1,
         detail=entry.member,
+        caution=_caution(score),
     )
+
+
+def _caution(score: Estimate) -> str:
+    """What an interval lacks; empty where it lacks nothing."""
+    return cards.UNKNOWN_SPREAD if score.spread_unknown else ""
+
+
+def _sort_rank(row: Row) -> str:
+    """By the best place, then by the worst."""
+    return "" if row.rank is None else repr(row.rank.low + row.rank.high * 1e-6)
 
 
 def _sort(value: float) -> str:
@@ -260,6 +287,7 @@ def _metric_cell(entry: Entry, metric: str, places: int) -> CellView:
         sort=_sort(score.value),
         value=fixed(score.value, places),
         interval=interval(score, places),
+        caution=_caution(score),
     )
 
 

@@ -1,4 +1,4 @@
-"""Skill, shared ranks and overall ranks: the arithmetic of the leaderboard."""
+"""Skill, ranks and the order of rows: the arithmetic of the leaderboard."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from channelbench.leaderboard.estimate import Estimate, difference_interval
+import numpy as np
 
-__all__ = ["Rank", "anchors_usable", "best", "overall_order", "share_ranks", "skill"]
+from channelbench.leaderboard.estimate import LEVEL, Estimate
+from channelbench.leaderboard.simultaneous import adjusted_p_values
+from channelbench.leaderboard.spread import lenders
+
+__all__ = ["Rank", "anchors_usable", "best", "overall_order", "rank_intervals", "skill"]
 
 
 @dataclass(frozen=True)
 class Rank:
-    """A place that may be shared."""
+    """The places from ``low`` to ``high``, which drops and seeds cannot tell apart."""
 
-    place: int
-    shared: bool = False
+    low: int
+    high: int
 
     def __str__(self) -> str:
-        return f"{self.place}=" if self.shared else str(self.place)
+        return str(self.low) if self.low == self.high else f"{self.low}–{self.high}"
 
 
 def best(estimates: Mapping[str, Estimate], *, higher_is_better: bool) -> str | None:
@@ -49,25 +53,44 @@ def skill(score: Estimate, floor: Estimate, ceiling: Estimate) -> Estimate:
     return score.affine(-1 / span, floor.value / span)
 
 
-def share_ranks(estimates: Mapping[str, Estimate], *, higher_is_better: bool) -> dict[str, Rank]:
-    """Ranks, best first, shared by what the drops and seeds cannot tell apart.
+def rank_intervals(
+    estimates: Mapping[str, Estimate],
+    families: Mapping[str, str],
+    *,
+    higher_is_better: bool,
+    trivial: float | None = None,
+) -> dict[str, Rank]:
+    """The places that each row may have: 1 + the rows that are better for certain, to all but those that are worse.
 
-    The best value leads the first group. Going down the values, a method joins the group if the 95 % interval of its
-    paired difference to the group's *leader* holds 0, else it leads the next group. A group's rank is the place of
-    its leader: 1, 1, 3.
+    For certain means: a column of equal rows would have any pair so far apart in 5 % of cases; see ``simultaneous``.
+
+    Args:
+        estimates: The rows of one column, over their drops.
+        families: The family of each.
+        higher_is_better: Which way the score points.
+        trivial: The score of the floor. What is worse never ranks 1, whoever else is in the column.
+
+    Returns:
+        The ranks. Rows without a score have none, nor has a row of one training where no other row has two: how far
+        its score hangs on the seed is not known, and the others are ranked without it.
     """
-    sign = -1 if higher_is_better else 1
-    order = sorted(estimates, key=lambda name: (sign * estimates[name].value, name))
-    groups: list[list[str]] = []
-    for name in order:
-        if groups and _indistinguishable(estimates[name], estimates[groups[-1][0]]):
-            groups[-1].append(name)
-        else:
-            groups.append([name])
-    ranks: dict[str, Rank] = {}
-    for group in groups:
-        place = len(ranks) + 1
-        ranks |= {name: Rank(place, len(group) > 1) for name in group}
+    lent = bool(lenders(estimates))
+    ranked = {
+        name: estimates[name]
+        for name in sorted(estimates)
+        if not math.isnan(estimates[name].value) and (lent or not estimates[name].seeds)
+    }
+    if not ranked:
+        return {}
+    sign = 1 if higher_is_better else -1
+    values = sign * np.array([e.value for e in ranked.values()])
+    apart = adjusted_p_values(ranked, families) <= 1 - LEVEL
+    ranks = {}
+    for name, value, row in zip(ranked, values, apart, strict=True):
+        low, high = 1 + int(np.sum(row & (values > value))), len(ranked) - int(np.sum(row & (values < value)))
+        if trivial is not None and value < sign * trivial:
+            low = max(low, 2)
+        ranks[name] = Rank(low, max(low, high))
     return ranks
 
 
@@ -79,8 +102,3 @@ def overall_order(rows: Sequence[tuple[str, Estimate | None, int]]) -> list[str]
         return overall is None, 0.0 if overall is None else -overall.value, -covered, name
 
     return [name for name, _, _ in sorted(rows, key=key)]
-
-
-def _indistinguishable(a: Estimate, b: Estimate) -> bool:
-    low, high = difference_interval(a, b)
-    return a.value == b.value or low <= 0 <= high

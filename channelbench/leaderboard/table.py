@@ -10,26 +10,36 @@ from channelbench.costs import COSTS
 from channelbench.families import BUNDLE
 from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
 from channelbench.leaderboard.catalogue import task_entry
+from channelbench.leaderboard.estimate import Estimate
 from channelbench.results import Result
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "tidy"]
+__all__ = ["COLUMNS", "as_csv", "tidy"]
 
 _COSTS = tuple(column.key for column in COSTS.values() if column.shown)
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""With what text may not begin in a spreadsheet."""
 
 COLUMNS = (
     *("method", "title", "family", "task", "conditions", "snr_db", "paper_compat", "metric", "unit"),
     *("higher_is_better", "primary", "seed", "status", "error", "value", "low", "high", "num_test"),
-    *("floor", "ceiling", "skill", "rank", "rank_shared", "overall_skill", "overall_rank", "tasks_covered"),
+    *("mean", "mean_low", "mean_high", "seed_spread"),
+    *("floor", "ceiling", "skill", "rank_low", "rank_high"),
+    *("overall_skill", "overall_rank_low", "overall_rank_high", "tasks_covered"),
     *_COSTS,
     *("weights", "device", "hardware", "suite", "preset", "dataset", "train_digest", "test_digest"),
-    *("versions", "created"),
+    *("versions", "created", "code"),
 )
-"""Columns of the table. ``status`` is ``ok``, ``failed`` or ``not run``. On rows of the primary metric ``floor`` and
-``ceiling`` are the anchors, ``skill`` that of the row's own seed, ``rank`` the task's rank over all seeds. The
-``overall_`` columns repeat the method's; bundles are means of rows that stand here already and have none."""
+"""Columns of the table. ``status`` is ``ok``, ``failed`` or ``not run``. ``low`` to ``high`` is the interval of the
+row's own seed, over the drops alone; ``mean_low`` to ``mean_high`` that of the mean over seeds, with the spread between
+trainings in it as far as ``seed_spread`` says: ``own``, ``pooled`` with comparable rows, ``unknown`` (nothing of it),
+or empty where nothing is trained. On rows of the primary metric ``floor`` and ``ceiling`` are the anchors, ``skill``
+that of the row's own seed, ``rank_low`` to ``rank_high`` the places that the method may have in the task. The
+``overall_`` columns repeat the method's; bundles are means of rows that stand here already and have none. ``code`` is
+``same``, ``changed`` or ``not installed`` beside the code that is here, and ``unknown`` where the cell does not say."""
 
 
 def tidy(board: Board) -> pd.DataFrame:
@@ -45,12 +55,26 @@ def tidy(board: Board) -> pd.DataFrame:
     types = {
         "seed": "Int64",
         "num_test": "Int64",
-        "rank": "Int64",
-        "overall_rank": "Int64",
+        "rank_low": "Int64",
+        "rank_high": "Int64",
+        "overall_rank_low": "Int64",
+        "overall_rank_high": "Int64",
         "tasks_covered": "Int64",
-        "rank_shared": "boolean",
     }
     return frame.astype(types)
+
+
+def as_csv(frame: pd.DataFrame) -> bytes:
+    """The table as a CSV file. Text that a spreadsheet would take for a formula, as a title or an error of somebody
+    else's may begin, has an apostrophe before it, which makes it text there."""
+    inert = frame.copy()
+    for name in frame.select_dtypes(include=["object", "string"]):
+        inert[name] = frame[name].map(_inert)
+    return inert.to_csv(index=False).encode()
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _of_row(board: Board, table: Table, row: Row) -> Iterator[dict[str, Any]]:
@@ -73,11 +97,13 @@ def _of_row(board: Board, table: Table, row: Row) -> Iterator[dict[str, Any]]:
             "preset": board.manifest.preset,
             "dataset": board.manifest.dataset.digest,
             "overall_skill": None if row.overall is None else row.overall.value,
-            "overall_rank": None if row.rank is None else row.rank.place,
+            "overall_rank_low": None if row.rank is None else row.rank.low,
+            "overall_rank_high": None if row.rank is None else row.rank.high,
             "tasks_covered": row.covered,
         }
         for result in entry.results:
-            yield from ({**shared, **record} for record in _of_cell(column, entry, result))
+            code = board.code.get(result.name)
+            yield from ({**shared, **record, "code": code} for record in _of_cell(column, entry, result))
         for seed in entry.missing_seeds:
             yield {**shared, **_primary(column), "seed": seed, "status": "not run", "error": entry.detail}
 
@@ -122,6 +148,7 @@ def _of_cell(column: Column, entry: Entry, result: Result) -> Iterator[dict[str,
             "low": score.low,
             "high": score.high,
         }
+        record |= _over_seeds(entry.scores[name]) if name in entry.scores else {}
         yield record | (_standing(column, entry, result.seed) if name == column.metric else {})
 
 
@@ -134,11 +161,22 @@ def _primary(column: Column) -> dict[str, Any]:
     }
 
 
+def _over_seeds(score: Estimate) -> dict[str, Any]:
+    spread = score.spread
+    known = "unknown" if spread is None else "pooled" if spread.pooled else "own"
+    return {
+        "mean": score.value,
+        "mean_low": score.low,
+        "mean_high": score.high,
+        "seed_spread": known if score.seeds else None,
+    }
+
+
 def _standing(column: Column, entry: Entry, seed: int) -> dict[str, Any]:
     return {
         "floor": None if column.floor is None else column.floor[1].value,
         "ceiling": None if column.ceiling is None else column.ceiling[1].value,
         "skill": None if entry.skill is None else entry.skill.by_seed.get(seed),
-        "rank": None if entry.rank is None else entry.rank.place,
-        "rank_shared": None if entry.rank is None else entry.rank.shared,
+        "rank_low": None if entry.rank is None else entry.rank.low,
+        "rank_high": None if entry.rank is None else entry.rank.high,
     }

@@ -12,6 +12,7 @@ from channelbench.families import family_of
 from channelbench.leaderboard.board import Board, Entry, Row, Table, build
 from channelbench.leaderboard.catalogue import find_metric
 from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate, estimate
+from channelbench.leaderboard.spread import is_learned
 from channelbench.results import Result, read_terms, read_units
 
 __all__ = ["Run", "View"]
@@ -68,12 +69,16 @@ class View:
         if entry is None or entry.state != "ok" or not all(metric in r.scores for r in entry.results):
             return None
         terms = {result.seed: read_terms(self.folder, result) for result in entry.results}
-        return estimate(
+        over_drops = estimate(
             {result.seed: result.scores[metric] for result in entry.results},
             {seed: arrays[metric] for seed, arrays in terms.items() if metric in arrays},
             find_metric(metric, entry.results[0].scores[metric]),
             read_units(self.folder, entry.results[0]),
+            learned=is_learned(entry.results[0].family, len(entry.results)),
+            ranked=True,
         )
+        shown = entry.scores.get(metric)
+        return over_drops.widened(None if shown is None else shown.spread)
 
     def higher_is_better(self, task: str, metric: str) -> bool | None:
         """Which way a metric points, as the cells of a task say; ``None`` where none has it."""

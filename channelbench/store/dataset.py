@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from math import lcm
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import zarr
@@ -17,23 +19,30 @@ from channelbench.errors import RequestError
 from channelbench.noise import noise_key, unit_noise
 from channelbench.spec import ScenarioSpec
 from channelbench.store import layout
-from channelbench.store.files import DIGEST
-from channelbench.store.location import Location, is_store_error
-from channelbench.store.schema import SCHEMA_VERSION, Variable, coordinates, recorded_variables
+from channelbench.store.checked import checked_arrays
+from channelbench.store.copies import part
+from channelbench.store.location import Location, is_network_error, is_store_error, said
+from channelbench.store.record import PART_OF, Record
+from channelbench.store.schema import SCHEMA_VERSION, Variable
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["ChannelDataset", "SplitView", "data_key", "open_dataset", "open_group"]
+__all__ = ["ChannelDataset", "SplitView", "data_key", "open_dataset", "open_group", "read_group", "recorded_spec"]
 
 T = TypeVar("T")
 
 
 def open_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> zarr.Group:
-    """The Zarr group at ``path``, a folder or a URL.
+    """See ``read_group``."""
+    return read_group(path, field=field, mode=mode)[0]
+
+
+def read_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> tuple[zarr.Group, Record]:
+    """The Zarr group at ``path``, a folder or a URL, and what it says of itself.
 
     Raises:
-        RequestError: nothing there, nothing that this project wrote, or no way to get at it.
+        RequestError: nothing there, nothing that this version can read, or no way to get at it.
     """
     location = Location.of(path, field=field)
     if location.folder is not None and not location.folder.exists():
@@ -44,16 +53,39 @@ def open_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> z
         with layout.quiet_zarr():
             location.probe()
             group = location.open(mode)
-            dict(group.attrs)
+            attributes = dict(group.attrs)
+    except RequestError:
+        raise
     except (FileNotFoundError, zarr.errors.GroupNotFoundError):
         raise RequestError(field, expected="a Zarr dataset", got=f"{path} ({location.why_no_group()})") from None
-    except Exception as error:
-        if not isinstance(error, (ValueError, KeyError, TypeError)) and not is_store_error(error):
-            raise
-        raise RequestError(field, expected="a readable Zarr dataset", got=f"{path} ({error})") from None
-    if "schema_version" not in group.attrs or "spec" not in group.attrs:
+    except Exception as error:  # what others have written there makes zarr raise all kinds
+        raise RequestError(field, expected="a readable Zarr dataset", got=f"{path} ({_said(error)})") from None
+    if "schema_version" not in attributes or "spec" not in attributes:
         raise RequestError(field, expected="a dataset made by channelbench", got=f"{path} (another Zarr group)")
-    return group
+    if PART_OF in attributes:
+        raise RequestError(field, expected="a whole dataset", got=f"{path} (part of {attributes[PART_OF]})")
+    if (version := attributes["schema_version"]) != SCHEMA_VERSION:
+        raise RequestError(field, expected=f"schema version {SCHEMA_VERSION}", got=f"{path} (version {version})")
+    try:
+        return group, Record.of(attributes)
+    except RequestError as error:
+        got = f"{path} ({error})"
+        raise RequestError(field, expected="valid attributes of a dataset", got=got) from None
+
+
+def recorded_spec(record: Record, path: str | Path, field: str) -> ScenarioSpec:
+    """The spec in a dataset's attributes.
+
+    Raises:
+        RequestError: it is none.
+    """
+    try:
+        return ScenarioSpec.from_record(record.spec)
+    except RequestError as error:
+        got = str(error)
+    except Exception as error:  # the record may be anything
+        got = _said(error)
+    raise RequestError(field, expected="a valid spec in the attributes", got=f"{path} ({got})")
 
 
 def open_dataset(path: str | Path, *, field: str = "--data", allow_unfinished: bool = False) -> ChannelDataset:
@@ -62,55 +94,43 @@ def open_dataset(path: str | Path, *, field: str = "--data", allow_unfinished: b
     Raises:
         RequestError: missing, unfinished, of another schema version, or with arrays that are absent or misshapen.
     """
-    group = open_group(path, field=field)
-    found = group.attrs["schema_version"]
-    if found != SCHEMA_VERSION:
-        raise RequestError(field, expected=f"schema version {SCHEMA_VERSION}", got=f"{path} (version {found})")
-    try:
-        spec = ScenarioSpec.from_record(group.attrs["spec"])
-    except (RequestError, TypeError, AttributeError) as error:
-        raise RequestError(field, expected="a valid spec in the attributes", got=f"{path} ({error})") from None
-    table = _checked_arrays(group, spec, path, field)
-    if not group.attrs["complete"] and not allow_unfinished:
-        left, total = len(layout.missing_units(group, spec)), len(layout.units(spec, layout.unit_rows(group)))
+    group, record = read_group(path, field=field)
+    spec = recorded_spec(record, path, field)
+    table = checked_arrays(group, spec, path, field)
+    if not record.complete and not allow_unfinished:
+        with reading(group, path, field):
+            left = len(layout.missing_units(group, spec))
+        total = len(layout.units(spec, layout.unit_rows(group)))
         raise RequestError(
             field,
             expected="a finished dataset (the same `channelbench generate` command continues it)",
             got=f"{path} ({total - left} of {total} blocks written)",
         )
-    return ChannelDataset(group, spec, str(Location.of(path, field=field)), table)
+    return ChannelDataset(group, spec, record, str(Location.of(path, field=field)), table)
 
 
-def _checked_arrays(group: zarr.Group, spec: ScenarioSpec, path: str | Path, field: str) -> dict[str, Variable]:
-    """The dataset's variables, all of them there and of the right shape."""
-
-    def complain(name: str, expected: str, got: str) -> NoReturn:
-        raise RequestError(field, expected=f"{name} {expected}", got=f"{path} ({got})")
-
-    for name in (*coordinates(spec), DIGEST):
-        if _array(group, name) is None:
-            complain(name, "present", "missing")
+@contextmanager
+def reading(group: zarr.Group, path: str | Path, field: str = "--data") -> Iterator[None]:
+    """What zarr raises on files that are damaged, in one line. A network that fails may be back the next time: that
+    is left to whoever called."""
     try:
-        table = recorded_variables(group, list(group[DIGEST].attrs["variables"]), spec)
-    except KeyError as error:
-        complain(str(error.args[0]), "present", "missing")
-    for name, variable in table.items():
-        shape = (spec.sizes.total, *variable.shape[1:])
-        array = _array(group, name)
-        if array is None:
-            complain(name, f"of shape {shape}", "missing")
-        elif array.shape != shape or array.dtype != np.dtype(variable.dtype):
-            complain(name, f"{variable.dtype}{list(shape)}", f"{array.dtype}{list(array.shape)}")
-        elif array.metadata.dimension_names != variable.dims:
-            complain(name, f"with dimensions {variable.dims}", f"{array.metadata.dimension_names}")
-    return table
+        yield
+    except RequestError:
+        raise
+    except (Exception, MemoryError) as error:
+        if is_network_error(error, group.store):
+            raise
+        expected = "a dataset whose files can be read (`channelbench verify` says which)"
+        raise RequestError(field, expected=expected, got=f"{path} ({_said(error)})") from None
 
 
-def _array(group: zarr.Group, name: str) -> Any:
-    try:
-        return group[name]
-    except (KeyError, OSError, ValueError):
-        return None
+def _said(error: BaseException) -> str:
+    """What an exception says, as part of a line."""
+    return (
+        said(error)
+        if is_store_error(error) or isinstance(error, ValueError)
+        else f"{type(error).__name__}: {said(error)}"
+    )
 
 
 class ChannelDataset:
@@ -118,24 +138,38 @@ class ChannelDataset:
 
     Attributes:
         spec: What it was made of.
+        record: What it says of itself.
         seed: The seed it was made with.
         path: Where it is: a path or a URL.
         variables: What it holds of each sample, in writing order.
     """
 
-    def __init__(self, group: zarr.Group, spec: ScenarioSpec, path: str, variables: dict[str, Variable]) -> None:
-        self.group, self.spec, self.path, self.variables = group, spec, path, variables
-        self.seed = int(group.attrs["seed"])
-        self.digest = str(group.attrs["content_digest"])
-        self.versions: dict[str, str] = dict(group.attrs["versions"])
+    def __init__(
+        self, group: zarr.Group, spec: ScenarioSpec, record: Record, path: str, variables: dict[str, Variable]
+    ) -> None:
+        self.group, self.spec, self.record, self.path, self.variables = group, spec, record, path, variables
+        self.seed, self.digest, self.versions = record.seed, record.content_digest, record.versions
         self._memo: dict[Hashable, Any] = {}
 
     @cached_property
     def xarray(self) -> xr.Dataset:
-        """The lazy xarray view, the same that ``xarray.open_zarr(path)`` gives anybody."""
+        """The lazy xarray view, as ``xarray.open_zarr(path)`` gives it to anybody, but in pieces of whole files, so
+        that ``.to_zarr`` can write it again. ``store.save`` writes what has been selected from it."""
         import xarray as xr
 
-        return xr.open_zarr(self.path)
+        arrays = [self.group[name] for name in self.variables]
+        whole = lcm(*((array.shards or array.chunks)[0] for array in arrays))
+        with self.reading():
+            return xr.open_zarr(self.group.store, chunks={"sample": min(whole, self.spec.sizes.total), "unit": -1})
+
+    @property
+    def samples(self) -> xr.Dataset:
+        """The view without digests, so that all of it has a row per sample: what ``xarray.concat`` can join."""
+        return part(self.xarray)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Reads in it fail in one line, a ``RequestError``, where files are damaged."""
+        return reading(self.group, self.path)
 
     def view(self, split: str) -> SplitView:
         """One split, as tasks read it."""
@@ -145,7 +179,8 @@ class ChannelDataset:
         """All rows of one variable in one split, read-only: everybody is given the same array."""
 
         def read() -> NDArray[Any]:
-            values = np.asarray(self.group[name][layout.split_rows(self.spec)[split]])
+            with self.reading():
+                values = np.asarray(self.group[name][layout.split_rows(self.spec)[split]])
             values.setflags(write=False)
             return values
 

@@ -8,6 +8,7 @@ is how `generate` stores channels, one read does. Everything else is left to Zar
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,13 @@ class DirectArray:
     def _read_object(self, number: int, row: int, target: memoryview) -> bool:
         key = self.array.metadata.encode_chunk_key((number, *(0 for _ in self.array.shape[1:])))
         try:
-            file = os.open(Path(self.array.store.root) / self.array.path / key, os.O_RDONLY)
-        except FileNotFoundError:
+            # Without waiting: what stands there may be a pipe that nobody writes to.
+            file = os.open(Path(self.array.store.root) / self.array.path / key, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
             return False
         try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                return False
             if not self.sharded and os.fstat(file).st_size != self.rows * self.row_bytes:
                 return False
             begin = self._begin(file, row, len(target)) if self.sharded else row * self.row_bytes
@@ -81,20 +85,23 @@ class DirectArray:
 
     def _begin(self, file: int, row: int, length: int) -> int | None:
         """Where ``length`` bytes from ``row`` of a shard on are in its file; ``None`` where they are not together."""
-        index = np.empty(self.rows // self.chunk, INDEX_ENTRY)
+        entries, size = self.rows // self.chunk, os.fstat(file).st_size
+        if size < entries * INDEX_ENTRY.itemsize + CHECKSUM_BYTES:
+            return None
+        index = np.empty(entries, INDEX_ENTRY)
         stored = bytearray(index.nbytes + CHECKSUM_BYTES)
-        if not _fill(file, os.fstat(file).st_size - len(stored), memoryview(stored)):
+        if not _fill(file, size - len(stored), memoryview(stored)):
             return None
         if google_crc32c.value(bytes(stored[: index.nbytes])) != int.from_bytes(stored[index.nbytes :], "little"):
             return None
         _bytes(index)[:] = stored[: index.nbytes]
         first, last = row // self.chunk, -(-(row * self.row_bytes + length) // (self.chunk * self.row_bytes))
-        entries = index[first:last]
+        wanted = index[first:last]
         step = self.chunk * self.row_bytes
-        expected = entries["offset"][0] + np.arange(len(entries), dtype=np.uint64) * np.uint64(step)
-        if not (entries["length"] == step).all() or not (entries["offset"] == expected).all():
+        expected = wanted["offset"][0] + np.arange(len(wanted), dtype=np.uint64) * np.uint64(step)
+        if not (wanted["length"] == step).all() or not (wanted["offset"] == expected).all():
             return None
-        return int(entries["offset"][0]) + (row - first * self.chunk) * self.row_bytes
+        return int(wanted["offset"][0]) + (row - first * self.chunk) * self.row_bytes
 
 
 def _bytes(values: NDArray[Any]) -> memoryview:

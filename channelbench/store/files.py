@@ -22,6 +22,7 @@ from zarr.core.sync import sync
 
 from channelbench.errors import RequestError
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
+from channelbench.store.record import names_of
 from channelbench.store.schema import Variable, variables
 
 __all__ = ["DIGEST", "DIGEST_BYTES", "Files", "UnitFiles", "digest_rows", "put"]
@@ -88,7 +89,7 @@ class Files:
             RequestError: an earlier version has begun it, which cut it otherwise.
         """
         digests = group[DIGEST]
-        arrays = {name: group[name] for name in digests.attrs["variables"]}
+        arrays = {name: group[name] for name in names_of(digests.attrs["variables"])}
         unit_rows = digests.chunks[0] * BLOCK_SIZE
         if any((array.shards or array.chunks)[0] != unit_rows for array in arrays.values()):
             raise RequestError("--out", expected="a dataset that this version has begun", got=str(group.store_path))

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
-from channelbench.spec import SPLITS
+from channelbench.paths import expanded
+from channelbench.sources import makers
+from channelbench.spec import SPLITS, ScenarioSpec
 from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.location import Location
 from channelbench.store.schema import subcarrier_hz
@@ -36,6 +38,7 @@ def summary(path: str | Path) -> str:
         "samples  " + ", ".join(f"{split} {spec.sizes.of(split)}" for split in SPLITS),
         *(_band_line(name, dataset) for name in spec.bands),
         f"digest   {dataset.digest}",
+        *(f"warning  {caution}" for caution in _cautions(spec)),
         "",
         f"{'variable':<26} {'shape':<20} {'unit':<7} {'mean':>11} {'std':>11} {'min':>11} {'max':>11}",
     ]
@@ -44,6 +47,12 @@ def summary(path: str | Path) -> str:
         shape = "×".join(map(str, values.shape))
         lines.append(f"{name:<26} {shape:<20} {variable.unit:<7} {_statistics(values)}")
     return "\n".join(lines)
+
+
+def _cautions(spec: ScenarioSpec) -> list[str]:
+    """What whoever makes such datasets warns of, where that is installed."""
+    maker = makers(spec.scenario).get(spec.source.name)
+    return [] if maker is None else maker.cautions(spec)
 
 
 def _band_line(name: str, dataset: ChannelDataset) -> str:
@@ -78,7 +87,7 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
     from matplotlib.figure import Figure
 
     dataset = open_dataset(path, field="data")
-    target = Path(picture) if picture else _picture_of(path)
+    target = expanded(picture, field="--picture") if picture else _picture_of(path)
     link = _typical_link(dataset)
     figure = Figure(figsize=(14, 8), layout="constrained")
     axes = figure.subplots(2, 3)

@@ -23,16 +23,22 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.store import Store
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
 from channelbench.errors import RequestError
 from channelbench.generator import Block
 from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
 from channelbench.store.files import DIGEST, DIGEST_BYTES, Files, put
-from channelbench.store.location import Location
+from channelbench.store.location import ROOT, Location, parsed
+from channelbench.store.metadata import metadata_digests
+from channelbench.store.record import written
 from channelbench.store.schema import NAN_ATTRIBUTE, SCHEMA_VERSION, SPLIT_FLAGS, coordinates, core_variables, variables
 
 __all__ = [
     "ROOT",
+    "UNFINISHED",
     "Unit",
     "content_digest",
     "create",
@@ -45,8 +51,9 @@ __all__ = [
     "versions",
 ]
 
-ROOT = "zarr.json"
-"""The key of the group's metadata: with it a dataset begins to exist."""
+UNFINISHED = "unfinished"
+"""An array that is there until the dataset is finished. It says that there is no sample, which contradicts all others,
+and so xarray opens nothing that is not whole."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +130,18 @@ def skeleton(spec: ScenarioSpec, seed: int, engine: str, files: Files) -> dict[s
             fill_value=0,
             attributes={
                 "long_name": "digest of each variable's bytes, per 200 rows",
-                "variables": list(table),
+                "variables": written(list(table)),
                 "algorithm": files.algorithm,
             },
+        )
+        group.create_array(
+            UNFINISHED,
+            shape=(0,),
+            chunks=(1,),
+            dtype="uint8",
+            dimension_names=("sample",),
+            compressors=None,
+            attributes={"long_name": "not finished: the same `channelbench generate` command continues it"},
         )
         zarr.consolidate_metadata(store)  # or every unit would ask a remote store for every variable's metadata
     return {key: np.frombuffer(buffer.to_bytes(), np.uint8) for key, buffer in contents.items()}
@@ -136,16 +152,18 @@ def _attributes(spec: ScenarioSpec, seed: int, engine: str) -> dict[str, Any]:
         "Conventions": "CF-1.11",
         "title": f"channelbench {spec.scenario} {spec.state} {spec.system}",
         "schema_version": SCHEMA_VERSION,
-        "spec": json.loads(spec.canonical()),
+        "spec": spec.canonical(),
         "seed": seed,
         "engine": engine,
-        "versions": dict(versions(spec.source.packages)),
+        "versions": written(dict(versions(spec.source.packages))),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "coordinates": " ".join(f"antenna_position_{band}" for band in spec.bands),
         "license": spec.source.licence,
         "citation": spec.source.citation,
-        "complete": False,
+        "complete": 0,
         "content_digest": "",
+        "metadata_digest": "",
+        "storage_digest": "",
     }
 
 
@@ -183,17 +201,27 @@ def finish(path: str | Path, spec: ScenarioSpec, seed: int) -> str:
     Raises:
         RequestError: units are missing, because workers wrote them to a place of the same name elsewhere.
     """
+    location = Location.of(path, field="--out")
     with quiet_zarr():
-        group = zarr.open_group(str(path), mode="r+")
+        group = location.open("r+")
         digests = group[DIGEST][:]
         if missing := int((~digests.any(axis=(1, 2))).sum()):
             got = f"{path} ({missing} of {len(digests)} blocks are not there)"
             raise RequestError("--out", expected="a place that all workers share", got=got)
         digest = content_digest(spec, seed, digests)
-        # One write of the metadata, where `group.attrs.update` makes one per attribute: nothing lies between before and
-        # after, and no dataset says that it is complete without a digest.
-        group.update_attributes({"complete": True, "content_digest": digest})
+        marks = {"complete": 1, "content_digest": digest, **metadata_digests(group, spec)}
+    _rewrite(group.store, marks)
     return digest
+
+
+def _rewrite(store: Store, marks: Mapping[str, Any]) -> None:
+    """Take the mark of the unfinished away and put these in the group's metadata, in one write: nothing lies between
+    before and after, and no dataset says that it is complete without its digests."""
+    sync(store.delete_dir(UNFINISHED))
+    root = parsed(sync(store.get(ROOT, default_buffer_prototype())).to_bytes(), ROOT)
+    root["attributes"] |= marks
+    ((root.get("consolidated_metadata") or {}).get("metadata") or {}).pop(UNFINISHED, None)
+    put(store, {ROOT: np.frombuffer(json.dumps(root, indent=2).encode(), np.uint8)})
 
 
 @contextmanager

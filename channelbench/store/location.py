@@ -6,6 +6,8 @@ Endpoints and credentials are fsspec's and the client libraries' own settings, i
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,11 +18,15 @@ from typing import Any
 import fsspec
 import zarr
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore, LocalStore
 
-from channelbench.errors import RequestError
+from channelbench.errors import RequestError, is_text
+from channelbench.paths import expanded
+from channelbench.store.guarded import LocalFiles, NoFile, RemoteFiles, ask, check_regular
 
-__all__ = ["Location", "is_store_error", "is_url"]
+__all__ = ["ROOT", "Location", "is_network_error", "is_store_error", "is_url", "parsed", "said"]
+
+ROOT = "zarr.json"
+"""The key of the group's metadata: with it a dataset begins to exist."""
 
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Protocols whose package comes with one of our extras."""
@@ -37,6 +43,52 @@ def is_url(place: str | Path) -> bool:
 def is_store_error(error: BaseException) -> bool:
     """Whether a disk, a network or a remote store is to blame."""
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in CLIENT_LIBRARIES
+
+
+def is_network_error(error: BaseException, store: Store) -> bool:
+    """Whether reading may go well the next time: nothing that a folder of this machine says, nor what is no file."""
+    return is_store_error(error) and not isinstance(error, NoFile) and not isinstance(store, LocalFiles)
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Options of fsspec's filesystem for a URL, where nobody has said otherwise: S3's client and s3fs repeat a request
+    five times each, with pauses, so that what the host answers would only be seen after twenty-five."""
+    protocol = re.split("://|::", url)[0]
+    given = "config_kwargs" in fsspec.config.conf.get("s3", {}) or {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & {
+        *os.environ
+    }
+    if protocol not in EXTRAS or "::" in url or given:
+        return {}
+    return {"config_kwargs": {"retries": {"total_max_attempts": 2}}}
+
+
+def said(error: BaseException) -> str:
+    """What an error of a store says, in one line, with the HTTP status where a host gave one that the text lacks."""
+    text = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())[:300].rstrip(": ")
+    while error is not None:
+        response = getattr(error, "response", None)
+        found = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
+        if (status := found.get("HTTPStatusCode")) and str(status) not in text:
+            return f"{text} (HTTP {status})"
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return text
+
+
+def parsed(data: bytes, key: str) -> dict[str, Any]:
+    """The JSON object that is the metadata at ``key``.
+
+    Raises:
+        ValueError: it is something else: what, in one line.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    if isinstance(document, dict):
+        return document
+    start = " ".join(re.sub(r"<[^>]*>", " ", data[:2000].decode(errors="replace")).split())[:60]
+    kind = "HTML" if data[:200].lstrip().startswith(b"<") else "no JSON object"
+    raise ValueError(f"{key} is {kind}, {len(data)} bytes: {start!r}")
 
 
 @dataclass(frozen=True)
@@ -58,10 +110,13 @@ class Location:
         """
         if isinstance(place, Path) and re.match(r"[a-z][a-z0-9+.-]+:/", place.as_posix()):
             raise RequestError(field, expected="a URL as a string: a Path drops one of its slashes", got=str(place))
+        _check_words(str(place), field)
         if not is_url(place):
-            return cls(Path(place))
+            return cls(expanded(place, field=field))
         url = str(place)
         protocol = re.split("://|::", url)[0]
+        if not protocol:
+            raise RequestError(field, expected="a URL that begins with a protocol, as s3://", got=url)
         try:
             filesystem, path = fsspec.url_to_fs(url)
         except ImportError as error:
@@ -109,9 +164,9 @@ class Location:
         """Whether there is a file of that name, relative to the place."""
         if self.folder is not None:
             return (self.folder / key).is_file()
-        filesystem, path = fsspec.url_to_fs(str(self))
+        filesystem, path = self._remote()
         filesystem.invalidate_cache()
-        return filesystem.exists(f"{path.rstrip('/')}/{key}")
+        return ask(filesystem, "exists", f"{path.rstrip('/')}/{key}")
 
     def files(self) -> Iterator[str]:
         """All files there, relative to the place."""
@@ -119,24 +174,35 @@ class Location:
             files = (file for file in self.folder.rglob("*") if file.is_file())
             yield from (file.relative_to(self.folder).as_posix() for file in files)
             return
-        filesystem, path = fsspec.url_to_fs(str(self))
+        filesystem, path = self._remote()
         prefix = f"{path.rstrip('/')}/"
-        yield from (file.removeprefix(prefix) for file in filesystem.find(path))
+        yield from (file.removeprefix(prefix) for file in ask(filesystem, "find", path))
 
     def store(self) -> Store:
         """Zarr's store of the place."""
-        return LocalStore(self.folder) if self.folder is not None else FsspecStore.from_url(str(self))
+        if self.folder is not None:
+            return LocalFiles(self.folder)
+        return RemoteFiles.from_url(str(self), storage_options=_options(str(self)))
 
     def probe(self) -> None:
         """Raise what the store says where there is no group. Zarr asks several things at a time, and of the answers
-        that it does not wait for a failing connection leaves tracebacks at exit."""
-        if self.folder is None:
-            filesystem, path = fsspec.url_to_fs(str(self))
-            filesystem.cat_file(f"{path.rstrip('/')}/zarr.json")
+        that it does not wait for a failing connection leaves tracebacks at exit.
+
+        Raises:
+            FileNotFoundError: there is nothing of the kind.
+            ValueError: the group's metadata are no JSON object.
+        """
+        if self.folder is not None:
+            check_regular(self.folder / ROOT)
+            data = (self.folder / ROOT).read_bytes()
+        else:
+            filesystem, path = self._remote()
+            data = ask(filesystem, "cat_file", f"{path.rstrip('/')}/{ROOT}")
+        parsed(data, ROOT)
 
     def open(self, mode: str) -> zarr.Group:
         """The Zarr group there; raises what zarr and the store raise."""
-        group = zarr.open_group(str(self), mode=mode)
+        group = zarr.open_group(self.store(), mode=mode)
         if (filesystem := getattr(group.store, "fs", None)) is not None:
             filesystem.invalidate_cache()  # other processes write there: a listing from before is no longer true
         return group
@@ -151,7 +217,7 @@ class Location:
             if not is_store_error(error):
                 raise
             # Of a missing key the message is the key.
-            return "nothing there" if str(error).strip("/") in str(self) else str(error)
+            return "nothing there" if str(error).strip("/") in str(self) else said(error)
 
     def sweep(self, *, before: float) -> None:
         """Remove the halves of files that a killed process has left in a folder: those that nobody has touched since
@@ -162,7 +228,20 @@ class Location:
                     if half.stat().st_mtime < before:
                         half.unlink()
 
+    def _remote(self) -> tuple[fsspec.AbstractFileSystem, str]:
+        return fsspec.url_to_fs(str(self), **_options(str(self)))
+
     def _list(self) -> list[Any]:
-        filesystem, path = fsspec.url_to_fs(str(self))
+        filesystem, path = self._remote()
         filesystem.invalidate_cache()
-        return filesystem.ls(path, detail=False)
+        return ask(filesystem, "ls", path, detail=False)
+
+
+def _check_words(place: str, field: str) -> None:
+    """Refuse what no folder of any disk can be called."""
+    if not place.strip():
+        raise RequestError(field, expected="a folder or a URL", got=place)
+    if not is_text(place):
+        raise RequestError(field, expected="a name in UTF-8, without zero bytes", got=place)
+    if max(len(part.encode()) for part in place.split("/")) > 255 or len(place.encode()) > 4095:
+        raise RequestError(field, expected="names of up to 255 bytes, 4095 in all", got=place)

@@ -5,14 +5,14 @@ See docs/protocol.md. A band's variables carry its name as suffix; ``{band}`` st
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
 from channelbench.spec import SPLITS, BandSpec, ScenarioSpec
-from channelbench.variables import Variable
+from channelbench.variables import NanRule, Variable
 
 __all__ = [
     "OPTIONAL",
@@ -94,20 +94,26 @@ def recorded_variables(group: Any, names: list[str], spec: ScenarioSpec) -> dict
         spec: Of the dataset.
 
     Raises:
-        KeyError: a variable that is not there.
+        KeyError: a variable that is not there, or without unit or description.
+        ValueError: dimensions or a rule for NaN that no variable has.
     """
     core = core_variables(spec)
     return {name: core[name] if name in core else _recorded(group[name]) for name in names}
 
 
 def _recorded(array: Any) -> Variable:
+    dims, nan = array.metadata.dimension_names or (), array.attrs.get(NAN_ATTRIBUTE, "never")
+    if len(dims) != array.ndim or dims[:1] != ("sample",):
+        raise ValueError(f"{array.name}: expected a dimension for each length, sample the first, got {dims}")
+    if nan not in get_args(NanRule):
+        raise ValueError(f"{array.name}: expected {' or '.join(get_args(NanRule))} as {NAN_ATTRIBUTE}, got {nan!r}")
     return Variable(
-        dims=tuple(array.metadata.dimension_names),
+        dims=tuple(dims),
         dtype=str(array.dtype),
-        unit=array.attrs["units"],
-        long_name=array.attrs["long_name"],
+        unit=str(array.attrs["units"]),
+        long_name=str(array.attrs["long_name"]),
         shape=(-1, *array.shape[1:]),
-        nan=array.attrs.get(NAN_ATTRIBUTE, "never"),
+        nan=nan,
     )
 
 

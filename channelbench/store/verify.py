@@ -11,19 +11,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from zarr.core.sync import sync
 
 from channelbench.errors import RequestError
 from channelbench.spec import BLOCK_SIZE, SPLITS
 from channelbench.store import exact_rows, layout
 from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.direct import DirectArray
-from channelbench.store.files import DIGEST, digest_rows
+from channelbench.store.files import DIGEST, FILE_BYTES, MAX_BLOCKS, digest_rows
+from channelbench.store.location import is_network_error
+from channelbench.store.metadata import disagreements, metadata_digests
 from channelbench.store.power import power_problems
 from channelbench.variables import Variable
 
 __all__ = ["CHECKS", "Finding", "verify"]
 
-CHECKS = ("complete", "chunks", "digests", "nan", "zeros", "power", "splits", "paths")
+CHECKS = ("complete", "metadata", "chunks", "digests", "nan", "zeros", "power", "splits", "paths")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,15 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class _UnitReport:
+class _Piece:
+    """Rows that are read together: whole blocks, all of them written."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class _Report:
     start: int
     changed: tuple[tuple[str, int], ...]
     nan: tuple[str, ...]
@@ -53,7 +64,8 @@ class _UnitReport:
 def verify(
     path: str | Path, *, progress: Callable[[int, int], None] = lambda done, total: None, again: bool = True
 ) -> list[Finding]:
-    """Read a dataset once and report on it, check by check, in the order of ``CHECKS``.
+    """Read a dataset once and report on it, check by check, in the order of ``CHECKS``. Of an unfinished one, what is
+    written.
 
     Args:
         path: Where it is.
@@ -65,20 +77,28 @@ def verify(
         RequestError: there is no dataset of this schema at ``path``.
     """
     dataset = open_dataset(path, field="data", allow_unfinished=True)
-    todo = {unit.index for unit in layout.missing_units(dataset.group, dataset.spec)}
-    ready = [unit for unit in _units(dataset) if unit.index not in todo]
-    reports: list[_UnitReport] = []
+    with dataset.reading():
+        written = dataset.group[DIGEST][:].any(axis=(1, 2))
+        todo = layout.missing_units(dataset.group, dataset.spec)
+    pieces, reports = list(_pieces(dataset, written)), list[_Report]()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, report in enumerate(pool.map(lambda unit: _inspect_unit(dataset, unit), ready), 1):
+        for done, report in enumerate(pool.map(lambda piece: _inspect(dataset, piece), pieces), 1):
             reports.append(report)
-            progress(done, len(ready))
+            progress(done, len(pieces))
+    changed = [each for report in reports for each in report.changed]
+    metadata, notes = _metadata(dataset)
     findings = [
-        Finding("complete", "is the dataset finished?", tuple(_completeness(dataset, todo))),
-        Finding("chunks", "is every file there? (Zarr reads lost ones as zeros)", tuple(_chunks(dataset, todo))),
+        Finding("complete", "is the dataset finished?", tuple(_completeness(dataset, len(todo)))),
+        Finding("metadata", "are coordinates, units, shapes and attributes those that were written?", metadata, notes),
+        Finding(
+            "chunks",
+            "is every file there? (Zarr reads lost ones as zeros)",
+            tuple(_chunks(dataset, written, set(changed))),
+        ),
         Finding(
             "digests",
             "is every byte the one that was written?",
-            (*_content(dataset, todo), *(f"{name} in rows {first}…" for r in reports for name, first in r.changed)),
+            (*_content(dataset, bool(todo)), *(f"{name} in rows {first}…" for name, first in changed)),
         ),
         Finding(
             "nan",
@@ -91,16 +111,17 @@ def verify(
             tuple(f"{name} of sample {row}" for report in reports for name, row in report.zero_rows),
         ),
         Finding("power", "unit mean power per element?", tuple(_power(dataset, reports))),
-        Finding("splits", "no drop, position or trajectory in two splits?", tuple(_leakage(dataset))),
+        Finding("splits", "no drop, position or trajectory in two splits?", tuple(_leakage(dataset, written))),
     ]
-    return [*findings, _paths(dataset, sound=all(finding.ok for finding in findings), again=again)]
+    return [*findings, _paths(dataset, wrong={finding.check for finding in findings if not finding.ok}, again=again)]
 
 
-def _paths(dataset: ChannelDataset, *, sound: bool, again: bool) -> Finding:
+def _paths(dataset: ChannelDataset, *, wrong: set[str], again: bool) -> Finding:
     """The comparison of ``exact_rows``, where nothing else is wrong."""
     question = f"is the channel the exact sum over its paths, in {exact_rows.ROWS} samples of each split?"
-    if not sound:
-        return Finding("paths", question, (), ("not checked: something else is wrong",))
+    if wrong:
+        reason = "the dataset is not finished" if wrong == {"complete"} else "something else is wrong"
+        return Finding("paths", question, (), (f"not checked: {reason}",))
     if not again and exact_rows.has_passed(dataset.digest):
         return Finding("paths", question, (), ("this content has passed before",))
     if reason := exact_rows.why_not(dataset):
@@ -115,38 +136,48 @@ def _paths(dataset: ChannelDataset, *, sound: bool, again: bool) -> Finding:
     return Finding("paths", question, problems)
 
 
-def _units(dataset: ChannelDataset) -> list[layout.Unit]:
-    return layout.units(dataset.spec, layout.unit_rows(dataset.group))
+def _pieces(dataset: ChannelDataset, written: NDArray[np.bool_]) -> Iterator[_Piece]:
+    """The written blocks, in pieces as ``generate`` would write them: a copy's files may be of any size."""
+    total, sample = dataset.spec.sizes.total, 1
+    for name in dataset.variables:
+        array = dataset.group[name]
+        sample = max(sample, int(np.prod(array.shape[1:], dtype=object)) * array.dtype.itemsize)
+    natural = max(1, min(MAX_BLOCKS, FILE_BYTES // (sample * BLOCK_SIZE))) * BLOCK_SIZE
+    step = min(natural, layout.unit_rows(dataset.group))
+    for start in range(0, total, step):
+        stop = min(start + step, total)
+        if written[start // BLOCK_SIZE : -(-stop // BLOCK_SIZE)].all():
+            yield _Piece(start, stop)
 
 
-def _inspect_unit(dataset: ChannelDataset, unit: layout.Unit) -> _UnitReport:
-    """Everything that needs the unit's bytes, in one read of them."""
-    blocks = range(unit.start, unit.stop, BLOCK_SIZE)
+def _inspect(dataset: ChannelDataset, piece: _Piece) -> _Report:
+    """Everything that needs the samples' bytes, in one read of them."""
+    blocks = range(piece.start, piece.stop, BLOCK_SIZE)
     digests = dataset.group[DIGEST]
-    expected = digests[unit.start // BLOCK_SIZE : -(-unit.stop // BLOCK_SIZE)]
+    expected = digests[piece.start // BLOCK_SIZE : -(-piece.stop // BLOCK_SIZE)]
     algorithm = digests.attrs.get("algorithm", "blake2b")
-    los = _read(dataset, "los", unit)
+    los = _read(dataset, "los", piece)
     changed, nan, zero_rows, power = [], [], [], {}
     for position, (name, variable) in enumerate(dataset.variables.items()):
-        values = _read(dataset, name, unit)
+        values = _read(dataset, name, piece)
         if values is None:
-            changed.append((name, unit.start))
+            changed += [(name, start) for start in blocks]
             continue
         for block, start in enumerate(blocks):
-            part = values[start - unit.start : start - unit.start + BLOCK_SIZE]
+            part = values[start - piece.start : start - piece.start + BLOCK_SIZE]
             if not np.array_equal(digest_rows(part, algorithm), expected[block, position]):
                 changed.append((name, start))
         if name.startswith("h_"):
             pairs = values.view(np.float32).reshape(len(values), -1)
             with np.errstate(all="ignore"):  # flipped bits make infinities, which the NaN check reports
                 power[name] = np.vecdot(pairs, pairs).astype(np.float64) / (pairs.shape[1] // 2)
-            zero_rows += [(name, unit.start + int(row)) for row in np.flatnonzero(power[name] == 0)]
+            zero_rows += [(name, piece.start + int(row)) for row in np.flatnonzero(power[name] == 0)]
         # A sum of squares that is finite has no part that is not: the channels need no second look.
         if values.dtype.kind in "fc" and not (name in power and np.isfinite(power[name]).all()):
-            finite = np.isfinite(values.view(np.float32)).reshape(len(values), -1).all(axis=1)
+            finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
             if not (finite | _may_be_nan(variable, los, len(values))).all():
                 nan.append(name)
-    return _UnitReport(unit.start, tuple(changed), tuple(nan), tuple(zero_rows), power)
+    return _Report(piece.start, tuple(changed), tuple(nan), tuple(zero_rows), power)
 
 
 def _may_be_nan(variable: Variable, los: NDArray[Any] | None, rows: int) -> NDArray[np.bool_]:
@@ -155,64 +186,119 @@ def _may_be_nan(variable: Variable, los: NDArray[Any] | None, rows: int) -> NDAr
     return np.full(rows, variable.nan == "anywhere")
 
 
-def _read(dataset: ChannelDataset, name: str, unit: layout.Unit) -> NDArray[Any] | None:
-    """A unit's rows, or None where Zarr cannot make sense of the file: cut short, or with a damaged index."""
+def _read(dataset: ChannelDataset, name: str, piece: _Piece) -> NDArray[Any] | None:
+    """A piece's rows, or None where nobody can make sense of a file: cut short, with a damaged index, or no file."""
     array = dataset.group[name]
-    if direct := DirectArray.of(array):
-        values = np.empty((unit.stop - unit.start, *array.shape[1:]), array.dtype)
-        if direct.read(unit.start, unit.stop, values):
-            return values
     try:
-        return np.asarray(array[unit.start : unit.stop])
-    except ValueError:
+        if direct := DirectArray.of(array):
+            values = np.empty((piece.stop - piece.start, *array.shape[1:]), array.dtype)
+            if direct.read(piece.start, piece.stop, values):
+                return values
+        return np.asarray(array[piece.start : piece.stop])
+    except Exception as error:  # foreign bytes make codecs raise all kinds
+        if is_network_error(error, dataset.group.store):
+            raise
         return None
 
 
-def _completeness(dataset: ChannelDataset, todo: set[int]) -> Iterator[str]:
+def _completeness(dataset: ChannelDataset, todo: int) -> Iterator[str]:
     if todo:
-        yield f"{len(todo)} of {len(_units(dataset))} blocks are not written"
-    elif not dataset.group.attrs["complete"]:
+        total = len(layout.units(dataset.spec, layout.unit_rows(dataset.group)))
+        yield f"{todo} of {total} blocks are not written"
+    elif not dataset.record.complete:
         yield "all blocks are written, but the dataset is not marked complete: run the same generate command again"
 
 
-def _chunks(dataset: ChannelDataset, todo: set[int]) -> Iterator[str]:
-    """Files of finished units that are not in the store."""
-    if todo:
-        return
-    for name in (*dataset.variables, DIGEST):
+def _metadata(dataset: ChannelDataset) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is wrong with all that is no sample, and what has not been compared."""
+    problems, notes, record = list(disagreements(dataset.group)), [], dataset.record
+    marks = record.metadata_digest, record.storage_digest
+    if not record.complete:
+        notes += ["not compared with a digest, which comes when the dataset is finished"]
+    elif None in marks and marks != (None, None):
+        problems += ["one of metadata_digest and storage_digest is missing"]
+    elif marks == (None, None):
+        notes += ["not compared with a digest: this dataset has none of its metadata"]
+    else:
+        try:
+            with dataset.reading():
+                found = metadata_digests(dataset.group, dataset.spec)
+        except RequestError as error:
+            problems += [f"coordinates cannot be read: {error.got}"]
+        else:
+            if found["metadata_digest"] != record.metadata_digest:
+                there, here = f"{record.metadata_digest or 'none'}"[:12], found["metadata_digest"][:12]
+                problems += [f"metadata digest {there}… in the attributes, {here}… from what is there"]
+            if found["storage_digest"] != record.storage_digest:
+                notes += ["stored in other chunks or codecs than when it was made, as a copy may be"]
+    return tuple(problems), tuple(notes)
+
+
+def _chunks(dataset: ChannelDataset, written: NDArray[np.bool_], changed: set[tuple[str, int]]) -> Iterator[str]:
+    """Files of written blocks that are not in the store. One is not lost where what is read in its stead has the
+    digests of what was written: many writers leave out what holds nothing but zeros."""
+    for name in dataset.variables:
         array = dataset.group[name]
-        in_file = array.shards[0] // array.chunks[0] if array.shards else 1
-        files = -(-array.shape[0] // (array.shards or array.chunks)[0])
-        if lost := files - array.nchunks_initialized // in_file:
+        rows, there = (array.shards or array.chunks)[0], _keys(array)
+        files = lost = 0
+        for key, first in _expected(array):
+            blocks = range(first // BLOCK_SIZE, -(-min(first + rows, array.shape[0]) // BLOCK_SIZE))
+            if written[blocks.start : blocks.stop].all():
+                files += 1
+                lost += key not in there and any((name, block * BLOCK_SIZE) in changed for block in blocks)
+        if lost:
             yield f"{name}: {lost} of {files} files are missing"
 
 
-def _content(dataset: ChannelDataset, todo: set[int]) -> Iterator[str]:
-    if todo or not dataset.group.attrs["complete"]:
+def _keys(array: Any) -> set[str]:
+    async def listed() -> set[str]:
+        return {key async for key in array.store.list_prefix(f"{array.path}/")}
+
+    return sync(listed())
+
+
+def _expected(array: Any) -> Iterator[tuple[str, int]]:
+    """The key of each file of an array, and its first row."""
+    pieces = tuple(array.shards or array.chunks)
+    grid = tuple(-(-length // piece) for length, piece in zip(array.shape, pieces, strict=True))
+    for index in np.ndindex(grid):
+        yield f"{array.path}/{array.metadata.encode_chunk_key(index)}", index[0] * pieces[0]
+
+
+def _content(dataset: ChannelDataset, unfinished: bool) -> Iterator[str]:
+    if unfinished or not dataset.record.complete:
         return
     found = layout.content_digest(dataset.spec, dataset.seed, dataset.group[DIGEST][:])
     if found != dataset.digest:
         yield f"content digest {dataset.digest[:12]}… in the attributes, {found[:12]}… from spec, seed and blocks"
 
 
-def _power(dataset: ChannelDataset, reports: Iterable[_UnitReport]) -> Iterator[str]:
+def _power(dataset: ChannelDataset, reports: Iterable[_Report]) -> Iterator[str]:
     reports = list(reports)
     for name in (f"h_{band}" for band in dataset.spec.bands):
         parts = [(report.start, report.power[name]) for report in reports if name in report.power]
         yield from power_problems(dataset.spec, name, parts)
 
 
-def _leakage(dataset: ChannelDataset) -> Iterator[str]:
+def _leakage(dataset: ChannelDataset, written: NDArray[np.bool_]) -> Iterator[str]:
     """A drop number, or a position and velocity, that two splits share; and split marks that do not fit the sizes."""
-    group = dataset.group
-    rows = layout.split_rows(dataset.spec)
-    marks = np.asarray(group["split"][:])
+    group, there = dataset.group, np.repeat(written, BLOCK_SIZE)[: dataset.spec.sizes.total]
+    columns: dict[str, NDArray[Any]] = {}
+    for name in ("split", "drop", "ue_position", "ue_velocity"):
+        try:
+            with dataset.reading():
+                columns[name] = np.asarray(group[name][:])
+        except RequestError:
+            yield f"not known, because {name} cannot be read"
+            return
+    rows = {split: np.arange(span.start, span.stop) for split, span in layout.split_rows(dataset.spec).items()}
+    rows = {split: numbers[there[numbers]] for split, numbers in rows.items()}
     for code, split in enumerate(SPLITS):
-        if not (marks[rows[split]] == code).all():
+        if not (columns["split"][rows[split]] == code).all():
             yield f"rows of {split} are not all marked {code}"
-    motion = np.concatenate([group["ue_position"][:], group["ue_velocity"][:]], axis=1)
+    motion = np.concatenate([columns["ue_position"], columns["ue_velocity"]], axis=1)
     keys: dict[str, NDArray[Any]] = {
-        "drop": np.asarray(group["drop"][:]),
+        "drop": columns["drop"],
         "position and velocity": np.ascontiguousarray(motion).view([("", motion.dtype)] * motion.shape[1]).ravel(),
     }
     for what, values in keys.items():

@@ -123,6 +123,7 @@ class _Columns:
     chunks hold other numbers of samples."""
 
     def __init__(self, dataset: ChannelDataset, split: str, names: tuple[str, ...]) -> None:
+        self.reading = dataset.reading
         self.first_row = split_rows(dataset.spec)[split].start
         self.arrays = {name: dataset.group[name] for name in names if name.startswith("h_")}
         self.kept = {name: dataset.array(name, split) for name in names if name not in self.arrays}
@@ -149,7 +150,8 @@ class _Columns:
         direct = self.direct[name]
         if direct is None or not direct.read(first, last, target):
             # With `out`, because an array from Zarr would have to be copied.
-            self.arrays[name].get_basic_selection(slice(first, last), out=NDBuffer.from_numpy_array(target))
+            with self.reading():
+                self.arrays[name].get_basic_selection(slice(first, last), out=NDBuffer.from_numpy_array(target))
 
 
 @dataclass(frozen=True)

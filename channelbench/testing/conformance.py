@@ -10,10 +10,12 @@ class TestMyMethod(MethodTests):
 from __future__ import annotations
 
 import atexit
+import itertools
 import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -219,6 +221,27 @@ class TaskTests:
         for thing in _reachable(split):
             assert not isinstance(thing, (ChannelDataset, SplitView, ScenarioSpec)), f"a {type(thing).__name__}"
 
+    def test_writing_into_what_is_handed_out_changes_nobody_elses(self) -> None:
+        """A fit that overwrites what it is given, write protection lifted, leaves others what it was given."""
+        for split in ("train", "test"):
+            view = conformance_dataset().view(split)
+            task, cases = self.task(), np.arange(5)
+            conditions = task.default_conditions(view.spec)
+            was = [array.copy() for array in _handed_out(*task.observe(view, cases, conditions))]
+            for array in _handed_out(*task.observe(view, cases, conditions)):
+                _overwrite(array)
+            for array, before in zip(_handed_out(*task.observe(view, cases, conditions)), was, strict=True):
+                np.testing.assert_array_equal(array, before)
+
+    def test_what_is_seen_is_no_window_on_what_is_wanted(self) -> None:
+        """Observation and target share no memory: who writes into the one would move the other."""
+        observation, target, _ = _observed(self.task(), np.arange(5))
+        seen, wanted = (
+            [array for array in _reachable(part) if isinstance(array, np.ndarray)] for part in (observation, target)
+        )
+        for array, other in itertools.product(seen, wanted):
+            assert not np.shares_memory(array, other)
+
     def test_an_observation_identifies_nothing(self) -> None:
         """Neither spec nor seed nor position: with them, anybody can redraw the channel."""
         observation, _, genie = _observed(self.task(), _first(self.task(), 50)[-5:])
@@ -255,6 +278,20 @@ def _names(thing: Any) -> set[str]:
     slots = {name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())}
     keys = {key for key in thing if isinstance(key, str)} if isinstance(thing, Mapping) else set()
     return {*getattr(thing, "__dict__", {}), *slots, *keys}
+
+
+def _handed_out(observation: Observation, target: Target) -> list[Any]:
+    """All arrays of an observation and of its target."""
+    return [thing for part in (observation, target) for thing in _reachable(part) if isinstance(thing, np.ndarray)]
+
+
+def _overwrite(array: Any) -> None:
+    """Write zeros into an array and what it is a window of, if anybody can who holds it."""
+    while isinstance(array, np.ndarray):
+        with suppress(ValueError):
+            array.setflags(write=True)
+            array[...] = np.zeros((), array.dtype)
+        array = array.base
 
 
 def _arrays(observation: Observation) -> list[Any]:

@@ -16,9 +16,11 @@ from channelbench.generator import Block, Generator, Paths
 from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
 from channelbench.generators.tr38901.drops import Drops, Streams, draw_drops
 from channelbench.generators.tr38901.loading import load_sionna
+from channelbench.generators.tr38901.path_loss import PathLoss, above_free_space_db
 from channelbench.generators.tr38901.scenarios import Remembered, scenario_options
 from channelbench.generators.tr38901.source import StochasticSource
 from channelbench.generators.tr38901.threads import single_threaded
+from channelbench.ranges import free_space_db, near_field
 from channelbench.sources import SourceSpec
 from channelbench.spec import BLOCK_SIZE, BandSpec, ScenarioSpec
 from channelbench.store.schema import variables
@@ -55,9 +57,16 @@ class StochasticGenerator(Generator):
     A scenario is a subclass with a ``card``, a ``geometry`` and ``build_scenario``. One with a source of its own sets
     ``source`` to a subclass of ``StochasticSource``; what that makes besides, an overridden ``fill`` adds to the
     columns that this one has filled.
+
+    Attributes:
+        path_loss: Its path loss in closed form, where that is known and never meant to be below free space's: specs
+            outside ``ranges`` whose mean it puts there are refused.
+        idle: Fields of the source that do nothing in this scenario, and why.
     """
 
     source: ClassVar[type[SourceSpec]] = StochasticSource
+    path_loss: ClassVar[PathLoss | None] = None
+    idle: ClassVar[Mapping[str, str]] = {"uma_fc_clip": "only UMa is clipped by it"}
 
     @abstractmethod
     def build_scenario(self, spec: ScenarioSpec, options: Mapping[str, Any]) -> Any:
@@ -70,20 +79,64 @@ class StochasticGenerator(Generator):
         """
 
     @classmethod
-    def check(cls, spec: ScenarioSpec) -> None:
-        """Whether slots are so near that float64 has their phases, and there is a CUDA device if that is what sums.
+    def cautions(cls, spec: ScenarioSpec) -> list[str]:
+        """Also waves that are not plane, fields of the source that change nothing, and path loss that the tables
+        themselves have below free space."""
+        outside = super().cautions(spec)
+        within = "" if cls.ranges is None or cls.ranges.outside(spec) else f", as {cls.ranges.reference} has it"
+        low = [
+            f"path loss at {name} is {-above:.2g} dB below free space in the mean{within}"
+            for (name, _), above in cls._above_free_space_db(spec).items()
+            if above < 0
+        ]
+        return [*outside, *near_field(spec), *cls._idle_fields(spec), *low]
 
-        Raises:
-            RequestError: they are not, or there is none.
+    @classmethod
+    def refuse(cls, spec: ScenarioSpec) -> None:
+        """Path loss below free space that no table has, users above the base station where the tables have none, and
+        slots that lie further apart than any sum has phases for.
+
+        Within their ranges the tables hold as they are: UMa's own is 2.4 dB below free space at 10 m.
         """
-        engine = cls._settings(spec).engine
+        if cls.ranges is not None and (outside := cls.ranges.outside(spec)):
+            for (name, _), above in cls._above_free_space_db(spec).items():
+                if above < 0:
+                    raise _below_free_space(name, above, outside[0])
         for name, band in spec.bands.items():
             most_s = MAX_CYCLES / max(_max_doppler_hz(spec, band) * (band.num_slots - 1), 1e-300)
             if not band.slot_s <= most_s:
-                raise RequestError(
-                    f"{name}.slot_s", expected=f"at most {most_s:.3g} s at these speeds", got=band.slot_s
-                )
-        if engine == "cuda":
+                expected = f"at most {most_s:.3g} s for so many slots at these speeds"
+                raise RequestError(f"{name}.slot_s", expected=expected, got=band.slot_s)
+        super().refuse(spec)
+
+    @classmethod
+    def _above_free_space_db(cls, spec: ScenarioSpec) -> dict[tuple[str, Any], float]:
+        if cls.path_loss is None:
+            return {}
+        return above_free_space_db(spec, cls.path_loss)
+
+    @classmethod
+    def _idle_fields(cls, spec: ScenarioSpec) -> list[str]:
+        settings, fields = cls._settings(spec), type(spec.source).model_fields
+        idle = dict(cls.idle)
+        if len(spec.bands) == 1:
+            idle["rho_z"] = "there is one band"
+        if all(band.array.num_antennas == 1 for band in spec.bands.values()):
+            idle["squint"] = "there is one antenna"
+        return [
+            f"{name}: has no effect here: {reason}"
+            for name, reason in idle.items()
+            if name in fields and getattr(settings, name) != fields[name].default
+        ]
+
+    @classmethod
+    def check(cls, spec: ScenarioSpec) -> None:
+        """Whether there is a CUDA device, if that is what sums.
+
+        Raises:
+            RequestError: there is none.
+        """
+        if cls._settings(spec).engine == "cuda":
             require_cuda("--engine", ["fast", "sionna"])
 
     @classmethod
@@ -160,16 +213,36 @@ class StochasticGenerator(Generator):
         streams = Streams.of(block, seed, len(spec.bands))
         drops = draw_drops(spec, block, streams.drops)
         rays = draw_rays(spec, drops, streams, lambda carrier_hz: _scenario(type(self), spec, carrier_hz))
+        self._guard(spec, drops, rays)
         rows = slice(block.start, block.stop)
         where = directions(next(iter(rays.values())).anchor, drops, rows)
         paths = {name: expand(rays[name], where, band.carrier_hz, rows) for name, band in spec.bands.items()}
         return DrawnBlock(drops, rays, paths)
 
     @classmethod
+    def _guard(cls, spec: ScenarioSpec, drops: Drops, rays: dict[str, BandRays]) -> None:
+        """What ``refuse`` works out from the spec, seen in what was drawn: a scenario may be built otherwise than its
+        closed form. Five standard errors of the mean leave no block to chance."""
+        if cls.path_loss is None or cls.ranges is None or not (outside := cls.ranges.outside(spec)):
+            return
+        for name, band in spec.bands.items():
+            large = rays[name].large_scale
+            loss_db = 10 * np.log10(large.sf) - large.path_gain_db
+            above = loss_db - free_space_db(drops.distance_m, band.carrier_hz)
+            if above.mean() + 5 * above.std() / np.sqrt(len(above)) < 0:
+                raise _below_free_space(name, float(above.mean()), outside[0])
+
+    @classmethod
     def _settings(cls, spec: ScenarioSpec) -> StochasticSource:
         if not isinstance(spec.source, StochasticSource):
             raise RequestError("source", expected=f"{cls.source.name} for this generator", got=spec.source.name)
         return spec.source
+
+
+def _below_free_space(band: str, above_db: float, outside: str) -> RequestError:
+    field = outside.partition(":")[0]
+    got = f"path loss at {band} {-above_db:.2g} dB below free space in the mean ({outside})"
+    return RequestError(field, expected="a path loss of at least free space's", got=got)
 
 
 def _evaluate(

@@ -61,7 +61,9 @@ def read_tensors(path: Path, device: str = "cpu") -> dict[str, torch.Tensor]:
 
 
 def _as_now(theirs: dict[str, Any]) -> dict[str, Any]:
-    """Earlier fits named the dataset by its spec and seed."""
+    """Earlier fits named the dataset by its spec and seed, and did not say by which code they are."""
+    if "training_budget" in theirs:
+        theirs = {"code": "", **theirs}
     if "dataset_seed" not in theirs:
         return theirs
     key = data_key(theirs.pop("spec"), theirs.pop("dataset_seed"))

@@ -185,7 +185,7 @@ def fit_steps(budget: Budget, samples: int, context: FitContext) -> int:
 
 
 def fit_identity(data: FitData, context: FitContext) -> dict[str, Any]:
-    """What tells a fit from others: dataset, number of samples, budget, and what it starts from."""
+    """What tells a fit from others: dataset, number of samples, budget, what it starts from, and the code."""
     training, _ = next(iter(data.values()))
     return {
         "preset": context.preset,
@@ -193,6 +193,7 @@ def fit_identity(data: FitData, context: FitContext) -> dict[str, Any]:
         "data": context.data,
         "training_samples": len(training),
         "start": "" if context.start is None else context.start.name,
+        "code": context.code,
     }
 
 

@@ -213,6 +213,7 @@ def fit_jointly(
     samples = min(len(training) for training, _ in data.values())
     steps = fit_steps(budget, samples, context)
     trained: set[str] = set()
+    scores: dict[int, float] = {}
     first = 0
     stream = _together(data, budget.batch_size, context.seed, context.device)
     for stage in stages:
@@ -236,6 +237,8 @@ def fit_jointly(
             identity={**identity, "stage": stage.name, "tasks": list(data), **fit_identity(data, context)},
             context=replace(context, workdir=None if context.workdir is None else context.workdir / stage.name),
         )
+        scores |= {first + step: score for step, score in outcome.scores.items()}
+        outcome = replace(outcome, best_step=first + outcome.best_step, scores=dict(scores))
         first += length
     sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
     costs = {"trainable_parameters": float(sum(sizes[name] for name in trained))}

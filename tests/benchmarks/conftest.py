@@ -16,7 +16,7 @@ from channelbench import registry
 from channelbench.benchmarks.exhibits import sections
 from channelbench.benchmarks.exhibits.paper import TASKS
 from channelbench.leaderboard.sections import Section, SectionCell, SectionRow
-from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, write_cell
+from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, split_digest, write_cell
 from channelbench.testing import make_dataset, small_spec
 
 DROPS = 40
@@ -81,13 +81,13 @@ def put(
     seed: int = 0,
     conditions: Mapping[str, bool | int] = CLEAN,
     spread: float = 0.1,
-    terms: bool = True,
+    installed: bool = True,
     status: str = "ok",
     costs: Mapping[str, float] | None = None,
     weights: str = "",
     artefacts: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> None:
-    """One cell, scored from its own terms as a run does it."""
+    """One cell, scored from its own terms as a run does it; by metrics that may not be ``installed`` here."""
     values = scores_of(task, loss)
     arrays = {name: terms_of(name, value, spread) for name, value in values.items()}
     scores = {}
@@ -95,7 +95,8 @@ def put(
         metric = registry.create("metrics", name)
         value = float(metric.finalize(array.mean(axis=0)))
         higher = metric.higher_is_better
-        scores[name] = MetricScore(value=value, low=0.9 * value, high=1.1 * value, higher_is_better=higher)
+        path = "" if installed else "nowhere:Metric"
+        scores[name] = MetricScore(value=value, low=0.9 * value, high=1.1 * value, higher_is_better=higher, metric=path)
     failed = status == "failed"
     result = Result(
         method=method,
@@ -112,12 +113,12 @@ def put(
         scores={} if failed else scores,
         num_test=DROPS,
         train_digest="t",
-        test_digest="e",
+        test_digest=split_digest("d" * 64, "test"),
         costs=dict(costs or {}),
         weights=weights,
         artefacts=tuple(artefacts or ()),
     )
-    write_cell(folder, result, {} if failed or not terms else arrays, artefacts=artefacts)
+    write_cell(folder, result, {} if failed else arrays, artefacts=artefacts)
 
 
 def put_all(folder: Path, method: str, factor: float = 1.0, tasks: Sequence[str] = TASKS, **more: object) -> None:

@@ -13,7 +13,6 @@ import pytest
 
 from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.exhibits.paper import TASKS
-from channelbench.benchmarks.exhibits.pretraining import compare
 from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, paper_views
 from channelbench.benchmarks.exhibits.table4 import correlation
 from channelbench.leaderboard.views import Run
@@ -149,14 +148,14 @@ def test_a_bundle_takes_each_task_from_its_own_method(lab: Any, folder: Path) ->
     assert lab.cell_of(part, "CNN + WiT", "Avg.").published == "0.230"
 
 
-def test_without_terms_the_average_says_where_its_interval_is_from(lab: Any, folder: Path) -> None:
-    lab.put_all(folder, "llm4wm", terms=False)
+def test_where_metrics_are_not_installed_the_average_says_where_its_interval_is_from(lab: Any, folder: Path) -> None:
+    lab.put_all(folder, "llm4wm", installed=False)
     part = lab.named(folder, "table4")
     assert "the mean of the tasks’ bounds" in part.text
     # Bounds are 10 % off each score; of the accuracy 0.6 that makes a loss of 0.34 to 0.46.
     others = sum(LOSSES.values()) - LOSSES["bf"]
     low, high = ((others * f + bf) / 6 for f, bf in ((0.9, 0.34), (1.1, 0.46)))
-    assert lab.cell_of(part, "LLM4WM", "Avg.").interval == f"{low:.3f}–{high:.3f}"
+    assert lab.cell_of(part, "LLM4WM", "Avg.").interval == f"[{low:.3f}–{high:.3f}]", "one seed"
 
 
 def test_paper_compat_has_its_own_table_with_the_noise_floor(lab: Any, folder: Path) -> None:
@@ -221,50 +220,3 @@ def test_too_few_rows_or_no_order_have_no_correlation(lab: Any, folder: Path) ->
     assert [cell.text for cell in lab.row_of(part, "CE").cells] == ["–", "–"]
     write_ce(lab, folder, {"llm4wm": 0.1, "cnn": 0.1, "llm4cp": 0.1})
     assert math.isnan(correlation(paper_views(Run.read(folder))[0], "ce")[0])
-
-
-# --- does pretraining help? ------------------------------------------------------------------------------------------
-
-
-def test_pretraining_is_paired_and_oriented(lab: Any, folder: Path) -> None:
-    """The drops' difficulty is common and far larger than the difference, which pairing brings out."""
-    for seed in range(3):
-        for task in ("ce", "bf"):
-            lab.put(folder, "llm4wm", task, 0.20, seed=seed, spread=0.9)
-            lab.put(folder, "llm4wm+random", task, 0.25, seed=seed, spread=0.9)
-            lab.put(folder, "llm4wm+none", task, 0.20, seed=seed, spread=0.9)
-    view = paper_views(Run.read(folder))[0]
-    error, accuracy = compare(view, "llm4wm", "random", "ce"), compare(view, "llm4wm", "random", "bf")
-    assert error is not None
-    assert accuracy is not None
-    assert (error.gain.value, error.word) == (pytest.approx(0.05), "helps")
-    # Every drop's difference is 0.05·(1 ± 0.9); its mean over 40 drops has a standard error of 0.045/√40.
-    assert error.gain.low == pytest.approx(0.05 - 1.96 * 0.045 / math.sqrt(DROPS), abs=2.5e-3)
-    assert accuracy.gain.value == pytest.approx(0.05)
-    same = compare(view, "llm4wm", "none", "ce")
-    assert same is not None
-    assert (same.gain.value, same.word) == (0, "no difference shown")
-    assert compare(view, "llm4wm", "scratch", "ce") is None
-
-
-def test_pretraining_that_hurts_says_so_and_few_seeds_are_named(lab: Any, folder: Path) -> None:
-    lab.put(folder, "llm4cp", "ce", 0.3)
-    assert "No control has been run" in lab.named(folder, "pretraining").text
-    lab.put(folder, "llm4cp+scratch", "ce", 0.1)
-    part = lab.named(folder, "pretraining")
-    found = lab.cell_of(part, "against a trained trunk of equal size", "CE")
-    assert found.text.startswith("−0.2")
-    assert found.remark == "hurts (1 seed)"
-    dash = lab.cell_of(part, "against no trunk", "CE")
-    assert (dash.text, dash.remark) == ("–", "")
-    assert dash.note == "llm4cp+none: not run"
-    assert [group.title for group in part.groups] == ["LLM4CP"]
-
-
-def test_a_backbone_of_random_weights_says_nothing_about_pretraining(lab: Any, tmp_path: Path) -> None:
-    folder = lab.claim(tmp_path, "llm4wm", backbone="random:minilm")
-    lab.put(folder, "llm4wm", "ce", 0.1)
-    lab.put(folder, "llm4wm+none", "ce", 0.3)
-    part = lab.named(folder, "pretraining")
-    assert "random:minilm, has random weights itself" in part.text
-    assert (part.groups, part.csv) == ((), "")

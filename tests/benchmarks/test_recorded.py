@@ -68,7 +68,7 @@ def dataset_record(name: str, folder: Path) -> dict[str, Any]:
     """Spec, keys and digests of a dataset, made anew."""
     dataset = open_dataset(generate(recorded_spec(name), folder / f"{name}.zarr", seed=7, remember=False))
     return {
-        "attributes": dict(dataset.group.attrs)["spec"],
+        "attributes": dataset.record.spec,
         "canonical": dataset.spec.canonical(),
         "identity": dataset.spec.identity(),
         "digest": dataset.digest,

@@ -25,7 +25,7 @@ from channelbench.store import open_dataset
 from channelbench.store.location import Location
 from channelbench.testing import make_dataset, small_spec
 
-PATIENCE_S = 60
+PATIENCE_S = 600
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,8 @@ def test_worked_example_reaches_the_leaderboard(tmp_path: Path, monkeypatch: pyt
     (command,) = re.findall(r"^\$ channelbench (.*)$", blocks(ROOT / "docs" / "extending.md", "console")[0], re.M)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    make_dataset(Path("few.zarr"), small_spec(train=200, val=20, test=100))  # noted as the folder's last dataset
-    monkeypatch.setattr(sys, "argv", ["channelbench", *command.split()])
+    make_dataset(Path("few.zarr"), small_spec(train=200, val=20, test=100))
+    monkeypatch.setattr(sys, "argv", ["channelbench", *command.split(), "--data", "few.zarr"])
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert not stop.value.code, capsys.readouterr().err
@@ -58,7 +58,7 @@ def test_a_task_its_metric_and_its_methods_are_one_file(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     make_dataset(Path("few.zarr"), small_spec(train=60, val=20, test=240))
-    monkeypatch.setattr(sys, "argv", ["channelbench", *command.split()])
+    monkeypatch.setattr(sys, "argv", ["channelbench", *command.split(), "--data", "few.zarr"])
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert not stop.value.code, capsys.readouterr().err
@@ -82,7 +82,7 @@ def test_a_task_its_metric_and_its_methods_are_one_file(
     )
     assert re.search(r"^\d\d passed in", tested.stdout, re.M), tested.stdout
     # The second example: a formula for channels is fitted to it, unseen.
-    arguments = ["run", "--tasks", "comb:OddFromEven", "--methods", "lmmse", "--out", "comb"]
+    arguments = ["run", "--data", "few.zarr", "--tasks", "comb:OddFromEven", "--methods", "lmmse", "--out", "comb"]
     monkeypatch.setattr(sys, "argv", ["channelbench", *arguments, "--condition", "snr_db=10"])
     with pytest.raises(SystemExit) as stop:
         cli.main()

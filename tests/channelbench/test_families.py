@@ -105,6 +105,8 @@ GOOD = {"name": "mine", "description": "Answers zero.", "reference": "none", "fa
         ({"family": "ceiling"}, "card.family: expected a known family, got 'ceiling'; choices: classical, small, "),
         ({"family": None}, "card.family: expected a valid string, got None"),
         ({"name": "My Method"}, "card.name: expected text of the form ^[a-z0-9][a-z0-9_.+()-]*$, got 'My Method'"),
+        ({"name": "a" * 300}, "card.name: expected at most 100 characters, got 'aaa"),
+        ({"name": "a__b"}, "card.name: expected a name without __, got 'a__b'"),
         ({"description": "Zero."}, "card.description: expected at least 10 characters, got 'Zero.'"),
         ({"authors": "me"}, "card.authors: expected a known field, got 'authors'; choices: description, extra, "),
         ({"notes": 1}, "card.notes: expected a valid string, got 1"),

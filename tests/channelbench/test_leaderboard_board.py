@@ -126,11 +126,6 @@ def test_a_condition_that_is_half_run_keeps_its_tasks(tmp_path: Path) -> None:
 def test_what_is_no_results_folder_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"results: expected a folder with a run.json, got .*No such file"):
         build(tmp_path / "nowhere")
-    put(tmp_path, "net", "ce")
-    table(tmp_path)
-    (tmp_path / "cells" / "net__cp__default__seed0.json").write_text("{}")
-    with pytest.raises(RequestError, match=r"results: expected readable cells, got ..*/cells \(\d+ validation errors"):
-        build(tmp_path)
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(RequestError, match=r"results: expected a folder with a run.json, got .*validation errors"):
         build(tmp_path)
@@ -150,11 +145,13 @@ def test_draws_are_made_for_what_is_ranked_and_for_several_seeds(tmp_path: Path)
 def test_bundles_have_the_seeds_of_their_least_trained_member(tmp_path: Path) -> None:
     for method, seeds, task in (("formula", 1, "cp"), ("five", 5, "ce"), ("three", 3, "ce"), ("two", 2, "ce")):
         for seed in range(seeds):
-            put(tmp_path, method, task, seed=seed)
+            put(tmp_path, method, task, seed=seed, family="classical" if method == "formula" else "small")
+    put(tmp_path, "one", "ce", family="small")
     bundles = {
         "all": ("formula", "five", "three"),
         "few": ("five", "three"),
         "two": ("five", "two"),
+        "one": ("five", "one"),
         "plain": ("formula",),
         "gone": ("formula", "absent"),
     }
@@ -163,12 +160,15 @@ def test_bundles_have_the_seeds_of_their_least_trained_member(tmp_path: Path) ->
         "bundle:all": 3,
         "bundle:few": 3,
         "bundle:two": 2,
+        "bundle:one": 1,
         "bundle:plain": 1,
     }
     entries = found["bundle:few"].entries
     assert (entries["ce"].member, entries["cp"].state, entries["cp"].member) == ("FIVE", "not supported", "")
     assert found["bundle:all"].entries["cp"].member == "FORMULA"
-    assert found["bundle:all"].entries["ce"].rank is None
+    five = found["five"].entries["ce"]
+    assert found["bundle:all"].entries["ce"].rank == five.rank is not None, "its cell is its member's"
+    assert found["bundle:all"].entries["ce"].scores == five.scores
     assert not any(row.entries[task].missing_seeds for row in found.values() for task in row.entries)
 
 

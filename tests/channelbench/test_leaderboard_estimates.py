@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from channelbench.leaderboard.estimate import Estimate, average, difference_interval, estimate
+from channelbench.leaderboard.estimate import Errors, Estimate, Spread, average, difference_interval, estimate
 from channelbench.leaderboard.numbers import decimals, fixed, frequency, interval, quantity, ticks
-from channelbench.leaderboard.ranking import Rank, anchors_usable, best, share_ranks, skill
+from channelbench.leaderboard.ranking import Rank, anchors_usable, best, skill
 from channelbench.results import MetricScore
 
 STEPS = np.arange(1000.0)
@@ -22,15 +22,29 @@ def plain(value: float, low: float = math.nan, high: float = math.nan, **fields:
 
 def of_seeds(*values: float, replicates: np.ndarray | None = None) -> Estimate:
     mean = sum(values) / len(values)
-    return Estimate(value=mean, low=mean, high=mean, by_seed=dict(enumerate(values)), replicates=replicates)
+    by_seed = dict(enumerate(values))
+    return Estimate(value=mean, low=mean, high=mean, by_seed=by_seed, replicates=replicates, seeds=len(values))
 
 
 # --- estimates --------------------------------------------------------------------------------------------------------
 
 
 def test_affine_moves_everything_and_turns_intervals_around() -> None:
-    given = Estimate(value=3.0, low=2.0, high=5.0, by_seed={4: 1.0, 9: 5.0}, replicates=np.array([2.0, 4.0]))
+    given = Estimate(
+        value=3.0,
+        low=2.0,
+        high=5.0,
+        by_seed={4: 1.0, 9: 5.0},
+        replicates=np.array([2.0, 4.0]),
+        errors=Errors(draws=np.array([1.0, -1.0]), by_seed={4: np.array([2.0, -2.0]), 9: np.zeros(2)}, units=7),
+        seeds=2,
+        spread=Spread(variance=8.0, freedom=1),
+    )
     turned = given.affine(-2.0, 10.0)
+    assert turned.errors is not None
+    np.testing.assert_array_equal(turned.errors.draws, [-2.0, 2.0])
+    np.testing.assert_array_equal(turned.errors.by_seed[4], [-4.0, 4.0])
+    assert (turned.errors.units, turned.seeds, turned.spread) == (7, 2, Spread(variance=32.0, freedom=1))
     assert (turned.value, turned.low, turned.high) == (4.0, 0.0, 6.0)
     assert turned.by_seed == {4: 8.0, 9: 0.0}
     np.testing.assert_array_equal(turned.replicates, [6.0, 2.0])
@@ -71,20 +85,30 @@ def test_differences_without_replicates_are_of_the_extremes() -> None:
 
 def test_spread_of_seeds_widens_both_sides_in_squares() -> None:
     """t of two degrees of freedom is 4.302653 at 97.5 % (from any printed table)."""
-    spread = 4.302653 * 30 / math.sqrt(3)
-    both = average([of_seeds(470.0, 500.0, 530.0, replicates=STEPS)] * 2)
-    assert both.low == pytest.approx(500 - math.hypot(500 - 25, spread), rel=1e-6)
-    assert both.high == pytest.approx(500 + math.hypot(974 - 500, spread), rel=1e-6)
+    three, spread = 4.302653 * 30 / math.sqrt(3), Spread(variance=900.0, freedom=2)
+    both = average([of_seeds(470.0, 500.0, 530.0, replicates=STEPS)] * 2).widened(spread)
+    assert both.low == pytest.approx(500 - math.hypot(500 - 25, three), rel=1e-6)
+    assert both.high == pytest.approx(500 + math.hypot(974 - 500, three), rel=1e-6)
     # A score beside its own draws, as of a biased metric, still has the seeds' width on that side.
-    beside = average([of_seeds(-30.0, 0.0, 30.0, replicates=STEPS)])
-    assert beside.low == pytest.approx(-spread, rel=1e-6)
-    beyond = average([of_seeds(1970.0, 2000.0, 2030.0, replicates=STEPS)])
-    assert beyond.high == pytest.approx(2000 + spread, rel=1e-6)
+    beside = average([of_seeds(-30.0, 0.0, 30.0, replicates=STEPS)]).widened(spread)
+    assert beside.low == pytest.approx(-three, rel=1e-6)
+    beyond = average([of_seeds(1970.0, 2000.0, 2030.0, replicates=STEPS)]).widened(spread)
+    assert beyond.high == pytest.approx(2000 + three, rel=1e-6)
 
 
-def test_two_seeds_leave_the_draws_as_they_are() -> None:
+def test_a_spread_that_is_not_known_leaves_the_draws_and_says_so() -> None:
     joint = average([of_seeds(-20.0, 10.0, replicates=STEPS)])
-    assert (joint.value, joint.low, joint.high) == (-5.0, 25.0, 974.0)
+    assert (joint.value, joint.low, joint.high, joint.spread_unknown) == (-5.0, 25.0, 974.0, True)
+    assert joint.widened(None) == joint
+    assert not joint.widened(Spread(variance=1.0, freedom=1)).spread_unknown
+    formula = average([plain(1.0, 0.0, 2.0, replicates=STEPS)])
+    assert not formula.spread_unknown
+    assert formula.widened(Spread(variance=1.0, freedom=1)) is formula, "no seed changes what is not trained"
+
+
+def test_a_mean_has_the_seeds_of_its_least_trained_part() -> None:
+    formula, one, three = plain(1.0), of_seeds(2.0), of_seeds(1.0, 2.0, 3.0)
+    assert [average(parts).seeds for parts in ([formula], [formula, three], [three, one])] == [0, 3, 1]
 
 
 def test_average_of_draws_is_taken_draw_by_draw() -> None:
@@ -150,18 +174,8 @@ def test_anchors_have_to_be_two_finite_numbers() -> None:
     assert not any(anchors_usable(*pair) for pair in pairs)
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.5])
-def test_a_bound_that_is_nought_is_a_tie(shift: float) -> None:
-    """At either end of the interval of a difference, and half a step beyond it no more."""
-    leader = plain(0.0, replicates=np.zeros(1000))
-    above = share_ranks({"a": leader, "b": plain(9.0, replicates=STEPS - 25 + shift)}, higher_is_better=False)
-    below = share_ranks({"a": leader, "b": plain(-9.0, replicates=STEPS - 974 - shift)}, higher_is_better=True)
-    assert [str(rank) for rank in above.values()] == (["1", "2"] if shift else ["1=", "1="])
-    assert above == below
-
-
 def test_ranks_as_text() -> None:
-    assert [str(Rank(3)), str(Rank(3, True))] == ["3", "3="]
+    assert [str(Rank(3, 3)), str(Rank(1, 4))] == ["3", "1–4"]
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
@@ -194,6 +208,8 @@ def test_fixed_and_interval() -> None:
     assert interval(plain(0.0, 1.0, 2.0), 0) == "1–2"
     assert interval(plain(0.0, -1.0, 2.0), 0) == "−1 – 2"
     assert interval(plain(0.0, 1.04, 0.96), 1) == ""
+    assert interval(plain(0.0, 1.0, 2.0, seeds=1), 0) == "[1–2]", "what another training would change is not in it"
+    assert interval(plain(0.0, 1.0, 2.0, seeds=1, spread=Spread(variance=0.0, freedom=2)), 0) == "1–2"
 
 
 def test_quantities_have_three_digits() -> None:

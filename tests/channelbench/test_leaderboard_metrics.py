@@ -13,7 +13,7 @@ from results_by_hand import FAMILY, NMSE, Terms, draws, put_run, rows_of
 
 from channelbench.bootstrap import resampled_scores
 from channelbench.leaderboard import report
-from channelbench.results import MetricScore, Result, write_cell
+from channelbench.results import MetricScore, Result, split_digest, write_cell
 
 THIRD_PARTY = """
 import numpy as np
@@ -47,7 +47,7 @@ def put_foreign(folder: Path, method: str, terms: Terms, metric: str, parameters
     result = Result(
         method=method,
         title=method.upper(),
-        family=FAMILY.get(method, "small"),
+        family=FAMILY.get(method, "classical"),
         reference="a paper",
         task="ce",
         primary_metric="power_3",
@@ -59,7 +59,7 @@ def put_foreign(folder: Path, method: str, terms: Terms, metric: str, parameters
         },
         num_test=len(terms),
         train_digest="",
-        test_digest="",
+        test_digest=split_digest("d", "test"),
     )
     write_cell(folder, result, {"power_3": terms[:, None]})
 
@@ -111,9 +111,10 @@ def test_metrics_that_cannot_be_imported_are_shown_still(
         assert score.value == float((factor * base).mean() ** 3)
         assert (score.low, score.high) == (0.9 * score.value, 1.1 * score.value)
         assert score.replicates is None
-        assert str(entry.rank) == "1="
+        assert str(entry.rank) == "1–2"
         assert entry.skill is not None
     csv, html = report(tmp_path)
     shown = pd.read_csv(csv).query("metric == 'power_3' and method == 'a'")
     assert list(shown.value) == [rows["A"].entries["ce"].scores["power_3"].value]
     assert "power 3" in html.read_text()
+    assert "metrics are not installed here, so that nobody can work them out again: a (ce); b (ce)" in html.read_text()

@@ -1,4 +1,4 @@
-"""Intervals, skill and ranks against numbers worked out by hand and against SciPy."""
+"""Intervals and skill against numbers worked out by hand and against SciPy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from scipy import stats
 from channelbench import registry
 from channelbench.leaderboard.estimate import Estimate, average, difference_interval, estimate
 from channelbench.leaderboard.numbers import fixed
-from channelbench.leaderboard.ranking import overall_order, share_ranks, skill
+from channelbench.leaderboard.ranking import overall_order, skill
+from channelbench.leaderboard.spread import widened
 from channelbench.results import MetricScore
 
 
@@ -23,7 +24,13 @@ def exact(value: float) -> Estimate:
 
 def scored(terms: Mapping[int, Terms]) -> Estimate:
     scores = {seed: MetricScore(value=float(t.mean()), low=-1.0, high=9.0) for seed, t in terms.items()}
-    return estimate(scores, {seed: t[:, None] for seed, t in terms.items()}, NMSE)
+    given = {seed: t[:, None] for seed, t in terms.items()}
+    return estimate(scores, given, NMSE, learned=True, ranked=True)
+
+
+def shown(terms: Mapping[int, Terms]) -> Estimate:
+    """With the spread between its own seeds."""
+    return widened({"net": scored(terms)}, {"net": "small"})["net"]
 
 
 def test_one_seed_keeps_the_interval_of_its_cell() -> None:
@@ -45,14 +52,14 @@ def test_two_seeds_are_averaged_and_only_the_drops_are_resampled() -> None:
 def test_three_seeds_widen_the_interval_by_the_t_interval_of_their_mean() -> None:
     """Drops that are all alike leave the seeds' own interval, which SciPy knows."""
     values = [0.10, 0.13, 0.12]
-    seeds = scored({seed: np.full(50, value) for seed, value in enumerate(values)})
+    seeds = shown({seed: np.full(50, value) for seed, value in enumerate(values)})
     low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
     assert (seeds.low, seeds.high) == pytest.approx((low, high))
 
 
 def test_drops_and_seeds_add_in_squares() -> None:
     base = draws(3)
-    three = scored({0: base - 0.1, 1: base, 2: base + 0.1})
+    three = shown({0: base - 0.1, 1: base, 2: base + 0.1})
     drops = np.sort(three.replicates)  # type: ignore[arg-type]
     by_drops = three.value - drops[25]
     by_seeds = stats.t.ppf(0.975, 2) * 0.1 / math.sqrt(3)
@@ -62,7 +69,7 @@ def test_drops_and_seeds_add_in_squares() -> None:
 def test_difference_of_seed_means_is_welchs() -> None:
     a, b = [0.10, 0.13, 0.12, 0.11], [0.20, 0.28, 0.25]
     low, high = difference_interval(
-        scored({i: np.full(9, v) for i, v in enumerate(a)}), scored({i: np.full(9, v) for i, v in enumerate(b)})
+        shown({i: np.full(9, v) for i, v in enumerate(a)}), shown({i: np.full(9, v) for i, v in enumerate(b)})
     )
     reference = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
     assert (low, high) == pytest.approx((reference.low, reference.high), rel=1e-6)
@@ -93,61 +100,6 @@ def test_skill(floor: float, ceiling: float, score: float, expected: float) -> N
     assert worth.by_seed[0] == pytest.approx(expected)
     assert worth.low < worth.value < worth.high
     assert worth.high - worth.low == pytest.approx(0.03 / abs(floor - ceiling))
-
-
-def test_equal_terms_share_a_rank_and_the_next_place_is_skipped() -> None:
-    base = draws(4)
-    ranks = share_ranks(
-        {"b": scored({0: base}), "a": scored({0: base}), "c": scored({0: 1.5 * base})}, higher_is_better=False
-    )
-    assert {name: str(rank) for name, rank in ranks.items()} == {"a": "1=", "b": "1=", "c": "3"}
-
-
-def test_pairing_tells_apart_what_intervals_alone_cannot() -> None:
-    """A drop-by-drop advantage of 2 % is far below the spread over drops, and certain."""
-    base = draws(5, 300)
-    a, b = scored({0: base}), scored({0: 1.02 * base})
-    spread = np.ptp(np.percentile(a.replicates, [2.5, 97.5]))  # type: ignore[arg-type]
-    assert b.value - a.value < spread / 3
-    assert [str(r) for r in share_ranks({"a": a, "b": b}, higher_is_better=False).values()] == ["1", "2"]
-
-
-def test_equals_are_told_apart_one_time_in_twenty() -> None:
-    """Pairs of independent draws from one law: the 95 % interval of their difference misses 0 in 5 % of them."""
-    pairs = [(scored({0: draws(2 * i, 400)}), scored({0: draws(2 * i + 1, 400)})) for i in range(300)]
-    apart = sum(
-        not share_ranks(dict(zip("ab", pair, strict=True)), higher_is_better=False)["a"].shared for pair in pairs
-    )
-    # Binomial(300, 0.05) stays within these bounds in all but one of 10^4 runs.
-    assert stats.binom.ppf(5e-5, 300, 0.05) <= apart <= stats.binom.ppf(1 - 5e-5, 300, 0.05)
-
-
-def test_groups_hang_on_their_leader_not_on_their_neighbour() -> None:
-    """b ties with a and c ties with b, but c does not tie with a: c opens the next group."""
-    noise = np.random.default_rng(8).standard_normal((3, 1000))
-    noise -= noise.mean(axis=1, keepdims=True)
-    a, b, c = (scored({0: 1 + 0.05 * i + 0.7 * n}) for i, n in enumerate(noise))
-    for tied in ((a, b), (b, c)):
-        low, high = difference_interval(*tied)
-        assert low <= 0 <= high
-    low, high = difference_interval(a, c)
-    assert high < 0
-    ranks = share_ranks({"a": a, "b": b, "c": c}, higher_is_better=False)
-    assert {name: str(rank) for name, rank in ranks.items()} == {"a": "1=", "b": "1=", "c": "3"}
-
-
-def test_direction_of_better() -> None:
-    given = {"low": exact(0.2), "high": exact(0.8)}
-    assert share_ranks(given, higher_is_better=True)["high"].place == 1
-    assert share_ranks(given, higher_is_better=False)["low"].place == 1
-
-
-def test_without_terms_overlapping_intervals_share() -> None:
-    def plain(value: float) -> Estimate:
-        return Estimate(value=value, low=value - 0.1, high=value + 0.1)
-
-    ranks = share_ranks({"a": plain(1.0), "b": plain(1.15), "c": plain(1.25)}, higher_is_better=False)
-    assert [str(rank) for rank in ranks.values()] == ["1=", "1=", "3"]
 
 
 def test_average_pairs_seeds_and_spreads_single_ones() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from channelbench.leaderboard import Section, report
 from channelbench.leaderboard.sections import SectionCell, SectionColumn, SectionGroup, SectionRow
-from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, write_cell
+from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, split_digest, write_cell
 
 
 @pytest.fixture
@@ -32,9 +33,9 @@ def folder(tmp_path: Path) -> Path:
         scores={"nmse": MetricScore(value=0.5, low=0.4, high=0.6)},
         num_test=10,
         train_digest="t",
-        test_digest="e",
+        test_digest=split_digest("d" * 64, "test"),
     )
-    write_cell(tmp_path, result, {})
+    write_cell(tmp_path, result, {"nmse": np.full((10, 1), 0.5)})
     return tmp_path
 
 

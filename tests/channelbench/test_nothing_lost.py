@@ -246,7 +246,7 @@ def tmpfs(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 def test_full_disk_is_one_line_and_continues_where_there_is_room(tmp_path: Path, tmpfs: Callable[[str], Path]) -> None:
-    folder = tmpfs("size=1m")
+    folder = tmpfs("size=100m,nr_inodes=130")  # room for the bytes, and not for the files
     code, _, err = finish(folder, GENERATE)
     assert code == 1
     assert len(err.strip().splitlines()) == 1
@@ -254,11 +254,20 @@ def test_full_disk_is_one_line_and_continues_where_there_is_room(tmp_path: Path,
     assert not verify(folder / "d.zarr")[0].ok
     with pytest.raises(RequestError, match="blocks written"):
         open_dataset(folder / "d.zarr")
-    tmpfs("size=100m")
+    tmpfs("size=100m,nr_inodes=10000")
     code, _, err = finish(folder, GENERATE)
     assert code == 0, err
     assert finish(tmp_path, GENERATE)[0] == 0
     assert contents(folder / "d.zarr") == contents(tmp_path / "d.zarr")
+
+
+def test_disk_that_is_too_small_is_refused_before_anything_is_written(tmpfs: Callable[[str], Path]) -> None:
+    folder = tmpfs("size=100k")
+    code, _, err = finish(folder, GENERATE)
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
+    assert "--out: expected a dataset that fits into the" in err
+    assert list(folder.iterdir()) == []
 
 
 def test_read_only_target_is_refused(tmpfs: Callable[[str], Path]) -> None:

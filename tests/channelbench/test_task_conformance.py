@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -125,6 +125,31 @@ def test_a_task_said_to_be_without_noise_is_held_to_it() -> None:
     conformance_of(SameNoise, noisy=False).test_training_draws_are_new_each_epoch_and_repeat()
     with pytest.raises(AssertionError, match="noisy"):
         conformance_of(ChannelEstimation, noisy=False).test_training_draws_are_new_each_epoch_and_repeat()
+
+
+class HandsOutWhatItKeeps(ChannelEstimation):
+    """Computed once and given to everybody: a part of the kept array is no copy of it."""
+
+    def observe(self, view: SplitView, cases: NDArray[np.int64], conditions: Any, *, epoch: int | None = None) -> Any:
+        observation, target = super().observe(view, cases, conditions, epoch=epoch)
+        kept = view.memo("kept by a test", lambda: np.ones((view.size, 3)))
+        return observation, replace(target, context={**target.context, "kept": kept[: len(cases)]})
+
+
+def test_a_task_that_hands_out_what_it_keeps_is_caught() -> None:
+    with pytest.raises(AssertionError):
+        conformance_of(HandsOutWhatItKeeps).test_writing_into_what_is_handed_out_changes_nobody_elses()
+
+
+class ShowsTheAnswersMemory(ChannelEstimation):
+    def observe(self, view: SplitView, cases: NDArray[np.int64], conditions: Any, *, epoch: int | None = None) -> Any:
+        observation, target = super().observe(view, cases, conditions, epoch=epoch)
+        return observation, replace(target, context={**target.context, "seen": observation.h[:, :1]})
+
+
+def test_a_task_whose_answers_lie_in_what_it_shows_is_caught() -> None:
+    with pytest.raises(AssertionError):
+        conformance_of(ShowsTheAnswersMemory).test_what_is_seen_is_no_window_on_what_is_wanted()
 
 
 class HoldsDataset(TaskSplit):

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from channelbench import registry
 from channelbench.leaderboard.board import Row, build
-from channelbench.results import DatasetCard, MetricScore, Result, RunManifest, VariedEntry, write_cell
+from channelbench.results import (
+    DatasetCard,
+    MetricScore,
+    Result,
+    RunManifest,
+    VariedEntry,
+    split_digest,
+    write_cell,
+)
 
 __all__ = ["FAMILY", "NMSE", "Terms", "draws", "put", "put_anchors", "put_run", "rows_of"]
 
@@ -39,13 +47,18 @@ def put(
     terms: Terms | None = None,
     units: NDArray[np.int64] | None = None,
     error: str = "",
+    family: str = "classical",
 ) -> None:
-    """Write a cell: of one value for every drop, or of ``terms``; failed where there is an ``error``."""
+    """Write a cell: of one value for every drop, or of ``terms``; failed where there is an ``error``. Metrics beside
+    the NMSE say what they make of the same numbers. Anchors and references have the family that their name says."""
     value = SCORES.get(method, 0.5) if value is None else value
+    columns = {name: 2 if name == "nmse_pooled" else 1 for name in metrics}
+    of = {name: np.full((40, number), value) if terms is None else terms[:, None] for name, number in columns.items()}
+    values = {name: value if name == "nmse" else _score(name, array) for name, array in of.items()}
     result = Result(
         method=method,
         title=method.upper(),
-        family=FAMILY.get(method, "small"),
+        family=FAMILY.get(method, family),
         reference="a paper",
         task=task,
         primary_metric="nmse",
@@ -54,14 +67,16 @@ def put(
         preset="quick",
         status="failed" if error else "ok",
         error=error,
-        scores={} if error else {name: MetricScore(value=value, low=value, high=value) for name in metrics},
-        num_test=40,
+        scores={} if error else {name: MetricScore(value=v, low=v, high=v) for name, v in values.items()},
+        num_test=40 if terms is None else len(terms),
         train_digest="",
-        test_digest="",
+        test_digest=split_digest("d", "test"),
     )
-    columns = {name: 2 if name == "nmse_pooled" else 1 for name in metrics}
-    of = {name: np.full((40, number), value) if terms is None else terms[:, None] for name, number in columns.items()}
     write_cell(folder, result, {} if error else of, units)
+
+
+def _score(name: str, terms: Terms) -> float:
+    return float(registry.create("metrics", name).finalize(terms.mean(axis=0)))
 
 
 def put_run(

@@ -1,0 +1,38 @@
+"""Options of the command line that are whole numbers within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from channelbench.errors import RequestError
+
+__all__ = ["MAX_SEED", "MAX_WORKERS", "number"]
+
+MAX_SEED = 2**63 - 1
+MAX_WORKERS = 1024
+
+
+def number(field: str, minimum: int, text: str, *, maximum: int = 10**9) -> Any:
+    """An option that takes integers from ``minimum`` to ``maximum``; ``text`` is its help."""
+    return typer.Option(parser=_whole_number(field, minimum, maximum), help=text)
+
+
+def _whole_number(field: str, minimum: int, maximum: int) -> Callable[[str], int]:
+    """A parser of integers that complains in our words."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise RequestError(field, expected=f"an integer of at least {minimum}", got=text) from None
+        if value < minimum:
+            raise RequestError(field, expected=f"an integer of at least {minimum}", got=value)
+        if value > maximum:
+            raise RequestError(field, expected=f"an integer of at most {maximum}", got=value)
+        return value
+
+    parse.__name__ = "INTEGER"
+    return parse
