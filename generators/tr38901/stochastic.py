@@ -93,7 +93,8 @@ class StochasticGenerator(Generator):
 
     @classmethod
     def refuse(cls, spec: ScenarioSpec) -> None:
-        """Path loss below free space that no table has, and users above the base station where the tables have none.
+        """Path loss below free space that no table has, users above the base station where the tables have none, and
+        slots that lie further apart than any sum has phases for.
 
         Within their ranges the tables hold as they are: UMa's own is 2.4 dB below free space at 10 m.
         """
@@ -101,6 +102,11 @@ class StochasticGenerator(Generator):
             for (name, _), above in cls._above_free_space_db(spec).items():
                 if above < 0:
                     raise _below_free_space(name, above, outside[0])
+        for name, band in spec.bands.items():
+            most_s = MAX_CYCLES / max(_max_doppler_hz(spec, band) * (band.num_slots - 1), 1e-300)
+            if not band.slot_s <= most_s:
+                expected = f"at most {most_s:.3g} s for so many slots at these speeds"
+                raise RequestError(f"{name}.slot_s", expected=expected, got=band.slot_s)
         super().refuse(spec)
 
     @classmethod
@@ -125,19 +131,12 @@ class StochasticGenerator(Generator):
 
     @classmethod
     def check(cls, spec: ScenarioSpec) -> None:
-        """Whether slots are so near that float64 has their phases, and there is a CUDA device if that is what sums.
+        """Whether there is a CUDA device, if that is what sums.
 
         Raises:
-            RequestError: they are not, or there is none.
+            RequestError: there is none.
         """
-        engine = cls._settings(spec).engine
-        for name, band in spec.bands.items():
-            most_s = MAX_CYCLES / max(_max_doppler_hz(spec, band) * (band.num_slots - 1), 1e-300)
-            if not band.slot_s <= most_s:
-                raise RequestError(
-                    f"{name}.slot_s", expected=f"at most {most_s:.3g} s at these speeds", got=band.slot_s
-                )
-        if engine == "cuda":
+        if cls._settings(spec).engine == "cuda":
             require_cuda("--engine", ["fast", "sionna"])
 
     @classmethod
