@@ -21,6 +21,7 @@ from channelbench.assignments import parse_assignments, read_toml
 from channelbench.errors import LONGEST, RequestError
 from channelbench.generation import generate, make_spec
 from channelbench.presets import PUBLIC_PRESETS
+from channelbench.sources import RecordedSource
 from channelbench.spec import SYSTEMS, ScenarioSpec
 from channelbench.store import open_dataset, verify
 from channelbench.store.files import Files
@@ -251,6 +252,8 @@ def refused_or_valid(make: Callable[[], ScenarioSpec]) -> ScenarioSpec | None:
         assert "\n" not in message
         assert len(message) < sum(LONGEST.values()) + 500
         return None
+    if isinstance(spec.source, RecordedSource):
+        return None  # of a scenario that is not here: whatever it was made of can be read
     floats = [value for value in _leaves(spec.flat()) if isinstance(value, float)]
     assert np.isfinite(floats).all()
     assert ScenarioSpec.model_validate_json(spec.canonical()) == spec
@@ -279,6 +282,7 @@ def test_any_assignments_are_a_spec_or_one_line(changes: dict[str, Any]) -> None
 
 @settings(max_examples=200)
 @given(st.dictionaries(st.one_of(st.sampled_from([*ScenarioSpec.model_fields, "rho_z"]), st.text(max_size=4)), VALUES))
+@example({"scenario": ""})
 def test_any_mapping_is_a_spec_or_one_line(data: dict[str, Any]) -> None:
     whole = make_spec("uma").flat()
     refused_or_valid(lambda: ScenarioSpec(**{str(name): value for name, value in data.items()}))
