@@ -19,8 +19,8 @@ import fsspec
 import zarr
 from zarr.abc.store import Store
 
-from channelbench.errors import RequestError, is_text
-from channelbench.paths import expanded
+from channelbench.errors import RequestError
+from channelbench.paths import check_words, expanded
 from channelbench.store.guarded import LocalFiles, NoFile, RemoteFiles, ask, check_regular
 
 __all__ = ["ROOT", "Location", "is_network_error", "is_store_error", "is_url", "parsed", "said"]
@@ -110,7 +110,7 @@ class Location:
         """
         if isinstance(place, Path) and re.match(r"[a-z][a-z0-9+.-]+:/", place.as_posix()):
             raise RequestError(field, expected="a URL as a string: a Path drops one of its slashes", got=str(place))
-        _check_words(str(place), field)
+        check_words(str(place), field=field)
         if not is_url(place):
             return cls(expanded(place, field=field))
         url = str(place)
@@ -235,13 +235,3 @@ class Location:
         filesystem, path = self._remote()
         filesystem.invalidate_cache()
         return ask(filesystem, "ls", path, detail=False)
-
-
-def _check_words(place: str, field: str) -> None:
-    """Refuse what no folder of any disk can be called."""
-    if not place.strip():
-        raise RequestError(field, expected="a folder or a URL", got=place)
-    if not is_text(place):
-        raise RequestError(field, expected="a name in UTF-8, without zero bytes", got=place)
-    if max(len(part.encode()) for part in place.split("/")) > 255 or len(place.encode()) > 4095:
-        raise RequestError(field, expected="names of up to 255 bytes, 4095 in all", got=place)
