@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,8 +161,15 @@ def _do(packed: bytes, events: _Events) -> dict[str, str]:
 
 def _check_code(job: Job) -> None:
     """Refuse a job whose code is another here: its cells would say what is not so."""
-    if job.origin.code and code_of(job.method, job.tasks) != job.origin.code:
+    if job.origin.code and _code_here(job.method, tuple(map(type, job.tasks))) != job.origin.code:
         raise RuntimeError(f"the code of {job.method.card.name} has changed since the run began")
+
+
+@cache
+def _code_here(method: type[Method], tasks: tuple[type[Task], ...]) -> str:
+    """Digest of the code of a method on tasks, as this process saw it first: what it has imported stays as it was,
+    whatever then becomes of the files."""
+    return code_of(method, [kind() for kind in tasks])
 
 
 class _Events:
@@ -230,7 +237,7 @@ class Needs:
     methods: tuple[str, ...]
     tasks: tuple[str, ...]
     context: FitContext
-    codes: Mapping[str, str]
+    codes: Mapping[str, str] = field(default_factory=dict)
 
 
 def check(needs: Needs, dask_worker: Worker) -> None:
@@ -252,8 +259,9 @@ def check(needs: Needs, dask_worker: Worker) -> None:
     tasks = [registry.create("tasks", name) for name in needs.tasks]
     for name, code in needs.codes.items():
         method = registry.find("methods", name)
-        if code_of(method, filter(method.covers, tasks)) != code:
-            raise RequestError("--methods", expected="the code that the command has", got=f"{name}, other at {here}")
+        if _code_here(method, tuple(type(task) for task in tasks if method.covers(task))) != code:
+            expected = "the code that the command has (a worker from before a change has to be started again)"
+            raise RequestError("--methods", expected=expected, got=f"{name}, other at {here}")
     if needs.context.device.startswith("cuda"):
         import torch
 

@@ -13,11 +13,12 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from channelbench import cluster
+from channelbench import cluster, registry
 from channelbench.benchmarks import on_worker, pool, remote_pool, scoring
 from channelbench.benchmarks.limits import Limits
 from channelbench.benchmarks.remote_pool import RemotePool
 from channelbench.benchmarks.runner import Reporter, run
+from channelbench.code import code_of
 from channelbench.contracts import FitContext
 from channelbench.errors import RequestError
 from channelbench.results import Result, read_cells
@@ -238,6 +239,7 @@ def test_a_worker_that_comes_later_is_checked_too(data: Path, tmp_path: Path, ad
         methods=("lmmse",),
         tasks=("ce",),
         context=FitContext(),
+        codes={"lmmse": code_of(registry.find("methods", "lmmse"), [registry.create("tasks", "ce")])},
     )
 
     class Heard(Reporter):
@@ -252,10 +254,13 @@ def test_a_worker_that_comes_later_is_checked_too(data: Path, tmp_path: Path, ad
         assert workers.admits(worker, heard)
         workers.needs = replace(needs, methods=("no such",))
         assert not workers.admits(worker, heard)
+        workers.needs = replace(needs, codes={"lmmse": "0" * 64})
+        assert not workers.admits(worker, heard)
         with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
             assert not workers.admits("tcp://127.0.0.1:1", heard), "it is gone again"
-    (remark,) = heard.remarks
-    assert remark.startswith("a worker that has come is not used: --methods: expected methods that all workers have")
+    names, code = heard.remarks
+    assert names.startswith("a worker that has come is not used: --methods: expected methods that all workers have")
+    assert code.startswith("a worker that has come is not used: --methods: expected the code that the command has")
 
 
 def test_what_is_of_one_process(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
