@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -19,8 +20,9 @@ class Card(BaseModel):
     """One entry of the registry.
 
     Attributes:
-        name: What commands and result cells call it: at most 100 of lower case, digits and ``_.+()-``, no ``__``, which
-            parts the names of cells.
+        name: What commands and result cells call it: at most 100 of lower case, digits and ``_.+()-``. There is no
+            ``__``, which parts the names of cells; parentheses end a name or what is before a ``+``, and hyphens do
+            not, because files have hyphens for both.
         title: What tables and pictures call it; the name by default.
         description: One sentence.
         reference: Where it is from.
@@ -56,6 +58,10 @@ class Card(BaseModel):
     def _parts_no_cell(cls, name: str) -> str:
         if "__" in name:
             raise RequestError("card.name", expected="a name without __", got=name)
+        for part in name.split("+"):
+            if not re.fullmatch(r"[^()]*[^()-]|[^()]*\([^()]+\)", part):
+                expected = "a name whose parts end in a letter, a digit or one pair of parentheses"
+                raise RequestError("card.name", expected=expected, got=name)
         return name
 
     @field_validator("family")

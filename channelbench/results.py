@@ -48,6 +48,12 @@ KNOWN_SCHEMAS = ("1", RESULT_SCHEMA)
 UNITS = "independent unit"
 """Name, among a cell's terms, of the unit that each case belongs to; no metric can have it."""
 
+_SPECIAL = re.compile(r"[^\w.=,+-]")
+"""What the name of a file is not to have, on any system."""
+
+_LONGEST = 160
+"""Of a cell's stem, without digest, seed and what temporary names add; file systems have room for 255 bytes."""
+
 _WRITTEN_IN_FULL = {
     "snr_db": 10.0,
     "snr_reference": "sample",
@@ -236,8 +242,12 @@ class Result(_Frozen):
 
 
 def cell_name(method: str, task: str, condition: str, seed: int) -> str:
-    """File stem of the cell under the conditions of this label."""
-    safe = "".join(c if c.isalnum() or c in "._-=,+" else "-" for c in f"{method}__{task}__{condition}")
+    """File stem of the cell under the conditions of this label: no two cells share one, and every disk takes it."""
+    whole = f"{method}__{task}__{condition}"
+    safe = _SPECIAL.sub("-", whole)
+    # Parentheses of a method's name are told apart by where they stand (``Card``), a label's characters are not.
+    if _SPECIAL.search(condition) or len(safe.encode()) > _LONGEST:
+        safe = f"{safe.encode()[:_LONGEST].decode(errors='ignore')}~{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
     return f"{safe}__seed{seed}"
 
 

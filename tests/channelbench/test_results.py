@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from channelbench.card import Card
+from channelbench.errors import RequestError
 from channelbench.results import MetricScore, Result, cell_name, read_cells, read_terms, sweep, write_atomic, write_cell
 
 
@@ -42,9 +47,31 @@ def test_names_of_cells() -> None:
     assert cell_name("llm4wm+rank4", "bf", "snr_db=-2.5,paper_compat=true", 2) == (
         "llm4wm+rank4__bf__snr_db=-2.5,paper_compat=true__seed2"
     )
-    assert cell_name("my method/v2", "ce", "word=a b", 0) == "my-method-v2__ce__word=a-b__seed0"
+    assert cell_name("llm4wm(s)", "ce", "default", 0) == "llm4wm-s-__ce__default__seed0"
+    assert re.fullmatch(r"bi__ce__word=a-b~[0-9a-f]{16}__seed0", cell_name("bi", "ce", "word=a b", 0))
     assert cell_name("größe", "ce", "default", 0) == "größe__ce__default__seed0"
     assert result(conditions={"snr_db": 0.0, "paper_compat": True}).name == "bi__ce__snr_db=0,paper_compat=true__seed0"
+
+
+NAMES = st.lists(
+    st.from_regex(r"[a-z0-9]([a-z0-9_.-]{0,4}[a-z0-9])?(\([a-z0-9-]{1,3}\))?", fullmatch=True), min_size=1, max_size=3
+).map("+".join)
+
+
+@given(st.tuples(NAMES, NAMES, st.text(max_size=6)), st.tuples(NAMES, NAMES, st.text(max_size=6)))
+@example(("x(s)", "a", ""), ("x-s", "a", ""))
+@example(("a", "b", "c/d"), ("a", "b", "c-d"))
+@example(("a" * 90, "b" * 90, "c"), ("a" * 90, "b" * 90, "d"))
+def test_no_two_cells_share_a_name(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
+    """Whatever names cards may have, and whatever a condition's label says."""
+    for name in (*one[:2], *other[:2]):
+        try:
+            Card(name=name, description="Answers zero.", reference="none", family="classical")
+        except RequestError:
+            return
+    first, second = cell_name(*one, 0), cell_name(*other, 0)
+    assert (first == second) == (one == other)
+    assert max(len(f".{name}.artefact.npz.4194304".encode()) for name in (first, second)) <= 255
 
 
 def test_cells_of_before_listed_all_conditions() -> None:
