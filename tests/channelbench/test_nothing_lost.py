@@ -161,12 +161,12 @@ def test_generate_survives_kill_9_when_all_samples_are_there(tmp_path: Path) -> 
 
 
 def scores(folder: Path) -> dict[str, object]:
-    """What cells say, without times and hardware, and the per-drop terms beside them."""
+    """What cells say, without times and the command, and the per-drop terms beside them."""
     found: dict[str, object] = {}
     for file in sorted((folder / "cells").iterdir()):
         if file.suffix == ".json":
             cell = json.loads(file.read_text())
-            found[file.name] = {key: value for key, value in cell.items() if key not in ("created", "costs")}
+            found[file.name] = {key: value for key, value in cell.items() if key not in ("created", "costs", "command")}
         else:
             with np.load(file) as terms:
                 found[file.name] = {name: terms[name].tobytes() for name in terms.files}
