@@ -12,7 +12,7 @@ from channelbench.benchmarks.runner import run
 from channelbench.errors import RequestError
 from channelbench.results import read_cells
 
-HOSTILE = '''
+HARMFUL = '''
 import os
 import sys
 
@@ -108,8 +108,8 @@ class Disorderly(Zeros):
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Two packages of different people, which workers find."""
     folder = tmp_path_factory.mktemp("plugins")
-    for name in ("hostile", "friendly"):
-        (folder / f"{name}.py").write_text(HOSTILE)
+    for name in ("harmful", "harmless"):
+        (folder / f"{name}.py").write_text(HARMFUL)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         yield folder
@@ -122,7 +122,7 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
 
 @pytest.mark.usefixtures("plugins")
 def test_what_a_method_leaves_behind_meets_nobody_else(data: Path, tmp_path: Path) -> None:
-    others = ["hostile:Poisons", "hostile:Quits", "hostile:Raises", "friendly:Zeros", "friendly:Nothing"]
+    others = ["harmful:Poisons", "harmful:Quits", "harmful:Raises", "harmless:Zeros", "harmless:Nothing"]
     arguments = {"data": data, "tasks": ["cp"], "seeds": 1}
     run("full", out=tmp_path / "alone", methods=["wiener"], **arguments)
     outcome = run("full", out=tmp_path / "beside", methods=[*others, "wiener"], **arguments)
@@ -140,19 +140,19 @@ def test_what_a_method_leaves_behind_meets_nobody_else(data: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Ceiling", "card.name: expected a name that is not the protocol's own, got 'hostile:Ceiling (ceiling)'"),
-        ("Bundle", "card.name: expected a name that is not the protocol's own, got 'hostile:Bundle (bundle)'"),
-        ("Blind", "observes: expected types of observations, got \"hostile:Blind ('channels')\""),
-        ("Empty", "observes: expected types of observations, got 'hostile:Empty (())'"),
-        ("Undecided", "method: expected a class that says which tasks it covers, got 'hostile:Undecided (SystemExit: "),
-        ("Disorderly", 'method: expected a class that says which tasks it covers, got "hostile:Disorderly (KeyError: '),
+        ("Ceiling", "card.name: expected a name that is not the protocol's own, got 'harmful:Ceiling (ceiling)'"),
+        ("Bundle", "card.name: expected a name that is not the protocol's own, got 'harmful:Bundle (bundle)'"),
+        ("Blind", "observes: expected types of observations, got \"harmful:Blind ('channels')\""),
+        ("Empty", "observes: expected types of observations, got 'harmful:Empty (())'"),
+        ("Undecided", "method: expected a class that says which tasks it covers, got 'harmful:Undecided (SystemExit: "),
+        ("Disorderly", 'method: expected a class that says which tasks it covers, got "harmful:Disorderly (KeyError: '),
     ],
 )
 def test_classes_that_would_harm_a_run_are_refused_in_one_line(
     data: Path, tmp_path: Path, name: str, message: str
 ) -> None:
     with pytest.raises(RequestError) as caught:
-        run("full", data=data, out=tmp_path / "results", methods=[f"hostile:{name}"], tasks=["cp"])
+        run("full", data=data, out=tmp_path / "results", methods=[f"harmful:{name}"], tasks=["cp"])
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "results").exists()
