@@ -19,18 +19,8 @@ from channelbench.results import Training
 from channelbench.spec import ScenarioSpec
 from channelbench.store.dataset import SplitView
 
-__all__ = [
-    "FitContext",
-    "FitData",
-    "Genie",
-    "GenieMethod",
-    "Method",
-    "Metric",
-    "Observation",
-    "Target",
-    "Task",
-    "TaskSplit",
-]
+__all__ = ["FitContext", "FitData", "Genie", "GenieMethod", "Method", "Metric", "Observation"]
+__all__ += ["Target", "Task", "TaskSplit"]
 
 
 # --- what passes between tasks, methods and metrics ---
