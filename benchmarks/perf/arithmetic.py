@@ -1,4 +1,4 @@
-"""How much of a learned score is rounding: one fit, in the arithmetic of several processors and with several seeds.
+"""How much of a score is rounding: one fit, in the arithmetic of several processors and with several seeds.
 
     python -m channelbench.benchmarks.perf.arithmetic data/uma.zarr --method llm4cp --task pe
 
@@ -15,6 +15,8 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from channelbench import registry
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 NO_BF16 = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}
 SSE = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
 
-VARIANTS = (
+LEARNED = (
     Variant("bfloat16, one thread", 1, True, {}),
     Variant("bfloat16, two threads", 2, True, {}),
     Variant("bfloat16 emulated by AVX-512", 1, True, NO_BF16),
@@ -49,12 +51,16 @@ VARIANTS = (
     Variant("float32, SSE4.1", 1, False, SSE),
 )
 
+FORMULAS = tuple(
+    Variant(f"OpenBLAS {core}", 1, False, {"OPENBLAS_CORETYPE": core})
+    for core in ("SkylakeX", "Haswell", "Sandybridge", "Prescott")
+)
+
 
 def score(data: str, method: str, task: str, seed: int, *, threads: int, half: bool) -> float:
     """The primary score of one fit in this process, at ``quick``."""
     import torch
 
-    from channelbench import registry
     from channelbench.benchmarks import scoring
     from channelbench.contracts import FitContext, TaskSplit
     from channelbench.models.networks import precision
@@ -99,11 +105,12 @@ def main() -> None:
         *given, threads, half = json.loads(arguments.one)
         print(score(*given, threads=threads, half=half))
         return
-    seeds = range(arguments.seeds)
+    learned = registry.find("methods", arguments.method).learned
+    seeds = range(arguments.seeds if learned else 1)
     print("| arithmetic |" + "".join(f" seed {seed} |" for seed in seeds))
     print("|---|" + "---|" * len(seeds))
-    for variant in VARIANTS:
-        row = (f" {_in_a_process(variant, arguments, seed):.4f} |" for seed in seeds)
+    for variant in LEARNED if learned else FORMULAS:
+        row = (f" {_in_a_process(variant, arguments, seed):{'.4f' if learned else '.10f'}} |" for seed in seeds)
         print(f"| {variant.title} |" + "".join(row), flush=True)
 
 
