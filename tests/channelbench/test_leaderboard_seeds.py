@@ -14,7 +14,8 @@ from results_by_hand import draws, put, put_run, rows_of
 from channelbench.leaderboard import report
 from channelbench.leaderboard.board import Row
 
-BASE = draws(3, 400)
+DROPS = 400
+BASE = draws(3, DROPS)
 
 
 def put_net(folder: Path, method: str, task: str, score: float, *shifts: float, family: str = "small") -> None:
@@ -41,7 +42,7 @@ def page_of(folder: Path) -> str:
 
 def test_a_quick_run_says_why_networks_have_no_rank(tmp_path: Path) -> None:
     """One seed each: the formulas are ranked among themselves, though both networks are better."""
-    put_run(tmp_path, ["cnn", "mlp", "lmmse", "bi"], {"CNN + BI": ("cnn", "bi")})
+    put_run(tmp_path, ["cnn", "mlp", "lmmse", "bi"], {"CNN + BI": ("cnn", "bi")}, drops=DROPS)
     for task in ("ce", "cp"):
         put_net(tmp_path, "cnn", task, 0.1)
         put_net(tmp_path, "mlp", task, 0.12)
@@ -72,7 +73,7 @@ def test_a_quick_run_says_why_networks_have_no_rank(tmp_path: Path) -> None:
 
 
 def test_one_lender_ranks_them_all(tmp_path: Path) -> None:
-    put_run(tmp_path, ["cnn", "mlp", "lmmse"])
+    put_run(tmp_path, ["cnn", "mlp", "lmmse"], drops=DROPS)
     for task in ("ce", "cp"):
         put_net(tmp_path, "cnn", task, 0.1)
         put_net(tmp_path, "mlp", task, 0.1, -0.02, 0.0, 0.02)
@@ -91,7 +92,7 @@ def test_one_lender_ranks_them_all(tmp_path: Path) -> None:
 
 def test_one_lucky_seed_is_not_alone_at_the_top(tmp_path: Path) -> None:
     """Its score is .04 better than that of three seeds which lie .05 apart: that is luck as likely as not."""
-    put_run(tmp_path, ["lucky", "steady"])
+    put_run(tmp_path, ["lucky", "steady"], drops=DROPS)
     put_net(tmp_path, "lucky", "ce", 0.30)
     put_net(tmp_path, "steady", "ce", 0.34, -0.05, 0.0, 0.05)
     rows = rows_of(tmp_path)
@@ -102,7 +103,7 @@ def test_one_lucky_seed_is_not_alone_at_the_top(tmp_path: Path) -> None:
 
 def test_worse_than_trivial_is_nowhere_first(tmp_path: Path) -> None:
     """Floors are 1 (CE) and .5 (CP)."""
-    put_run(tmp_path, ["bad", "worse"])
+    put_run(tmp_path, ["bad", "worse"], drops=DROPS)
     for task, floor in (("ce", 1.0), ("cp", 0.5)):
         put_net(tmp_path, "bad", task, 1.5 * floor, family="classical")
         put_net(tmp_path, "worse", task, 2.0 * floor, family="classical")
@@ -121,9 +122,9 @@ def test_a_bundles_ranks_are_its_members(tmp_path: Path, shifts: tuple[float, ..
     """In each task, and over all of them where it is one method from end to end."""
     names = [f"net{i}" for i in range(5)]
     bundles = {"alone": ("net1",), "twice": ("net1", "net2"), "mixed": ("left", "net3")}
-    put_run(tmp_path, [*names, "left"], bundles)
+    put_run(tmp_path, [*names, "left"], bundles, drops=DROPS)
     for i, name in enumerate(names):
-        terms = (0.2 + 0.01 * i) * draws(20 + i, 400)
+        terms = (0.2 + 0.01 * i) * draws(20 + i, DROPS)
         for task in ("ce", "cp"):
             for seed, shift in enumerate(shifts or (0.0,)):
                 family = "small" if shifts else "classical"
@@ -150,4 +151,7 @@ def test_every_metric_has_the_spread_of_its_own_seeds(tmp_path: Path) -> None:
     put(tmp_path, "one", "ce", 0.3, metrics=("nmse", "nmse_db"), family="small")
     scores = rows_of(tmp_path)["ONE"].entries["ce"].scores
     variances = {name: score.spread.variance for name, score in scores.items() if score.spread is not None}
-    assert variances == {"nmse": pytest.approx(0.01), "nmse_db": pytest.approx(np.var([0.2, 0.3, 0.4], ddof=1))}
+    assert variances == {
+        "nmse": pytest.approx(0.01),
+        "nmse_db": pytest.approx(np.var(10 * np.log10([0.2, 0.3, 0.4]), ddof=1)),
+    }

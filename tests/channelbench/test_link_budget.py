@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def stored(dataset: ChannelDataset, name: str) -> NDArray[np.number]:
 
 def unit_snr(dataset: ChannelDataset, band: str) -> list[float]:
     """Received over noise power of each test sample where the beamforming gain is 1."""
-    bandwidth_hz = xr.open_zarr(dataset.path).attrs["spec"][band]["bandwidth_hz"]
+    bandwidth_hz = json.loads(xr.open_zarr(dataset.path).attrs["spec"])[band]["bandwidth_hz"]
     noise_w = 10 ** ((THERMAL_DBM_PER_HZ + NOISE_FIGURE_DB) / 10) * bandwidth_hz * 1e-3
     sent_w = 1e-3 * 10 ** (POWER_DBM[band] / 10)
     return [sent_w * 10 ** (gain_db / 10) / noise_w for gain_db in stored(dataset, f"path_gain_db_{band}").tolist()]

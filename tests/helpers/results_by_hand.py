@@ -84,7 +84,9 @@ def put_run(
     methods: Sequence[str],
     bundles: Mapping[str, tuple[str, ...]] | None = None,
     conditions: Mapping[str, Mapping[str, str]] | None = None,
+    drops: int = 40,
 ) -> None:
+    """Write ``run.json``, and the anchors of both tasks on so many drops, which are to be those of the methods."""
     card = DatasetCard(digest="d", spec={"scenario": "uma"}, seed=0)
     run = RunManifest(
         suite="s",
@@ -99,14 +101,14 @@ def put_run(
         bundles=bundles or {},
     )
     (folder / "run.json").write_text(run.model_dump_json())
-    put_anchors(folder, "ce", {})
-    put_anchors(folder, "cp", {})
+    put_anchors(folder, "ce", {}, drops)
+    put_anchors(folder, "cp", {}, drops)
 
 
-def put_anchors(folder: Path, task: str, conditions: Mapping[str, Any]) -> None:
+def put_anchors(folder: Path, task: str, conditions: Mapping[str, Any], drops: int = 40) -> None:
     floor, ceiling = {"ce": (1.0, 0.0), "cp": (0.5, 0.1)}[task]
-    put(folder, "zero", task, floor, conditions=conditions)
-    put(folder, "ceiling", task, ceiling, conditions=conditions)
+    put(folder, "zero", task, floor, conditions=conditions, terms=np.full(drops, floor))
+    put(folder, "ceiling", task, ceiling, conditions=conditions, terms=np.full(drops, ceiling))
 
 
 def rows_of(folder: Path) -> dict[str, Row]:
