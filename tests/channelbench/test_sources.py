@@ -249,9 +249,9 @@ def test_what_a_source_makes_and_says_reaches_everybody(plugin, tmp_path: Path) 
         assert plain["clearance"].dims == ("sample", "wall")
         assert plain.attrs["license"] == "CC0-1.0"
         assert plain.attrs["citation"] == "Me, 2031"
-        assert list(plain.attrs["versions"]) == ["channelbench", "xarray", "numpy", "zarr"]
+        assert json.loads(plain.attrs["versions"]).keys() == {"channelbench", "xarray", "numpy", "zarr"}
         assert plain.attrs["engine"].endswith(":uma cpu")
-        assert plain.attrs["spec"] == json.loads(dataset.spec.canonical())
+        assert json.loads(plain.attrs["spec"]) == json.loads(dataset.spec.canonical())
     text = summary(path)
     assert "rays of up to 5 bounces" in text.splitlines()[0]
     assert "38.901" not in text
