@@ -117,7 +117,6 @@ def test_source_of_ones_own_is_generated_verified_and_inspected(
 
 
 def test_copies_and_parts_are_written_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("h5netcdf")
     code = next(text for text in blocks(ROOT / "docs" / "dataset.md", "python") if text.startswith("# copies.py"))
     monkeypatch.chdir(tmp_path)
     make_dataset(Path("data/few.zarr"))
