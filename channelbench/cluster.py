@@ -54,7 +54,10 @@ SETTINGS = {
     # nor is a machine so busy that a process takes a minute to answer,
     "distributed.comm.timeouts.connect": "300s",
     "distributed.comm.timeouts.tcp": "300s",
-    # and a method may have processes of its own, such as a data loader's.
+    # Some seconds after a worker has gone dask looks whether one of its name is there, and closes its nanny if none is:
+    # also one that has come back and is just about to do so again.
+    "distributed.deploy.lost-worker-timeout": "365 days",
+    # A method may have processes of its own, such as a data loader's.
     "distributed.worker.daemon": False,
 }
 """Of clusters that are started here."""

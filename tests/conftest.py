@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+import dask
 import psutil
 import pytest
 from distributed import LocalCluster
@@ -69,12 +70,17 @@ def members() -> Callable[[int], list[psutil.Process]]:
 def somebodys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """A cluster that is there before us, as on Slurm or Kubernetes: its workers come back when they die."""
     scratch = tmp_path_factory.mktemp("dask")
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        dashboard_address=None,
-        scheduler_kwargs=cluster.NO_DASHBOARD,
-        local_directory=scratch,
-        silence_logs=50,
-    ) as there:
+    # dask would take a worker for lost that is just coming back when it looks for an earlier loss.
+    name = "distributed.deploy.lost-worker-timeout"
+    with (
+        dask.config.set({name: cluster.SETTINGS[name]}),
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address=None,
+            scheduler_kwargs=cluster.NO_DASHBOARD,
+            local_directory=scratch,
+            silence_logs=50,
+        ) as there,
+    ):
         yield there

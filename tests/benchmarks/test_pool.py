@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 import torch
+from distributed import Client
 
 from channelbench import cluster
 from channelbench.benchmarks import placement, pool
@@ -360,6 +362,25 @@ def test_a_script_needs_no_guard(data: Path, tmp_path: Path) -> None:
     made = subprocess.run([sys.executable, "bare.py"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
     assert (made.returncode, made.stdout, made.stderr) == (0, "once\n", "")
     assert cells(tmp_path / "results").keys() > {"hold__cp__default__seed0"}
+
+
+def test_a_worker_may_go_again_and_again() -> None:
+    """dask would close the nanny of one that is just coming back when it looks for an earlier loss."""
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "100ms"}), cluster.start(1) as client:
+        for _ in range(6):
+            client.wait_for_workers(1)
+            (address,) = client.nthreads()
+            client.run(cluster.end_process, workers=[address], nanny=True)
+            time.sleep(0.08)  # then it looks, about when the next one goes
+            wait_until_gone(client, address)
+        client.wait_for_workers(1, timeout=PATIENCE_S)
+
+
+def wait_until_gone(client: Client, address: str) -> None:
+    limit = time.monotonic() + PATIENCE_S
+    while address in client.nthreads():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
 
 
 def test_workers_do_not_hear_ctrl_c() -> None:
