@@ -17,6 +17,9 @@ from channelbench import cluster
 from channelbench.store.dataset import ChannelDataset
 from channelbench.testing import conformance_dataset
 
+# Threads that wait for each other would spin, and take the processor from those that work where others work too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # How long an example takes says how busy the machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
