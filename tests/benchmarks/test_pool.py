@@ -13,7 +13,6 @@ import dask
 import psutil
 import pytest
 import torch
-from distributed import Client
 
 from channelbench import cluster
 from channelbench.benchmarks import placement, pool
@@ -364,7 +363,7 @@ def test_a_script_needs_no_guard(data: Path, tmp_path: Path) -> None:
     assert cells(tmp_path / "results").keys() > {"hold__cp__default__seed0"}
 
 
-def test_a_worker_may_go_again_and_again() -> None:
+def test_a_worker_may_go_again_and_again(eventually: Callable[..., None]) -> None:
     """dask would close the nanny of one that is just coming back when it looks for an earlier loss."""
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "100ms"}), cluster.start(1) as client:
         for _ in range(6):
@@ -372,18 +371,11 @@ def test_a_worker_may_go_again_and_again() -> None:
             (address,) = client.nthreads()
             client.run(cluster.end_process, workers=[address], nanny=True)
             time.sleep(0.08)  # then it looks, about when the next one goes
-            wait_until_gone(client, address)
+            eventually(lambda address=address: address not in client.nthreads())
         client.wait_for_workers(1, timeout=PATIENCE_S)
 
 
-def wait_until_gone(client: Client, address: str) -> None:
-    limit = time.monotonic() + PATIENCE_S
-    while address in client.nthreads():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-
-
-def test_workers_do_not_hear_ctrl_c() -> None:
+def test_workers_do_not_hear_ctrl_c(eventually: Callable[..., None]) -> None:
     """Also those that take the place of others."""
     exits: dict[str, int] = {}
     with cluster.start(1, exits=exits) as client:
@@ -392,9 +384,8 @@ def test_workers_do_not_hear_ctrl_c() -> None:
             blocked = client.run(signal.pthread_sigmask, signal.SIG_BLOCK, [])
             assert all(signal.SIGINT in signals for signals in blocked.values())
             (address,) = blocked
+            (nanny,) = client.cluster.workers.values()
+            eventually(lambda nanny=nanny, address=address: nanny.worker_address == address)  # else it cannot say whose
             client.run(cluster.end_process, workers=[address], nanny=True)
-            limit = time.monotonic() + PATIENCE_S
-            while address in client.nthreads() or address not in exits:
-                assert time.monotonic() < limit
-                time.sleep(0.02)
+            eventually(lambda address=address: address in exits and address not in client.nthreads())
             assert exits[address] == -signal.SIGKILL
