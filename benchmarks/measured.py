@@ -50,11 +50,10 @@ def budget_of(preset: str, sizes: Sequence[int], *, goes_on: bool) -> Training:
     Args:
         preset: Its name.
         sizes: Training cases of each task of the fit.
-        goes_on: Whether it starts from another fit, which leaves it a quarter of the steps.
+        goes_on: Whether it starts from the weights of another fit.
     """
     budget = preset_of(preset).budget
-    steps = budget.total_steps(min(sizes))
-    steps = max(1, steps // 4) if goes_on else steps
+    steps = budget.total_steps(min(sizes), goes_on=goes_on)
     samples = sum(steps * min(budget.batch_size, size) + size for size in sizes)
     return Training(budget_steps=steps, budget_samples=samples)
 

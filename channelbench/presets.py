@@ -43,9 +43,11 @@ class Budget:
     cycle: float = 0.0
     weight_decay: float = 0.0
 
-    def total_steps(self, num_samples: int) -> int:
-        """Steps of a fit on ``num_samples`` samples; the last, smaller batch of an epoch is left out."""
-        return self.steps or self.epochs * max(1, num_samples // self.batch_size)
+    def total_steps(self, num_samples: int, *, goes_on: bool = False) -> int:
+        """Steps of a fit on ``num_samples`` samples; the last, smaller batch of an epoch is left out. One that goes on
+        from the weights of another fit has a quarter of them."""
+        steps = self.steps or self.epochs * max(1, num_samples // self.batch_size)
+        return max(1, steps // 4) if goes_on else steps
 
     def learning_rate(self, step: int, total: int) -> float:
         """Linear warm-up, then cosine descent, begun anew each ``cycle`` where there is one."""

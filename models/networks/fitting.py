@@ -20,7 +20,6 @@ from channelbench.errors import RequestError
 from channelbench.models.networks.checkpoints import read_tensors
 from channelbench.models.networks.data import Batch, as_batch, training_batches, validation_batches
 from channelbench.models.networks.training import FINAL, Outcome, Plan, budget_of, seeded, train
-from channelbench.presets import Budget
 from channelbench.tasks.link.observations import (
     BeamObservation,
     ChannelObservation,
@@ -36,7 +35,6 @@ __all__ = [
     "count_flops",
     "fit_identity",
     "fit_network",
-    "fit_steps",
     "start_from",
 ]
 
@@ -163,7 +161,7 @@ def fit_network(
         some = as_batch(*training.observe(np.arange(min(len(training), CALIBRATION_SAMPLES))), context.device)
         with torch.no_grad():
             calibrate(some.h, some.noise_var, some.target)
-    steps = fit_steps(budget, len(training), context)
+    steps = budget.total_steps(len(training), goes_on=context.start is not None)
     plan = Plan(
         steps=steps,
         batches=training_batches(training, budget.batch_size, context.seed, context.device),
@@ -176,12 +174,6 @@ def fit_network(
     whole_identity = {**identity, **fit_identity({"": splits}, context)}
     outcome = train(module, plan, seed=context.seed, identity=whole_identity, context=context)
     return Fitted(module, example.h.shape[1:], context.device, outcome)
-
-
-def fit_steps(budget: Budget, samples: int, context: FitContext) -> int:
-    """Optimiser steps of a fit: a quarter of the budget's where it starts from the weights of another one."""
-    steps = budget.total_steps(samples)
-    return steps if context.start is None else max(1, steps // 4)
 
 
 def fit_identity(data: FitData, context: FitContext) -> dict[str, Any]:

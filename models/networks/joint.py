@@ -22,7 +22,6 @@ from channelbench.models.networks.fitting import (
     Fitted,
     check_loss,
     fit_identity,
-    fit_steps,
     start_from,
 )
 from channelbench.models.networks.frames import Frame
@@ -211,7 +210,7 @@ def fit_jointly(
     start_from(network, context)
     _calibrate(network, data, context.device)
     samples = min(len(training) for training, _ in data.values())
-    steps = fit_steps(budget, samples, context)
+    steps = budget.total_steps(samples, goes_on=context.start is not None)
     trained: set[str] = set()
     scores: dict[int, float] = {}
     first = 0

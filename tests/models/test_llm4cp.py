@@ -7,7 +7,6 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from networks_by_hand import seen_in_test
 from torch import nn
 
 from channelbench.contracts import FitContext, Method, TaskSplit
@@ -35,6 +35,8 @@ from channelbench.store.dataset import ChannelDataset
 from channelbench.tasks.link.observations import LinkObservation
 from channelbench.testing import MethodTests
 
+pytestmark = pytest.mark.usefixtures("seeded")
+
 pytest.importorskip("transformers", reason="language models need the extra `llm`")
 
 TASKS = tasks_of(LLM4CP)
@@ -50,19 +52,6 @@ CONFIG = {
     "max_position_embeddings": 12,
     "vocab_size": 20,
 }
-
-
-def seen_in_test(task: str, dataset: ChannelDataset, cases: Any, **conditions: Any) -> tuple[Any, Any]:
-    """Observation and target of cases of the test split."""
-    kind = create("tasks", task)
-    return kind.observe(dataset.view("test"), cases, kind.conditions(**conditions))
-
-
-@pytest.fixture(autouse=True)
-def _seed() -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
 
 
 @cache

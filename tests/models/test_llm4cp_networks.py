@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
@@ -16,14 +15,9 @@ from channelbench.models.networks.backbones import load_backbone
 from channelbench.models.networks.llm4cp import CSIAttention, LLM4CPBody, ReconstructionLLM4CP, patches
 from channelbench.models.networks.reconstruction import ReconstructionShape
 
+pytestmark = pytest.mark.usefixtures("seeded")
+
 WIDTH = 32
-
-
-@pytest.fixture(autouse=True)
-def _seed() -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
 
 
 def stir(module: nn.Module) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,14 +30,9 @@ from channelbench.models.networks.training import BUDGETS
 from channelbench.registry import create
 from channelbench.store.dataset import ChannelDataset
 
+pytestmark = pytest.mark.usefixtures("seeded")
+
 SLOTS, SUBCARRIERS, ANTENNAS = 20, 64, 8
-
-
-@pytest.fixture(autouse=True)
-def _seed() -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
 
 
 def path(doppler: float, delay: float, angle: float, phase: float = 0.0, antennas: int = ANTENNAS) -> torch.Tensor:

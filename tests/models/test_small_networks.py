@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from networks_by_hand import seen_in_test
 
 from channelbench.contracts import FitContext, Method, TaskSplit
 from channelbench.errors import RequestError
@@ -29,12 +30,6 @@ from channelbench.testing import MethodTests, conformance_dataset, make_dataset,
 
 METHODS: tuple[type[SmallNetwork], ...] = (MLP, LSTM, CNN)
 PAIRS = [pytest.param(method, task, id=f"{method.card.name}-{task}") for method in METHODS for task in tasks_of(method)]
-
-
-def seen_in_test(task: str, dataset: ChannelDataset, cases: Any, **conditions: Any) -> tuple[Any, Any]:
-    """Observation and target of cases of the test split."""
-    kind = create("tasks", task)
-    return kind.observe(dataset.view("test"), cases, kind.conditions(**conditions))
 
 
 class Stop(Exception):

@@ -349,6 +349,8 @@ def test_budgets() -> None:
     assert budget_of("standard").total_steps(4000) == 800
     assert [budget_of(preset).batch_size for preset in ("quick", "standard", "paper")] == [32, 32, 512]
     assert budget_of("paper").total_steps(15000) == 250 * 29
+    assert budget_of("quick").total_steps(2000, goes_on=True) == 30
+    assert Budget(batch_size=4, steps=3, validations=1).total_steps(9, goes_on=True) == 1, "never none"
     with pytest.raises(
         RequestError, match="preset: expected a known preset, got 'huge'; choices: quick, standard, paper"
     ):

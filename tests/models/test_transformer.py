@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,18 +26,13 @@ from channelbench.registry import create
 from channelbench.store.dataset import ChannelDataset
 from channelbench.testing import MethodTests
 
+pytestmark = pytest.mark.usefixtures("seeded")
+
 GRIDS = {
     "ce": ((range(16), range(0, 64, 8)), (range(16), range(64))),
     "cp": ((range(16), range(64)), (range(16, 20), range(64))),
     "pf": ((range(16), range(32)), (range(16), range(32, 64))),
 }
-
-
-@pytest.fixture(autouse=True)
-def _seed() -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
 
 
 def shape(seen: tuple[range, range], wanted: tuple[range, range], antennas: int = 8) -> ReconstructionShape:
