@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import zarr
+from datasets_by_hand import signed_anew
 
 from channelbench.generation import generate
 from channelbench.spec import SPLITS, ScenarioSpec
 from channelbench.store import Finding, exact_rows, layout, open_dataset, verify
-from channelbench.store.files import Files, UnitFiles
 from channelbench.store.power import power_problems
-from channelbench.store.schema import variables
 from channelbench.testing import FewRays, small_spec
 
 TINY = {"sub6__num_subcarriers": 8, "sub6__num_slots": 3, "mmwave__num_subcarriers": 4, "mmwave__array__columns": 16}
@@ -42,20 +39,6 @@ def found(path: Path, **options: Any) -> dict[str, Finding]:
     return {finding.check: finding for finding in verify(path, **options)}
 
 
-def rewrite(path: Path, name: str, change: Callable[[Any], Any]) -> None:
-    """Change a variable and sign it again, as one who makes it wrongly would."""
-    dataset, group = open_dataset(path), zarr.open_group(str(path), mode="r+")
-    columns = {key: group[key][:] for key in variables(dataset.spec)}
-    columns[name] = change(columns[name])
-    files = Files.of(group)
-    for unit in layout.units(dataset.spec, files.unit_rows):
-        buffers = UnitFiles(dataset.spec, files, unit.stop - unit.start)
-        for key, column in buffers.columns.items():
-            column[...] = columns[key][unit.start : unit.stop]
-        buffers.write(group.store, unit.index, files)
-    layout.finish(path, dataset.spec, dataset.seed)
-
-
 def test_right_channels_pass_and_are_not_drawn_again(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = found(made, again=False)["paths"]
     assert paths == Finding("paths", paths.question, ())
@@ -72,7 +55,7 @@ def test_right_channels_pass_and_are_not_drawn_again(made: Path, monkeypatch: py
 
 def test_a_pass_is_of_the_content(made: Path) -> None:
     assert found(made, again=False)["paths"].ok
-    rewrite(made, "h_mmwave", lambda h: h * np.exp(1j * np.linspace(0, 0.1, h.shape[-1])).astype(np.complex64))
+    signed_anew(made, "h_mmwave", lambda h: h * np.exp(1j * np.linspace(0, 0.1, h.shape[-1])).astype(np.complex64))
     assert not found(made, again=False)["paths"].ok
     assert not found(made, again=False)["paths"].ok, "what has failed is looked at again"
 
@@ -86,7 +69,7 @@ def test_slightly_wrong_channels_are_found_in_any_split(made: Path, spec: Scenar
         h[rows] *= np.exp(1j * 1e-3).astype(np.complex64)
         return h
 
-    rewrite(made, "h_sub6", change)
+    signed_anew(made, "h_sub6", change)
     findings = found(made)
     assert [check for check, finding in findings.items() if not finding.ok] == ["paths"]
     assert len(findings["paths"].problems) == exact_rows.ROWS
@@ -102,7 +85,7 @@ def test_what_is_wrong_with_fast_users_is_found(made: Path, spec: ScenarioSpec) 
         h[fastest] *= np.exp(0.01j).astype(np.complex64)
         return h
 
-    rewrite(made, "h_sub6", change)
+    signed_anew(made, "h_sub6", change)
     assert not found(made)["paths"].ok
 
 
@@ -139,7 +122,7 @@ def test_not_checked_says_why(made: Path, monkeypatch: pytest.MonkeyPatch) -> No
             patch.setattr(exact_rows, "_installed", lambda name, known=found_here: known.get(name, installed(name)))
             assert note() == f"not checked: made with {package} {installed(package)} ({here} here)"
     assert installed("no-such-package") == "none"
-    rewrite(made, "h_sub6", lambda h: h * np.float32(3))
+    signed_anew(made, "h_sub6", lambda h: h * np.float32(3))
     assert found(made)["paths"].notes == ("not checked: something else is wrong",)
 
 

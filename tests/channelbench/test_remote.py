@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from datasets_by_hand import forget_connections, s3_settings
 
 from channelbench.errors import RequestError
 from channelbench.generation import generate, last_dataset
@@ -70,26 +71,9 @@ def _ask(url: str, method: str, data: bytes = b"") -> None:
 @pytest.fixture
 def s3(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The settings that a user makes, and a place in the bucket."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "somebody",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
+    for name, value in s3_settings(server).items():
         monkeypatch.setenv(name, value)
     return "s3://bucket"
-
-
-KEPT = []
-
-
-def forget_connections() -> None:
-    """Clients keep the credentials that they were made with. Without us they would be closed too late to be quiet."""
-    import s3fs
-
-    KEPT.extend(s3fs.S3FileSystem._cache.values())
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_from_generate_to_scores_on_s3(shell: Shell, s3: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import fsspec
 import pytest
+from datasets_by_hand import forget_connections, s3_settings
 from zarr.storage import FsspecStore
 
 from channelbench.errors import RequestError
@@ -73,29 +74,18 @@ class Answer(BaseHTTPRequestHandler):
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     """Where S3 and HTTP are looked for; it says what its ``manner`` is."""
-    s3fs = pytest.importorskip("s3fs")
+    pytest.importorskip("s3fs")
     with Host(("127.0.0.1", 0), Answer) as server:
         server.leave.clear()
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
-            "AWS_ACCESS_KEY_ID": "somebody",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }.items():
+        for name, value in s3_settings(f"http://127.0.0.1:{server.server_port}").items():
             monkeypatch.setenv(name, value)
-        KEPT.extend(s3fs.S3FileSystem._cache.values())
-        s3fs.S3FileSystem.clear_instance_cache()
+        forget_connections()
         yield server
         server.leave.set()
         server.shutdown()
-        KEPT.extend(s3fs.S3FileSystem._cache.values())
-        s3fs.S3FileSystem.clear_instance_cache()
+        forget_connections()
 
-
-KEPT: list[object] = []
-"""Clients of hosts that are gone: collected, they complain of connections."""
 
 GENERATE = ["generate", "--scenario", "channelbench.testing.factories:FewRays", "--samples", "60", "--out"]
 SLOW = "no answer to a request for bucket/x.zarr"

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from datasets_by_hand import signed_anew
 
 from channelbench import generation as generate_module
 from channelbench.errors import RequestError
 from channelbench.generation import generate
 from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
 from channelbench.store import layout, open_dataset, verify
-from channelbench.store.files import Files, UnitFiles
 from channelbench.store.schema import antenna_positions, subcarrier_hz, variables
 from channelbench.store.verify import CHECKS
 from channelbench.testing import FewRays, small_spec
@@ -198,21 +198,6 @@ def test_lost_chunk_is_found(made: Path) -> None:
     assert "digests" in found
 
 
-def rewrite(path: Path, name: str, change) -> None:
-    """Change a variable and sign it again, so that the physics checks and not the digests have to notice."""
-    dataset = open_dataset(path)
-    group = zarr.open_group(str(path), mode="r+")
-    columns = {key: group[key][:] for key in variables(dataset.spec)}
-    columns[name] = change(columns[name])
-    files = Files.of(group)
-    for unit in layout.units(dataset.spec, files.unit_rows):
-        made = UnitFiles(dataset.spec, files, unit.stop - unit.start)
-        for key, column in made.columns.items():
-            column[...] = columns[key][unit.start : unit.stop]
-        made.write(group.store, unit.index, files)
-    layout.finish(path, dataset.spec, dataset.seed)
-
-
 def put(values: np.ndarray, row, new) -> np.ndarray:
     values = values.copy()
     values[row] = new
@@ -232,7 +217,7 @@ def put(values: np.ndarray, row, new) -> np.ndarray:
     ],
 )
 def test_wrong_physics_is_found(made: Path, check: str, name: str, change) -> None:
-    rewrite(made, name, change)
+    signed_anew(made, name, change)
     found = problems(made)
     assert check in found
     assert "digests" not in found
@@ -240,7 +225,7 @@ def test_wrong_physics_is_found(made: Path, check: str, name: str, change) -> No
 
 def test_shared_trajectory_between_splits_is_found(made: Path) -> None:
     for name in ("ue_position", "ue_velocity"):
-        rewrite(made, name, lambda v: put(v, -1, v[0]))
+        signed_anew(made, name, lambda v: put(v, -1, v[0]))
     assert found_in(problems(made)["splits"], "position and velocity stand in both train and test")
 
 
@@ -250,8 +235,8 @@ def found_in(texts: tuple[str, ...], fragment: str) -> bool:
 
 def test_nan_is_allowed_where_nlos_has_no_k_factor(tmp_path: Path, spec: ScenarioSpec) -> None:
     path = generate(spec, tmp_path / "nlos.zarr")
-    rewrite(path, "los", np.zeros_like)
-    rewrite(path, "k_factor_db_sub6", lambda v: np.full_like(v, np.nan))
+    signed_anew(path, "los", np.zeros_like)
+    signed_anew(path, "k_factor_db_sub6", lambda v: np.full_like(v, np.nan))
     assert not problems(path)
 
 
