@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalPool"]
 
-START_S = 300.0
+START_S = 60.0
 """How long processes may take to start."""
 
 

@@ -49,11 +49,8 @@ SETTINGS = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "10s",
-    # A library that keeps the interpreter to itself for minutes is no reason to give a worker up,
+    # A library that keeps the interpreter to itself for minutes is no reason to give a worker up.
     "distributed.scheduler.worker-ttl": None,
-    # nor is a machine so busy that a process takes a minute to answer,
-    "distributed.comm.timeouts.connect": "300s",
-    "distributed.comm.timeouts.tcp": "300s",
     # Some seconds after a worker has gone dask looks whether one of its name is there, and closes its nanny if none is:
     # also one that has come back and is just about to do so again.
     "distributed.deploy.lost-worker-timeout": "365 days",

@@ -46,7 +46,7 @@ def report(
 
     results = expanded(results, field="results")
     parts = sections(results)
-    below = list(_left_out_below(Path(results)))
+    below = list(_left_out_below(results))
     paths = leaderboard.report(results, csv=csv, html=html, sections=parts, remarks=below, complain=complain)
     for line in below:
         complain(line)

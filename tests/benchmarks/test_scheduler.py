@@ -26,7 +26,7 @@ from channelbench.store import open_dataset
 from channelbench.store.location import Location
 from channelbench.testing import make_dataset, small_spec
 
-PATIENCE_S = 600
+PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")

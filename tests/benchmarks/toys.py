@@ -17,7 +17,7 @@ from channelbench.tasks.link.observations import LaterSlotsObservation, ScalarOb
 
 
 def wait_for(path: Path) -> None:
-    limit = time.monotonic() + 600
+    limit = time.monotonic() + 120
     while not path.exists():
         if time.monotonic() > limit:
             raise TimeoutError(f"{path} does not come")
