@@ -10,7 +10,7 @@ SIX_TASKS = ("ce", "cp", "pf", "bf", "de", "pe")
 
 FLOORS = ("zero", "mean", "median", "hold", "repeat", "common_beam")
 REFERENCES = ("lmmse_genie", "received_power")
-CLASSICAL = ("bi", "lmmse", "wiener", "codebook", "fifs")
+CLASSICAL = ("bi", "lmmse", "wiener", "sparse", "codebook", "fifs")
 SMALL = ("mlp", "lstm", "cnn", "transformer", "wit")
 MULTI_TASK = ("cross_stitch(s)", "cross_stitch")
 LANGUAGE = ("llm4cp", "llm4wm(s)", "llm4wm")
@@ -21,6 +21,7 @@ FULL_CONTROLS = LLM4WM_CONTROLS[:2]
 BUNDLES = {
     "BI + Codebook + FIFS": ("bi", "codebook", "fifs"),
     "LMMSE + Wiener + Codebook + FIFS": ("lmmse", "wiener", "codebook", "fifs"),
+    "Sparse Bayes + Codebook + FIFS": ("sparse", "codebook", "fifs"),
     "CNN + WiT": ("cnn", "wit"),
     "LSTM + MLP": ("lstm", "mlp"),
     "CNN + MLP": ("cnn", "mlp"),
