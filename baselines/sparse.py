@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from channelbench.baselines._common import channel_shape
 from channelbench.baselines._ensemble import Ensemble, ensemble_of
@@ -77,14 +79,23 @@ class SparseBayesian(Method):
     def fit(self, data: FitData, context: FitContext) -> None:
         for task, (train, validation) in data.items():
             self._ensembles[task] = ensemble_of(train)
-            self._efforts[task] = _choose(self._ensembles[task], validation, context)
+            with _libraries().limit(limits=1):
+                self._efforts[task] = _choose(self._ensembles[task], validation, context)
 
     def predict(self, task: str, observation: ChannelObservation) -> NDArray[Any]:
         estimator, effort = _Estimator(observation.grid, self._ensembles[task]), self._efforts[task]
         answer = np.empty(channel_shape(observation), np.complex64)
-        for row, (h, noise_var) in enumerate(zip(observation.h, observation.noise_var, strict=True)):
-            answer[row] = estimator.estimate(h, float(noise_var), effort.unknowns, (effort.steps,))[0]
+        with _libraries().limit(limits=1):
+            for row, (h, noise_var) in enumerate(zip(observation.h, observation.noise_var, strict=True)):
+                answer[row] = estimator.estimate(h, float(noise_var), effort.unknowns, (effort.steps,))[0]
         return answer
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Whose threads are limited, as a run does for formulas: on matrices of this size two wait for each other longer
+    than they work."""
+    return ThreadpoolController()
 
 
 def _choose(ensemble: Ensemble, validation: TaskSplit, context: FitContext) -> _Effort:

@@ -1,13 +1,12 @@
 """Sparse Bayesian estimation of channels made of few paths, and of whatever else may come."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from channelbench.baselines._ensemble import ensemble_of
 from channelbench.baselines.lmmse import LMMSE
@@ -17,15 +16,6 @@ from channelbench.contracts import FitContext
 from channelbench.solvers.profile import largest_doppler, power_delay_profile
 
 Complex = NDArray[np.complex128]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As formulas have in a run: on small matrices two wait for each other."""
-    with threadpool_limits(limits=1):
-        yield
-
-
 SLOTS, SUBCARRIERS, ANTENNAS = np.arange(6), np.arange(16), np.arange(8)
 SLOT_S, SPACING_HZ, CARRIER_HZ = 0.5e-3, 1e6, 2e9  # those of ``make_observation``
 
