@@ -10,7 +10,7 @@ SIX_TASKS = ("ce", "cp", "pf", "bf", "de", "pe")
 
 FLOORS = ("zero", "mean", "median", "hold", "repeat", "common_beam")
 REFERENCES = ("lmmse_genie", "received_power")
-CLASSICAL = ("bi", "lmmse", "wiener", "codebook", "fifs")
+CLASSICAL = ("bi", "lmmse", "wiener", "prony", "codebook", "fifs")
 SMALL = ("mlp", "lstm", "cnn", "transformer", "wit")
 MULTI_TASK = ("cross_stitch(s)", "cross_stitch")
 LANGUAGE = ("llm4cp", "llm4wm(s)", "llm4wm")
