@@ -9,7 +9,7 @@ from channelbench.suite import Suite
 SIX_TASKS = ("ce", "cp", "pf", "bf", "de", "pe")
 
 FLOORS = ("zero", "mean", "median", "hold", "repeat", "common_beam")
-REFERENCES = ("lmmse_genie", "received_power")
+REFERENCES = ("lmmse_genie", "lmmse_genie_comb", "received_power")
 CLASSICAL = ("bi", "lmmse", "wiener", "prony", "codebook", "fifs")
 SMALL = ("mlp", "lstm", "cnn", "transformer", "wit")
 MULTI_TASK = ("cross_stitch(s)", "cross_stitch")
