@@ -1,4 +1,4 @@
-"""Bilinear interpolation and extrapolation."""
+"""Bilinear interpolation."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ __all__ = ["BilinearInterpolation"]
 
 
 class BilinearInterpolation(Method):
-    """Takes the noisy coefficients as a time–frequency image and goes on along straight lines in both directions."""
+    """Takes the noisy coefficients as a time–frequency image: straight lines between samples, held beyond the last."""
 
     card = Card(
         name="bi",
         title="BI",
-        description="Bilinear interpolation of the time–frequency image; predictions extend the last two samples.",
+        description="Bilinear interpolation of the time–frequency image; beyond its edges the outermost sample holds.",
         reference="LLM4WM, section V-B (baseline BI)",
         family="classical",
         notes=(
             "Complex coefficients are interpolated, not magnitude and phase. The paper does not say how BI treats the "
-            "edges: here subcarriers beyond the last pilot, coming slots and the upper half band all continue the line "
-            "through the last two samples, which multiplies noise and loses to predicting zero far from them."
+            "edges: here the outermost sample holds, on subcarriers beyond the last pilot, in coming slots and in the "
+            "upper half band. Coming slots are then the last one repeated, as in the floor. A line through the last "
+            "two samples multiplies their noise and loses to predicting zero."
         ),
     )
     observes = (ChannelObservation,)

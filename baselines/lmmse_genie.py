@@ -12,6 +12,7 @@ from channelbench.baselines._common import channel_shape
 from channelbench.card import Card
 from channelbench.contracts import Genie, GenieMethod
 from channelbench.generator import Block, Generator, Paths
+from channelbench.grid import ChannelGrid
 from channelbench.solvers.lmmse import path_lmmse
 from channelbench.spec import BLOCK_SIZE
 from channelbench.tasks.link.observations import ChannelObservation
@@ -47,17 +48,28 @@ class GenieLMMSE(GenieMethod):
         for index in np.unique(blocks):
             rows = np.flatnonzero(blocks == index)
             paths = _take(self._paths(genie, int(index)), genie.samples[rows] % BLOCK_SIZE)
-            estimate[rows] = path_lmmse(observation.h[rows], observation.noise_var[rows], paths, observation.grid)
+            seen = observation.h[rows], observation.noise_var[rows]
+            estimate[rows] = self.estimate(*seen, paths, observation.grid, genie)
         return estimate
+
+    def estimate(
+        self, h: NDArray[np.complex64], noise_var: NDArray[np.float32], paths: Paths, grid: ChannelGrid, genie: Genie
+    ) -> NDArray[np.complex64]:
+        """The answer to drops whose paths are known."""
+        return path_lmmse(h, noise_var, paths, grid)
+
+    def redraw(self, genie: Genie, split: str, index: int, rows: int) -> Paths:
+        """The first ``rows`` drops of a block of a split, without their phases."""
+        generator: Generator = registry.create("generators", genie.spec.scenario, source=genie.spec.source.name)
+        block = Block(split=split, index=index, start=0, stop=rows)
+        return generator.paths(genie.spec, block, genie.seed)[BAND]
 
     def _paths(self, genie: Genie, index: int) -> Paths:
         spec, split = genie.spec, genie.split
         key = (spec.identity(), genie.seed, split, index)
         if self._block is None or self._block[0] != key:
-            generator: Generator = registry.create("generators", spec.scenario, source=spec.source.name)
             rows = min(BLOCK_SIZE, spec.sizes.of(split) - index * BLOCK_SIZE)
-            block = Block(split=split, index=index, start=0, stop=rows)
-            self._block = (key, generator.paths(spec, block, genie.seed)[BAND])
+            self._block = (key, self.redraw(genie, split, index, rows))
         return self._block[1]
 
 

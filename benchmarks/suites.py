@@ -9,8 +9,8 @@ from channelbench.suite import Suite
 SIX_TASKS = ("ce", "cp", "pf", "bf", "de", "pe")
 
 FLOORS = ("zero", "mean", "median", "hold", "repeat", "common_beam")
-REFERENCES = ("lmmse_genie", "received_power")
-CLASSICAL = ("bi", "lmmse", "wiener", "sparse", "codebook", "fifs")
+REFERENCES = ("lmmse_genie", "lmmse_genie_comb", "received_power")
+CLASSICAL = ("bi", "lmmse", "wiener", "prony", "sparse", "codebook", "fifs")
 SMALL = ("mlp", "lstm", "cnn", "transformer", "wit")
 MULTI_TASK = ("cross_stitch(s)", "cross_stitch")
 LANGUAGE = ("llm4cp", "llm4wm(s)", "llm4wm")

@@ -36,6 +36,7 @@ class Block:
 class Paths:
     """Propagation paths of one band; absent ones have zero power. ``h(t, f)[n] = Σ_p √power · e^{jΦ_p} ·
     e^{j2π(doppler·t − (f − carrier)·delay)} · e^{j2π(f/carrier)·(direction·position_n)}`` with random phases Φ.
+    Path 0 is the specular one, absent without line of sight.
 
     Attributes:
         power: Mean power, summing to about 1 over paths, ``[batch, paths]``.

@@ -9,7 +9,10 @@ __all__ = ["apply_along", "linear_weights", "nearest"]
 
 
 def linear_weights(known: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights ``[wanted, known]`` of linear interpolation; beyond the ends the last two samples' line goes on.
+    """Weights ``[wanted, known]`` of linear interpolation; beyond the ends the outermost sample holds.
+
+    That is what ``numpy.interp`` does. A line through the last two samples would multiply their noise by the square of
+    how far it is drawn.
 
     Args:
         known: Increasing coordinates of the samples. A single sample is held.
@@ -18,7 +21,7 @@ def linear_weights(known: NDArray[np.float64], wanted: NDArray[np.float64]) -> N
     if len(known) == 1:
         return np.ones((len(wanted), 1))
     left = np.clip(np.searchsorted(known, wanted, side="right") - 1, 0, len(known) - 2)
-    fraction = (wanted - known[left]) / (known[left + 1] - known[left])
+    fraction = np.clip((wanted - known[left]) / (known[left + 1] - known[left]), 0, 1)
     weights = np.zeros((len(wanted), len(known)))
     rows = np.arange(len(wanted))
     weights[rows, left] = 1 - fraction

@@ -89,7 +89,11 @@ def apply_separable(
 
 
 def path_lmmse(
-    h: NDArray[np.complex64], noise_var: NDArray[np.float32], paths: Paths, grid: ChannelGrid
+    h: NDArray[np.complex64],
+    noise_var: NDArray[np.float32],
+    paths: Paths,
+    grid: ChannelGrid,
+    target_gain: NDArray[np.complexfloating] | None = None,
 ) -> NDArray[np.complex64]:
     """LMMSE with the true covariance of drops whose paths are known up to independent uniform phases.
 
@@ -103,6 +107,8 @@ def path_lmmse(
         noise_var: σ² per sample, ``[batch]``.
         paths: The drops' paths.
         grid: Observed and target slots and subcarriers.
+        target_gain: Factor of each path's column at the target subcarriers, for paths that are known where they are
+            observed and less well elsewhere, ``[batch, target subcarriers, paths]``; 1 by default.
 
     Returns:
         ``[batch, target slots, target subcarriers, antennas]``, complex64.
@@ -127,7 +133,10 @@ def path_lmmse(
         response = _space_response(one, frequencies, grid)
         weights = _path_amplitudes(h[row], float(noise_var[row]), one, response[seen], grid.slot_s)
         rotating = _time_response(one, grid.target_slot_s) * weights
-        flat = response[wanted].reshape(-1, len(weights))
+        synthesis = response[wanted]
+        if target_gain is not None:
+            synthesis = synthesis * target_gain[row][:, used][:, None]
+        flat = synthesis.reshape(-1, len(weights))
         estimate[row] = (rotating @ flat.T).reshape(shape[1:])
     return estimate
 

@@ -18,7 +18,7 @@ SPEED_OF_LIGHT = 299_792_458.0
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnPaths(Paths):
-    """Paths with what one draw adds to them. Path 0 is the specular one, absent without line of sight.
+    """Paths with what one draw adds to them.
 
     Attributes:
         phase: Phase at the array's centre, the carrier and time 0, radian, ``[batch, paths]``.

@@ -31,7 +31,7 @@ for _method in baselines():
 
 def test_all_are_here() -> None:
     expected = {"bi", "codebook", "common_beam", "fifs", "hold", "lmmse", "lmmse_genie", "mean", "median"}
-    expected |= {"received_power", "repeat", "wiener", "zero"}
+    expected |= {"lmmse_genie_comb", "prony", "received_power", "repeat", "wiener", "zero"}
     assert {method.card.name for method in baselines()} >= expected
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Mapping
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.exhibits.paper import TASKS
 from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, paper_views
-from channelbench.benchmarks.exhibits.table4 import correlation
+from channelbench.benchmarks.exhibits.table4 import SIGNIFICANT, correlation
 from channelbench.leaderboard.views import Run
 
 DROPS = 40
@@ -217,6 +219,28 @@ def test_rank_correlation_by_hand_with_a_tie(lab: Any, folder: Path) -> None:
 def test_too_few_rows_or_no_order_have_no_correlation(lab: Any, folder: Path) -> None:
     write_ce(lab, folder, {"llm4wm": 0.1, "cnn": 0.2})
     part = lab.named(folder, "rank-correlation")
-    assert [cell.text for cell in lab.row_of(part, "CE").cells] == ["–", "–"]
+    assert [cell.text for cell in lab.row_of(part, "CE").cells] == ["–"] * 4
     write_ce(lab, folder, {"llm4wm": 0.1, "cnn": 0.1, "llm4cp": 0.1})
     assert math.isnan(correlation(paper_views(Run.read(folder))[0], "ce")[0])
+
+
+def test_one_row_far_behind_in_both_tables_carries_a_correlation(lab: Any, folder: Path) -> None:
+    """Our order of the networks is the paper's backwards; BI is last in both."""
+    write_ce(lab, folder, {"llm4wm": 0.4, "llm4cp": 0.3, "cnn": 0.2, "cross_stitch": 0.1, "bi": 9.0})
+    part = lab.named(folder, "rank-correlation")
+    # d² of ranks 1…5 against 4, 3, 2, 1, 5 sums to 20: ρ = 1 − 6·20/(5·24)
+    assert [cell.text for cell in lab.row_of(part, "CE").cells] == ["0.00", "–", "−1.00", "–"]
+    records = list(csv.DictReader(io.StringIO(part.csv)))
+    ce = {(r["without"], r["conditions"]): (r["spearman"], r["rows"]) for r in records if r["task"] == "ce"}
+    assert float(ce["", "clean"][0]) == pytest.approx(0, abs=1e-12)
+    assert ce["bi", "clean"] == ("-1.0", "4")
+
+
+@pytest.mark.parametrize("rows", SIGNIFICANT)
+def test_what_chance_reaches_in_one_case_of_twenty(rows: int) -> None:
+    """All orders of so many rows, each as likely."""
+    distance = np.array([sum((i - j) ** 2 for i, j in enumerate(order)) for order in permutations(range(rows))])
+    rho = np.round(1 - 6 * distance / (rows * (rows**2 - 1)), 9)
+    reached = np.unique(np.abs(rho))
+    smallest = next(value for value in reached if (np.abs(rho) >= value).mean() < 0.05)
+    assert pytest.approx(smallest, abs=5e-4) == SIGNIFICANT[rows]

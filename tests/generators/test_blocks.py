@@ -176,16 +176,56 @@ def test_the_second_band_changes_nothing_in_the_first(make_spec: MakeSpec) -> No
         np.testing.assert_array_equal(alone[name], both[name])
 
 
-def test_random_state_follows_the_probability_of_the_standard(draw: Callable[..., Any]) -> None:
-    """Table 7.4.2-1, UMa: Pr(LOS) = 18/d + exp(−d/63)(1 − 18/d) for users below 13 m."""
-    blocks = [draw("uma", state="random", index=index) for index in range(10)]
+# Table 7.4.2-1, users below 13 m: how fast the probability of a line of sight decays beyond the first 18 m
+DECAY_M = {"uma": 63.0, "umi": 36.0}
+
+
+@pytest.mark.parametrize("scenario", DECAY_M)
+def test_random_state_follows_the_probability_of_the_standard(draw: Callable[..., Any], scenario: str) -> None:
+    """Table 7.4.2-1: Pr(LOS) = 18/d + exp(−d/63)(1 − 18/d) in UMa, with 36 m in place of 63 m in UMi."""
+    blocks = [draw(scenario, state="random", index=index) for index in range(10)]
     los = np.concatenate([block.rays["sub6"].los for block in blocks])
     assert all(np.array_equal(block.rays["sub6"].los, block.rays["mmwave"].los) for block in blocks)
     d = np.concatenate([np.hypot(*block.drops.position[:, :2].T) for block in blocks])
-    probability = 18 / d + np.exp(-d / 63) * (1 - 18 / d)
+    probability = np.where(d < 18, 1, 18 / d + np.exp(-d / DECAY_M[scenario]) * (1 - 18 / d))
     assert abs(los.mean() - probability.mean()) < 4 * np.sqrt(np.mean(probability * (1 - probability)) / len(los))
-    near = d < 120
+    near = d < np.median(d) / 2
     assert los[near].mean() > 2 * los[~near].mean()
+
+
+def test_scenarios_of_one_seed_share_their_random_numbers(draw: Callable[..., Any]) -> None:
+    """Users are drawn from the seed, the split and the block alone, then placed within the scenario's distances."""
+    own = {scenario: draw(scenario) for scenario in SCENARIOS}
+    share = {}
+    for scenario, block in own.items():
+        position, (nearest, farthest) = block.drops.position, (block.spec.min_distance_m, block.spec.max_distance_m)
+        squared = np.sum(position[:, :2] ** 2, axis=1)
+        share[scenario] = (squared - nearest**2) / (farthest**2 - nearest**2)
+        assert np.array_equal(block.drops.velocity, own["uma"].drops.velocity)
+        azimuth, want = (np.arctan2(at[:, 1], at[:, 0]) for at in (position, own["uma"].drops.position))
+        np.testing.assert_allclose(azimuth, want, rtol=1e-12)
+    for scenario in ("rma", "umi"):
+        np.testing.assert_allclose(share[scenario], share["uma"], atol=1e-9)
+        assert not np.isclose(own[scenario].drops.position[:, 0], own["uma"].drops.position[:, 0]).any()
+
+    states = [draw("uma", state=state).drops.position for state in ("los", "nlos")]
+    assert np.array_equal(*states)
+    same = [draw(scenario, min_distance_m=50.0, max_distance_m=150.0).drops.position for scenario in ("uma", "umi")]
+    assert np.array_equal(*same)
+
+
+def test_equal_cluster_counts_have_the_same_delays_but_for_a_factor(draw: Callable[..., Any]) -> None:
+    """UMa and UMi have twelve clusters in line of sight: one seed draws them the same exponentials. RMa has eleven."""
+    delays = {name: draw(name).rays["sub6"].anchor.delay_s for name in SCENARIOS}
+    shares = {}
+    for name in ("umi", "rma"):
+        uma, other = (delays[each][:, :11] for each in ("uma", name))
+        ratio = np.full(uma.shape, np.nan)
+        np.divide(other, uma, out=ratio, where=(uma > 0) & (other > 0))  # weak clusters are dropped from either
+        same = np.isclose(ratio, np.nanmedian(ratio, axis=1, keepdims=True), rtol=1e-4)
+        shares[name] = same[np.isfinite(ratio)].mean()
+    assert shares["umi"] == 1
+    assert shares["rma"] < 0.6
 
 
 def test_wrong_requests_are_refused(make_spec: MakeSpec) -> None:
