@@ -106,7 +106,8 @@ class MethodTests:
                 continue
             task.check(together, observation, target)
             part, _, _ = _observed(task, np.array([6, 2]))
-            alone, scale = self.fitted.predict_start(task.card.name, part), np.abs(together).max() + 1e-12
+            alone: Any = self.fitted.predict_start(task.card.name, part)
+            scale = np.abs(together).max() + 1e-12
             np.testing.assert_allclose(alone, together[[6, 2]], rtol=1e-3, atol=1e-4 * scale)
 
     def test_costs_are_numbers(self) -> None:
