@@ -85,6 +85,10 @@ class View:
         known = {} if column is None else column.metrics
         return known[metric][1] if metric in known else None
 
+    def primary(self, task: str) -> str:
+        """Name of a task's primary metric; empty where the run does not have the task."""
+        return next((column.metric for column in self.table.columns if column.task == task), "")
+
     def missing(self, method: str, task: str) -> str:
         """Why there is no score."""
         entry = self.entry(method, task)
