@@ -133,7 +133,7 @@ class PaperView(View):
         if entry.gain is None:
             return ""
         short, whole = words(entry.gain)
-        return f"gain {whole}" if is_shown(entry.gain) else short
+        return f"gain {whole if whole.startswith(short) else short}" if is_shown(entry.gain) else short
 
     def average(self, wanted: Line) -> Estimate | None:
         """The mean of Eq. 28; ``None`` unless all six tasks have their score: nothing is averaged away."""

@@ -26,6 +26,9 @@ START = "start"
 NONE_SHOWN = "≈ start"
 """In place of a gain whose interval holds 0."""
 
+FAR_WORSE = "< −100\u00a0%"
+"""In place of the number where a row's error is more than twice the start's."""
+
 MEANING = (
     "The share of the aligned start’s error (its distance to the ceiling, on the task’s primary metric) that a row "
     "removes, with its 95\u00a0% interval, paired over drops and with the spread between trainings in it. Where that "
@@ -56,7 +59,7 @@ def gain_over(start: Estimate | None, score: Estimate, ceiling: Estimate | None)
     span = start.value - ceiling.value
     if not math.isfinite(span) or span == 0 or not math.isfinite(score.value):
         return None
-    value, unknown = (start.value - score.value) / span, start.spread_unknown or score.spread_unknown
+    value, unknown = (start.value - score.value) / span + 0.0, start.spread_unknown or score.spread_unknown
     ratios = _replicates(start, score, ceiling)
     if ratios is None:  # these intervals hold the spreads as they are
         low, high = difference_interval(start.affine(1 / span, 0.0), score.affine(1 / span, 0.0))
@@ -86,11 +89,12 @@ def is_shown(gain: Estimate) -> bool:
 
 
 def words(gain: Estimate) -> tuple[str, str]:
-    """A gain in a few words, and with its interval: ``+2.1 %``, ``+2.1 % (1.0–3.2)``; in brackets where the spread
+    """A gain in a few words, and in full: ``+2.1 %``, ``+2.1 % (1.0–3.2)``; the interval in brackets where the spread
     between trainings is unknown."""
     value, around = percent(gain)
     whole = f"{value} {around if around.startswith('[') else f'({around})'}" if around else value
-    return value if is_shown(gain) else NONE_SHOWN, whole
+    short = value if gain.value >= -1 else FAR_WORSE
+    return short if is_shown(gain) else NONE_SHOWN, whole
 
 
 def same_as_start(results: Sequence[Result]) -> str:

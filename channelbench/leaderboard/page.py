@@ -234,7 +234,7 @@ def _gain(entry: Entry) -> dict[str, Any]:
     caution = f"; {cards.UNKNOWN_SPREAD}" if entry.gain.spread_unknown else ""
     return {
         "gain": "= its start" if adds_nothing else short,
-        "gain_interval": whole.removeprefix(short).strip() if shown else "",
+        "gain_interval": whole.removeprefix(short).strip() if shown and whole.startswith(short) else "",
         "gain_hint": "; ".join(part for part in (same, f"{whole} of the start’s error removed{caution}") if part),
         "gain_shown": shown,
     }

@@ -250,3 +250,16 @@ def test_mark_needs_no_row_of_the_start(tmp_path: Path) -> None:
 def test_numbers_of_cases_are_read_with_ease(tmp_path: Path) -> None:
     put(tmp_path, "copy", "ce", terms=np.full(1200, 0.5), same_as_start=1200)
     assert same_as_start(list(read_cells(tmp_path))).endswith("on all 1,200 cases: the network adds nothing")
+
+
+def test_what_is_far_worse_has_no_number(tmp_path: Path) -> None:
+    """Beside gains of some percent, thousands of them the other way say nothing but that."""
+    of_start = 0.01 * draws(0)
+    folder_with(tmp_path, start=of_start, net=0.4 * draws(1), half=1.9 * of_start)
+    gains = gains_of(tmp_path)
+    assert gains["net"] is not None
+    assert gains["half"] is not None
+    assert gains["net"].value < -30
+    assert words(gains["net"])[0] == "< −100\u00a0%"
+    assert words(gains["net"])[1].startswith("−39")
+    assert words(gains["half"])[0] == "−90.0\u00a0%"
