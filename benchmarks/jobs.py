@@ -15,10 +15,11 @@ from typing import Any
 from channelbench.benchmarks import scoring
 from channelbench.benchmarks.fits import code_of_fit
 from channelbench.benchmarks.measured import CountedSplit, budget_of, with_parameters
+from channelbench.benchmarks.memory import PeakMemory
 from channelbench.benchmarks.origin import Origin
 from channelbench.benchmarks.request import Request
 from channelbench.conditions import Conditions, condition_label
-from channelbench.contracts import FitContext, Method, Task, TaskSplit
+from channelbench.contracts import FitContext, Method, Observation, Task, TaskSplit
 from channelbench.families import family_of
 from channelbench.results import Result, Training, cell_name, check_artefacts, write_cell
 from channelbench.store.dataset import ChannelDataset
@@ -178,7 +179,7 @@ def work(
         OSError: a cell cannot be written.
     """
     context = _context(job, stage, shared)
-    memory = scoring.PeakMemory(context.device)
+    memory = PeakMemory(context.device)
     with scoring.threads_for(job.method, threads) as count:
         where = scoring.Where.here(context.device, count, learned=job.method.learned)
     try:
@@ -197,8 +198,8 @@ def work(
     for task, condition in job.cells:
         try:
             with chdir("."), memory.watch(), scoring.threads_for(job.method, threads):
-                answer = scoring.answer_of(method, task.card.name)
-                found, predict_s = scoring.score(task, stage.test, condition, answer, scored)
+                answer, start = scoring.answer_of(method, task.card.name), _start_of(method, task, memory)
+                found, predict_s = scoring.score(task, stage.test, condition, answer, scored, start=start)
                 costs = {**with_parameters(method.costs(task.card.name), method), "predict_s": predict_s}
                 training = _training(job, stage, shared.preset, method, task, splits, seen if is_whole else None)
                 artefacts = method.artefacts(task.card.name)
@@ -219,6 +220,16 @@ def work(
         else:
             write_cell(stage.folder, result, found.terms, found.units, artefacts)
             yield result
+
+
+def _start_of(method: Method, task: Task, memory: PeakMemory) -> scoring.Start:
+    """What the method predicts without its network; asking for it is none of the method's costs."""
+
+    def start(observation: Observation) -> Any:
+        with memory.paused():
+            return method.predict_start(task.card.name, observation)
+
+    return start
 
 
 def _raise_if_ours(error: BaseException) -> None:

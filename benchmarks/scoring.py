@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,11 +21,11 @@ from channelbench.conditions import Conditions
 from channelbench.contracts import Genie, GenieMethod, Method, Metric, Observation, Target, Task
 from channelbench.costs import LATENCY_BATCHES, latency_key
 from channelbench.families import CEILING, family_of
+from channelbench.prediction import InvalidPrediction
 from channelbench.results import MetricScore, Result
 from channelbench.store.dataset import ChannelDataset
 
 __all__ = [
-    "PeakMemory",
     "Scored",
     "Where",
     "answer_of",
@@ -82,22 +81,31 @@ class Scored:
     Attributes:
         terms: ``{metric: [cases, terms]}``.
         units: The independent unit of each case, ``[cases]``; ``None`` where each is one.
+        same_as_start: Cases that are answered as the start alone answers them; ``None`` where there is none.
     """
 
     terms: Terms
     units: NDArray[np.int64] | None = None
+    same_as_start: int | None = None
 
     @classmethod
-    def of(cls, terms: Mapping[str, list[NDArray[np.float64]]], units: list[NDArray[np.int64]]) -> Scored:
+    def of(
+        cls,
+        terms: Mapping[str, list[NDArray[np.float64]]],
+        units: list[NDArray[np.int64]],
+        same_as_start: int | None = None,
+    ) -> Scored:
         """The parts of all batches, joined."""
         unit = np.concatenate(units)
         return cls(
             {name: np.concatenate(parts) for name, parts in terms.items()},
             None if len(np.unique(unit)) == len(unit) else unit,
+            same_as_start,
         )
 
 
 Answer = Callable[[Observation, Target, Genie], Any]
+Start = Callable[[Observation], Any]
 
 
 def answer_of(method: Method, task: str) -> Answer:
@@ -113,13 +121,22 @@ def score(
     conditions: Conditions,
     answer: Answer,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    start: Start = lambda observation: None,
 ) -> tuple[Scored, float]:
-    """Terms of all metrics on the test split, and the seconds spent in ``answer``."""
+    """Terms of all metrics on the test split, and the seconds spent in ``answer``.
+
+    Args:
+        task, dataset, conditions: What is scored.
+        answer: What is predicted.
+        progress: Called with (done, all) cases.
+        start: What would be predicted without a network, as ``Method.predict_start`` has it.
+    """
     view, metrics = dataset.view("test"), task.metrics_for(dataset.spec, conditions)
     total = task.size(dataset.spec, "test", conditions)
     collected: dict[str, list[NDArray[np.float64]]] = {metric.card.name: [] for metric in metrics}
     units: list[NDArray[np.int64]] = []
-    seconds = 0.0
+    seconds, same = 0.0, _SameAsStart(task, start)
     for cases in _chunks(task, dataset, conditions):
         observation, target = task.observe(view, cases, conditions)
         began = time.perf_counter()
@@ -129,8 +146,32 @@ def score(
         for metric in metrics:
             collected[metric.card.name].append(metric.accumulate(prediction, target))
         units.append(task.drops(view, cases, conditions))
+        same.count(prediction, observation, target)
         progress(int(cases[-1]) + 1, total)
-    return Scored.of(collected, units), seconds
+    return Scored.of(collected, units, same.cases), seconds
+
+
+class _SameAsStart:
+    """Counts the cases that are answered as the start alone answers them: ``cases``, ``None`` without a start."""
+
+    def __init__(self, task: Task, start: Start) -> None:
+        self.task, self.start = task, start
+        self.cases: int | None = None
+
+    def count(self, prediction: NDArray[Any], observation: Observation, target: Target) -> None:
+        """Those of one batch.
+
+        Raises:
+            InvalidPrediction: the start's answer is no prediction.
+        """
+        raw = self.start(observation)
+        if raw is None:
+            return
+        try:
+            alone = self.task.check(raw, observation, target)
+        except InvalidPrediction as error:
+            raise InvalidPrediction(f"predict_start: {error}") from error
+        self.cases = (self.cases or 0) + int(np.sum(self.task.same_answers(prediction, alone)))
 
 
 def _chunks(task: Task, dataset: ChannelDataset, conditions: Conditions) -> Iterator[NDArray[np.int64]]:
@@ -157,7 +198,7 @@ def scored_cell(
             parameters=metric.parameters,
             title=metric.card.label,
         )
-    return Result(**common, status="ok", scores=scores, costs=dict(costs))
+    return Result(**common, status="ok", scores=scores, costs=dict(costs), same_as_start=scored.same_as_start)
 
 
 def failed_cell(common: Mapping[str, Any], error: BaseException) -> Result:
@@ -292,40 +333,6 @@ def threads_for(method: type[Method], threads: int | None = None) -> Iterator[in
             yield threads
     finally:
         torch.set_num_threads(before)
-
-
-class PeakMemory:
-    """Peak growth of this process's resident memory, in MB, sampled every 20 ms; on CUDA the allocator's peak."""
-
-    def __init__(self, device: str) -> None:
-        self.device, self.megabytes = device, 0.0
-
-    @contextmanager
-    def watch(self) -> Iterator[None]:
-        """Add to the peak what happens inside."""
-        if self.device.startswith("cuda"):
-            import torch
-
-            torch.cuda.reset_peak_memory_stats()
-            yield
-            self.megabytes = max(self.megabytes, torch.cuda.max_memory_allocated() / 2**20)
-            return
-        import psutil
-
-        process, stop = psutil.Process(), threading.Event()
-        start = process.memory_info().rss
-
-        def sample() -> None:
-            while not stop.wait(0.02):
-                self.megabytes = max(self.megabytes, (process.memory_info().rss - start) / 2**20)
-
-        thread = threading.Thread(target=sample, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 @cache

@@ -9,7 +9,10 @@ from channelbench.suite import Suite
 SIX_TASKS = ("ce", "cp", "pf", "bf", "de", "pe")
 
 FLOORS = ("zero", "mean", "median", "hold", "repeat", "common_beam")
-REFERENCES = ("lmmse_genie", "lmmse_genie_comb", "received_power")
+FORMULA_REFERENCES = ("lmmse_genie", "lmmse_genie_comb", "received_power")
+REFERENCES = (*FORMULA_REFERENCES, "start")
+"""Of every suite with a network in it: the last is what the networks correct."""
+
 CLASSICAL = ("bi", "lmmse", "wiener", "prony", "sparse", "codebook", "fifs")
 SMALL = ("mlp", "lstm", "cnn", "transformer", "wit")
 MULTI_TASK = ("cross_stitch(s)", "cross_stitch")
@@ -54,7 +57,7 @@ classical = Suite(
         family="suite",
     ),
     tasks=SIX_TASKS,
-    methods=FLOORS + REFERENCES + CLASSICAL,
+    methods=FLOORS + FORMULA_REFERENCES + CLASSICAL,
     bundles={name: members for name, members in BUNDLES.items() if not set(members) & set(SMALL)},
 )
 
@@ -81,7 +84,7 @@ llm4wm_transfer = Suite(
     ),
     scenario="uma",
     tasks=SIX_TASKS,
-    methods=(*FLOORS, *CLASSICAL, "lstm", "mlp", "cnn", "wit", "llm4cp", "llm4wm", *LLM4WM_CONTROLS),
+    methods=(*FLOORS, *REFERENCES, *CLASSICAL, "lstm", "mlp", "cnn", "wit", "llm4cp", "llm4wm", *LLM4WM_CONTROLS),
     experiment=ExperimentSpec(
         name="transfer",
         parameters={
@@ -104,6 +107,7 @@ llm4wm_ablation = Suite(
     scenario="uma",
     tasks=SIX_TASKS,
     methods=(
+        *REFERENCES,
         "llm4wm",
         *(f"llm4wm+{name}" for name in ("no-adapter-in", "no-adapter-out", "no-adapter", "none", "frozen", "random")),
     ),
@@ -119,7 +123,11 @@ llm4wm_hyper = Suite(
     ),
     scenario="uma",
     tasks=SIX_TASKS,
-    methods=("llm4wm", *(f"llm4wm+{what}{number}" for what in ("rank", "experts") for number in (2, 4, 16))),
+    methods=(
+        *REFERENCES,
+        "llm4wm",
+        *(f"llm4wm+{what}{number}" for what in ("rank", "experts") for number in (2, 4, 16)),
+    ),
     exhibits=("hyper",),
 )
 
@@ -132,7 +140,7 @@ llm4wm_experts = Suite(
     ),
     scenario="uma",
     tasks=SIX_TASKS,
-    methods=("llm4wm",),
+    methods=(*REFERENCES, "llm4wm"),
     exhibits=("experts",),
 )
 
@@ -145,7 +153,7 @@ llm4wm_cost = Suite(
     ),
     scenario="uma",
     tasks=SIX_TASKS,
-    methods=("mlp", "cnn", "lstm", "wit", "transformer", "cross_stitch", "llm4cp", "llm4wm"),
+    methods=(*REFERENCES, "mlp", "cnn", "lstm", "wit", "transformer", "cross_stitch", "llm4cp", "llm4wm"),
     seeds={"standard": 1, "paper": 1},
     exhibits=("cost",),
 )
@@ -159,6 +167,6 @@ llm4wm_multitask = Suite(
     ),
     scenario="uma",
     tasks=SIX_TASKS,
-    methods=("cross_stitch(s)", "cross_stitch", "llm4wm(s)", "llm4wm"),
+    methods=(*REFERENCES, "cross_stitch(s)", "cross_stitch", "llm4wm(s)", "llm4wm"),
     exhibits=("multitask",),
 )

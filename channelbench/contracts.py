@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from channelbench.card import Card
 from channelbench.conditions import Conditions
 from channelbench.errors import RequestError
-from channelbench.presets import DEFAULT_PRESET
+from channelbench.fit_context import FitContext
 from channelbench.results import Training
 from channelbench.spec import ScenarioSpec
 from channelbench.store.dataset import SplitView
@@ -157,6 +156,11 @@ class Task(ABC):
         best = self.ceiling(target)
         return None if best is None else metric.accumulate(best, target)
 
+    def same_answers(self, prediction: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether two predictions, as ``check`` gives them, answer each case alike, ``[cases]``. By default where all
+        their numbers are equal; a task that reads less than the numbers off a prediction, such as a choice, says so."""
+        return np.equal(prediction, other).reshape(len(prediction), -1).all(axis=1)
+
     def supports(self, spec: ScenarioSpec) -> bool:
         """Whether the task can be cut from datasets of ``spec``."""
         return True
@@ -272,35 +276,6 @@ FitData: TypeAlias = Mapping[str, tuple[TaskSplit, TaskSplit]]
 # --- methods ---
 
 
-@dataclass(frozen=True, kw_only=True)
-class FitContext:
-    """What a fit may use besides data.
-
-    Attributes:
-        seed: Of whatever the method draws.
-        preset: One of ``channelbench.presets``: how large and how long to train.
-        device: A torch device name.
-        workdir: A folder for checkpoints, empty or holding those of the same interrupted fit; ``None`` keeps nothing.
-        data: Digest of the dataset and its seed, which tells fits apart and gives away neither.
-        progress: Called with (done steps, all steps, message) now and then: a fit that is silent for longer than
-            ``--timeout`` is taken for one that hangs.
-        backbone: The language model that methods of family ``llm`` are built on: ``minilm``, ``gpt2``, a hub name, a
-            local folder, or ``random:NAME`` for the same shape with random weights.
-        start: The ``workdir`` of a finished fit whose weights to start from, instead of random ones.
-        code: Digest of the code that fits, see ``channelbench.code``; empty where it is not known.
-    """
-
-    seed: int = 0
-    preset: str = DEFAULT_PRESET
-    device: str = "cpu"
-    workdir: Path | None = None
-    data: str = ""
-    backbone: str = "minilm"
-    start: Path | None = None
-    code: str = ""
-    progress: Callable[[int, int, str], None] = lambda done, total, message: None
-
-
 class Method(ABC):
     """Anything that predicts: a trivial answer, a formula, a network.
 
@@ -354,6 +329,16 @@ class Method(ABC):
     @abstractmethod
     def predict(self, task: str, observation: Any) -> NDArray[Any]:
         """What the task asks for, one row per observed case."""
+
+    def predict_start(self, task: str, observation: Any) -> NDArray[Any] | None:
+        """What this fit would predict if the last layer of its network answered 0: where a network corrects an answer
+        that needs no learning, that answer with what else was fitted of it. ``None``, the default, where there is no
+        such thing.
+
+        A cell counts the cases that are answered as the start alone answers them. It is asked for apart from
+        ``predict``, outside what is timed, and should not cost what the network costs.
+        """
+        return None
 
     @property
     def weights(self) -> str:

@@ -195,6 +195,9 @@ class Result(_Frozen):
     error: str = ""
     scores: Mapping[str, MetricScore] = Field(default_factory=dict)
     num_test: int
+    same_as_start: int | None = None
+    """Test cases on which the method answers as the start that its network corrects does alone, see
+    ``Method.predict_start``; ``None`` where it has none, and in earlier cells."""
     train_digest: str
     test_digest: str
     costs: Mapping[str, float] = Field(default_factory=dict)
@@ -234,6 +237,11 @@ class Result(_Frozen):
     def condition(self) -> str:
         """The conditions' label."""
         return condition_label(self.conditions)
+
+    @property
+    def adds_nothing(self) -> bool:
+        """Whether every test case is answered as the start alone answers it."""
+        return self.same_as_start == self.num_test
 
     @property
     def name(self) -> str:

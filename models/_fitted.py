@@ -27,6 +27,9 @@ class NetworkMethod(Method):
     def predict(self, task: str, observation: LinkObservation) -> NDArray[Any]:
         return self._of(task).predict(observation)
 
+    def predict_start(self, task: str, observation: LinkObservation) -> NDArray[Any] | None:
+        return self._of(task).predict_start(observation)
+
     def fit_record(self, task: str) -> Training:
         outcome = self._of(task).outcome
         return Training(

@@ -8,7 +8,7 @@ from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.exhibits.cells import AVERAGE, cell, csv_text, noise_floor, places, record
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
 from channelbench.benchmarks.exhibits.gains import percent_increase
-from channelbench.benchmarks.exhibits.rows import PaperView, line, paper_views
+from channelbench.benchmarks.exhibits.rows import START_ROW, PaperView, line, paper_views
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
 from channelbench.families import LLM
@@ -32,6 +32,7 @@ _LINES = {
             ("random", "random frozen trunk", ""),
         )
     },
+    START_ROW.title: (START_ROW, ""),
 }
 """Our row and the paper's name of it, by title; a row that the paper does not have waits for its first cell."""
 
@@ -47,15 +48,17 @@ class Ablation(Exhibit):
     )
 
     def sections(self, run: Run) -> list[Section]:
-        views = [view for view in paper_views(run) if any(view.has(row) for row, _ in _LINES.values())]
+        rows = [row for row, _ in _LINES.values() if row is not START_ROW]
+        views = [view for view in paper_views(run) if any(map(view.has, rows))]
         return [_section(views)] if views else []
 
 
 def _section(views: Sequence[PaperView]) -> Section:
     results = [(view, _losses(view)) for view in views]
     text = (
-        "LLM4WM’s Table VI: each row is trained without one part of the method. The increase is that of the average "
-        f"loss over LLM4WM’s, in percent, with its interval paired over drops. {AVERAGE}"
+        "LLM4WM’s Table VI: each row is trained without one part of the method; the last, where it was run, has no "
+        "network. The increase is that of the average loss over LLM4WM’s, in percent, with its interval paired over "
+        f"drops. {AVERAGE}"
     )
     noisy = [view for view in views if view.noisy]
     return Section(
@@ -100,7 +103,7 @@ def _group(view: PaperView, losses: dict[str, tuple[Estimate | None, Estimate | 
             cell(loss, loss_digits, theirs, note),
             cell(increase, increase_digits, their_increase, note, printed_with=2),
         )
-        rows.append(SectionRow(title=title, cells=cells, family=LLM, detail=view.detail(row)))
+        rows.append(SectionRow(title=title, cells=cells, family=row.family, detail=view.detail(row)))
     return SectionGroup(title=view.title if several else "", rows=tuple(rows))
 
 
@@ -124,7 +127,7 @@ def _picture(view: PaperView, losses: dict[str, tuple[Estimate | None, Estimate 
         Strip(
             title,
             tuple(Mark(ours, theirs) for ours, theirs in zip(losses[title], _published(_LINES[title][1]), strict=True)),
-            LLM,
+            _LINES[title][0].family,
         )
         for title in losses
     ]

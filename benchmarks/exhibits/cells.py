@@ -11,16 +11,22 @@ from typing import Any
 from channelbench.benchmarks.exhibits.paper import COLUMNS
 from channelbench.families import CEILING
 from channelbench.leaderboard.estimate import Estimate
+from channelbench.leaderboard.gain import MEANING
 from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity
 from channelbench.leaderboard.sections import SectionCell
 from channelbench.leaderboard.views import View
 from channelbench.tasks.link.conditions import LinkConditions
 
-__all__ = ["AVERAGE", "amount", "blank", "cell", "csv_text", "noise_floor", "noise_note", "places", "record"]
+__all__ = ["AVERAGE", "GAINS", "amount", "blank", "cell", "csv_text", "noise_floor", "noise_note", "places", "record"]
 
 AVERAGE = (
     "Avg. is Eq. 28: the mean of the three NMSEs, 1 − accuracy, the distance error over the training span and the "
     "centred NMSE of the path loss. It adds unlike units and is shown because the paper does."
+)
+
+GAINS = (
+    f"“Gain”: {MEANING[0].lower()}{MEANING[1:]} “= its start”: every test case is answered as the fit’s own start "
+    "answers it."
 )
 
 
@@ -30,7 +36,13 @@ def places(estimates: Iterable[Estimate | None], *, least: int = 3, most: int = 
 
 
 def cell(
-    score: Estimate | None, digits: int, published: float | None = None, note: str = "", *, printed_with: int = 3
+    score: Estimate | None,
+    digits: int,
+    published: float | None = None,
+    note: str = "",
+    *,
+    printed_with: int = 3,
+    remark: str = "",
 ) -> SectionCell:
     """A value with its interval and the paper's number, with the decimals that the paper prints."""
     printed = "" if published is None else fixed(published, printed_with)
@@ -41,6 +53,7 @@ def cell(
         interval=interval(score, digits),
         published=printed,
         note=note,
+        remark=remark,
         value=score.value,
     )
 

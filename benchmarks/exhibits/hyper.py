@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from channelbench.benchmarks.exhibits.cells import AVERAGE, cell, csv_text, noise_note, places, record
 from channelbench.benchmarks.exhibits.charts import Curve, curves
-from channelbench.benchmarks.exhibits.rows import Line, PaperView, line, paper_views
+from channelbench.benchmarks.exhibits.rows import START_ROW, Line, PaperView, line, paper_views
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
 from channelbench.families import LLM
+from channelbench.leaderboard.estimate import Estimate
+from channelbench.leaderboard.numbers import fixed
 from channelbench.leaderboard.sections import Section, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run
 
@@ -35,7 +37,8 @@ class Hyper(Exhibit):
 
 def _section(view: PaperView) -> Section:
     points = {(axis, step): view.average(_line(axis, step)) for axis in _AXES for step in _STEPS}
-    digits = places(points.values())
+    start = view.average(START_ROW)
+    digits = places([*points.values(), start])
     rows = tuple(
         SectionRow(
             title=title,
@@ -54,7 +57,7 @@ def _section(view: PaperView) -> Section:
         text=(
             "Average loss of LLM4WM when one of the two numbers changes and the other stays at 8; the point at 8 is "
             "the same in both. The paper shows its curves as a picture without numbers: both fall as the numbers grow. "
-            f"{AVERAGE}{noise_note(view)}"
+            f"{AVERAGE}{_start_note(start, digits)}{noise_note(view)}"
         ),
         columns=tuple(SectionColumn(label=str(step), unit="average loss") for step in _STEPS),
         groups=(SectionGroup(rows=rows),),
@@ -74,6 +77,12 @@ def _section(view: PaperView) -> Section:
         ),
         first="Varied",
     )
+
+
+def _start_note(start: Estimate | None, digits: int) -> str:
+    if start is None:
+        return ""
+    return f" The aligned start that the networks correct has {fixed(start.value, digits)} by itself."
 
 
 def _line(axis: str, step: int) -> Line:

@@ -9,7 +9,7 @@ from channelbench.benchmarks.exhibits.cells import AVERAGE, cell, csv_text, nois
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
 from channelbench.benchmarks.exhibits.gains import decibels
 from channelbench.benchmarks.exhibits.paper import TASKS, TERMS
-from channelbench.benchmarks.exhibits.rows import Line, PaperView, line, paper_views
+from channelbench.benchmarks.exhibits.rows import START_ROW, Line, PaperView, line, paper_views
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
 from channelbench.families import LLM, MULTI_TASK
@@ -67,13 +67,23 @@ def _section(view: PaperView) -> Section:
             else SectionColumn(label=part.upper(), unit=TERMS[part].loss_label)
             for part in _PARTS
         ),
-        groups=tuple(
-            SectionGroup(title=f"The {size} network", rows=_rows(view, pair, losses, gain))
-            for size, pair, gain in zip(_SIZES, _PAIRS, gains, strict=True)
+        groups=(
+            *(
+                SectionGroup(title=f"The {size} network", rows=_rows(view, pair, losses, gain))
+                for size, pair, gain in zip(_SIZES, _PAIRS, gains, strict=True)
+            ),
+            *([SectionGroup(title="No network", rows=(_start(view),))] if view.has(START_ROW) else []),
         ),
         picture=_picture(gains),
         csv=csv_text(_records(view, losses, gains)),
     )
+
+
+def _start(view: PaperView) -> SectionRow:
+    """The losses that all four networks begin from."""
+    losses = _losses(view, START_ROW)
+    cells = tuple(cell(losses[part], places([losses[part]]), note=_note(view, START_ROW, part)) for part in _PARTS)
+    return SectionRow(title=START_ROW.title, cells=cells, family=START_ROW.family, detail=view.detail(START_ROW))
 
 
 def _losses(view: PaperView, row: Line) -> dict[str, Estimate | None]:

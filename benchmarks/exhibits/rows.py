@@ -8,12 +8,23 @@ from dataclasses import dataclass
 from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.exhibits.paper import TASKS, TERMS, PaperColumn
 from channelbench.benchmarks.request import CONTROLS
-from channelbench.families import CLASSICAL, LLM, MULTI_TASK, SMALL
+from channelbench.families import CLASSICAL, LLM, MULTI_TASK, REFERENCE, SMALL
 from channelbench.leaderboard.estimate import Estimate, average
+from channelbench.leaderboard.gain import START, is_shown, words
 from channelbench.leaderboard.spread import of_mean
 from channelbench.leaderboard.views import Run, View
 
-__all__ = ["CONTROLS", "LLM_METHODS", "PAPER_ROWS", "TABLE_ROWS", "Line", "PaperView", "line", "paper_views"]
+__all__ = [
+    "CONTROLS",
+    "LLM_METHODS",
+    "PAPER_ROWS",
+    "START_ROW",
+    "TABLE_ROWS",
+    "Line",
+    "PaperView",
+    "line",
+    "paper_views",
+]
 
 LLM_METHODS = ("llm4cp", "llm4wm(s)", "llm4wm")
 
@@ -72,8 +83,12 @@ PAPER_ROWS = (
     line("llm4wm", "LLM4WM", LLM, published=True),
 )
 
+START_ROW = line(START, "Aligned start, without a network", REFERENCE, always=False)
+"""What all networks correct."""
+
 TABLE_ROWS = (
     *PAPER_ROWS,
+    START_ROW,
     Line(title="Transformer", family=SMALL, members=dict.fromkeys(("ce", "cp", "pf"), "transformer")),
     _bundle(
         "LMMSE + Wiener + Codebook + FIFS",
@@ -106,6 +121,19 @@ class PaperView(View):
         metric = TERMS[task].metric
         score = self.score(method, task, metric)
         return score.affine(-1, 1) if score is not None and self.higher_is_better(task, metric) else score
+
+    def gain(self, method: str, task: str) -> str:
+        """What a method gains over the start on a task's primary metric, in a few words; that its answers are those of
+        its own start; nothing where neither is known."""
+        entry = self.entry(method, task)
+        if entry is None or not entry.results:
+            return ""
+        if all(result.adds_nothing for result in entry.results):
+            return "= its start"
+        if entry.gain is None:
+            return ""
+        short, whole = words(entry.gain)
+        return f"gain {whole if whole.startswith(short) else short}" if is_shown(entry.gain) else short
 
     def average(self, wanted: Line) -> Estimate | None:
         """The mean of Eq. 28; ``None`` unless all six tasks have their score: nothing is averaged away."""

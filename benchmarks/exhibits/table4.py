@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from channelbench.benchmarks.exhibits import paper
-from channelbench.benchmarks.exhibits.cells import AVERAGE, blank, cell, csv_text, noise_floor, places, record
+from channelbench.benchmarks.exhibits.cells import AVERAGE, GAINS, blank, cell, csv_text, noise_floor, places, record
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
 from channelbench.benchmarks.exhibits.paper import COLUMNS, TASKS, PaperColumn
 from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, TABLE_ROWS, Line, PaperView, line, paper_views
@@ -61,7 +61,7 @@ def _table(view: PaperView) -> Section | None:
     return Section(
         name="table4" if not view.noisy else "table4-paper_compat",
         title=f"Table IV: all methods on six tasks{kind}",
-        text=" ".join((_text(view), _interval_note(averages.values()))),
+        text=" ".join((_text(view), _interval_note(averages.values()), *([GAINS] if view.table.has_gains else []))),
         columns=(
             *(SectionColumn(label=c.task.upper(), unit=c.label, better=view.better(c)) for c in COLUMNS),
             SectionColumn(label="Avg.", unit="Eq. 28", hint="mean loss over the six tasks"),
@@ -131,7 +131,13 @@ def _cell(view: PaperView, row: Line, column: PaperColumn, digits: int) -> Secti
         return blank("not a task of this row")
     score = _score(view, row, column)
     note = "" if score is not None else view.missing(row.members[column.task], column.task)
-    return cell(score, digits, _published(row, column), note)
+    remark = view.gain(row.members[column.task], column.task) if _has_gain(view, column) else ""
+    return cell(score, digits, _published(row, column), note, remark=remark)
+
+
+def _has_gain(view: PaperView, column: PaperColumn) -> bool:
+    """Whether a column is its task's primary metric, of which gains are; DE's is the same error in metres."""
+    return column.metric == view.primary(column.task) or column.task == "de"
 
 
 def _records(view: PaperView, row: Line, average: Estimate | None) -> list[dict[str, object]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from channelbench.benchmarks.exhibits import paper
-from channelbench.benchmarks.exhibits.cells import AVERAGE, blank, cell, csv_text, noise_floor, places, record
+from channelbench.benchmarks.exhibits.cells import AVERAGE, GAINS, blank, cell, csv_text, noise_floor, places, record
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
 from channelbench.benchmarks.exhibits.paper import TASKS, TERMS
 from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, TABLE_ROWS, Line, PaperView, paper_views
@@ -83,6 +83,7 @@ def _section(run: Run) -> Section | None:
                 "numbers, which is 0.342. Distance errors are over the span of the target’s training "
                 "distances.",
                 AVERAGE,
+                *([GAINS] if any(view.table.has_gains for view in seen) else []),
                 *floors,
             ]
         ),
@@ -148,7 +149,8 @@ def _cell(part: _Part, row: Line, task: str, digits: int) -> SectionCell:
         note = "not run"
     elif score is None and part.view is not None:
         note = "not all six tasks have a score" if task == "all" else part.view.missing(row.members[task], task)
-    return cell(score, digits, _published(part, row, task), note)
+    remark = "" if part.view is None or task == "all" else part.view.gain(row.members[task], task)
+    return cell(score, digits, _published(part, row, task), note, remark=remark)
 
 
 def _records(part: _Part, row: Line) -> list[dict[str, object]]:

@@ -176,6 +176,8 @@ def _check(path: Path, cell: Result, shared: _Shared) -> bool:
             raise _WrongError(field, f"{expected} as the folder's", got or "none")
     if cell.num_test != (usual := shared.num_test[cell.task, cell.condition]):
         raise _WrongError("num_test", f"{usual} as the others of the task", cell.num_test)
+    if cell.same_as_start is not None and not 0 <= cell.same_as_start <= cell.num_test:
+        raise _WrongError("same_as_start", f"from 0 to the {cell.num_test} cases", cell.same_as_start)
     if cell.status == "failed":
         if cell.scores:
             raise _WrongError("scores", "none of a cell that failed", ", ".join(cell.scores))

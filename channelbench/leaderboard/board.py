@@ -5,117 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from channelbench.conditions import DEFAULT
 from channelbench.families import BUNDLE, CEILING, FAMILIES, FLOOR, family_of
 from channelbench.leaderboard.audit import Problem, audit
 from channelbench.leaderboard.catalogue import find_metric
+from channelbench.leaderboard.entries import Column, Entry, Row, Table
 from channelbench.leaderboard.estimate import Estimate, average, estimate
+from channelbench.leaderboard.gain import gain_over, start_of
 from channelbench.leaderboard.provenance import CodeState, code_states
-from channelbench.leaderboard.ranking import Rank, anchors_usable, best, overall_order, rank_intervals, skill
-from channelbench.leaderboard.spread import is_learned, widened
+from channelbench.leaderboard.ranking import Rank, best, overall_order, rank_intervals, skill
+from channelbench.leaderboard.spread import are_trainings, is_learned, widened
 from channelbench.results import Result, RunManifest, VariedEntry, read_terms, read_units
 
 __all__ = ["Board", "Column", "Entry", "Row", "Table", "build"]
 
 _ORDER = {name: 0 if family.ranked else place for place, (name, family) in enumerate(FAMILIES.items())}
-
-State = Literal["ok", "failed", "not run", "not supported"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One method on one task under one condition, over all its seeds.
-
-    Attributes:
-        state: ``ok`` only if no seed failed and none is missing: an incomplete entry has no score.
-        detail: What failed, or how many seeds there are.
-        scores: ``{metric: estimate}``, with the spread between trainings in their intervals as far as it is known.
-        results: The cells, by seed.
-        missing_seeds: Seeds that the run asks for and that have no cell.
-        skill: The primary score between floor (0) and ceiling (1).
-        rank: The places that it may have among contestants on the primary metric; ``None`` of a contestant whose spread
-            between trainings nobody knows.
-        member: Which method of a bundle this is the entry of: score, skill and rank are that method's.
-    """
-
-    state: State
-    detail: str = ""
-    scores: Mapping[str, Estimate] = field(default_factory=dict)
-    results: tuple[Result, ...] = ()
-    missing_seeds: tuple[int, ...] = ()
-    skill: Estimate | None = None
-    rank: Rank | None = None
-    member: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """One task: its primary metric and the two anchors of its skill."""
-
-    task: str
-    metric: str
-    unit: str
-    higher_is_better: bool
-    metrics: Mapping[str, tuple[str, bool]]
-    """``{metric: (unit, higher is better)}``, the primary one first."""
-    titles: Mapping[str, str] = field(default_factory=dict)
-    """What the metrics are called, where the cells say so."""
-    condition: str = DEFAULT
-    """Label of its cells."""
-    varied: bool = True
-    """Whether these are the table's conditions; else the task has no such condition, and its own are shown."""
-    floor: tuple[str, Estimate] | None = None
-    ceiling: tuple[str, Estimate] | None = None
-
-    @property
-    def has_skill(self) -> bool:
-        """Whether floor and ceiling are there and apart, so that a score between them says something."""
-        return anchors_usable(self.floor and self.floor[1], self.ceiling and self.ceiling[1])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One method or bundle over all tasks."""
-
-    method: str
-    title: str
-    family: str
-    entries: Mapping[str, Entry]
-    seeds: int = 1
-    overall: Estimate | None = None
-    rank: Rank | None = None
-
-    @property
-    def covered(self) -> int:
-        """Tasks with a complete score."""
-        return sum(entry.state == "ok" for entry in self.entries.values())
-
-    @property
-    def is_contestant(self) -> bool:
-        """Whether it is ranked."""
-        return family_of(self.family).ranked
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """All rows under one condition: contestants, references, floors, ceiling; best first within each group.
-
-    Attributes:
-        condition: Its label.
-        changes: What differs from the tasks' own conditions.
-    """
-
-    condition: str
-    changes: Mapping[str, bool | int | float | str | None]
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-
-    @property
-    def noisy(self) -> bool:
-        """Whether targets carry noise."""
-        return bool(self.changes.get("paper_compat", False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +110,7 @@ def _table(folder: Path, manifest: RunManifest, results: Sequence[Result], label
     columns = tuple(_column(task, rows, of_table, wanted[task], task in varied.tasks) for task in manifest.tasks)
     rows = _with_ranks(rows, columns)
     overall = _overall([*rows, *_bundles(manifest, rows)], columns)
-    rows = _with_spread(rows, columns)
+    rows = _with_gains(_with_spread(rows, columns), columns)
     rows += _bundles(manifest, rows)
     return Table(condition=label, changes=changes, columns=columns, rows=_in_order(rows, overall))
 
@@ -243,7 +148,7 @@ def _entry(folder: Path, cells: Mapping[int, Result], seeds: Sequence[int], decl
     terms = {result.seed: read_terms(folder, result) for result in results}
     units = read_units(folder, results[0])
     names = [name for name in results[0].scores if all(name in result.scores for result in results)]
-    learned = is_learned(results[0].family, len(results))
+    learned = are_trainings(results)
     # One seed's interval stands in its cell; replicates are for several seeds, and for what is ranked.
     scores = {
         name: estimate(
@@ -325,6 +230,21 @@ def _with_spread(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
                     worth = skill(score, column.floor[1], column.ceiling[1])
                 scores = {**entry.scores, metric: score}
                 entries[method][column.task] = replace(entry, scores=scores, skill=worth)
+    return [replace(row, entries=entries[row.method]) for row in rows]
+
+
+def _with_gains(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """The rows with what each gains over the start that networks correct; the anchors and the start itself have no
+    gain."""
+    entries = {row.method: dict(row.entries) for row in rows}
+    families = {row.method: row.family for row in rows}
+    for column in columns:
+        scores = _scores(rows, column.task, column.metric)
+        start, ceiling = start_of(scores, families), column.ceiling and column.ceiling[1]
+        for method, score in scores.items():
+            if score is not start and not family_of(families[method]).anchor:
+                worth = gain_over(start, score, ceiling)
+                entries[method][column.task] = replace(entries[method][column.task], gain=worth)
     return [replace(row, entries=entries[row.method]) for row in rows]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from channelbench.bootstrap import RESAMPLES
@@ -11,12 +11,14 @@ from channelbench.leaderboard import labels
 from channelbench.leaderboard.board import Board, Column, Row, Table
 from channelbench.leaderboard.catalogue import observed, sentence, task_entry
 from channelbench.leaderboard.estimate import MIN_SEEDS
+from channelbench.leaderboard.gain import MEANING, same_as_start
 from channelbench.leaderboard.numbers import decimals, fixed, frequency
 from channelbench.presets import PRESETS
 from channelbench.results import DatasetCard
 
 __all__ = [
     "UNKNOWN_SPREAD",
+    "adds_nothing",
     "anchors",
     "conditions",
     "dataset",
@@ -144,6 +146,7 @@ def protocol(board: Board) -> list[tuple[str, str]]:
             "(floor − score) / (floor − ceiling) on the primary metric: 0 is the best trivial answer of the task, "
             "1 the ceiling. Below 0 is worse than trivial.",
         ),
+        *([("Gain over the start", MEANING)] if any(table.has_gains for table in board.tables) else []),
         (
             "Overall",
             f"Mean skill over {'all ' if tasks > 1 else ''}{tasks} task{'s' if tasks != 1 else ''}, for rows that have "
@@ -211,6 +214,24 @@ def unranked(table: Table) -> str:
         f"trainings lie apart ({UNKNOWN_SPREAD}). Their intervals, in brackets, are over drops alone; the other rows "
         "are ranked among themselves. Run more seeds to rank them."
     )
+
+
+def adds_nothing(table: Table) -> str:
+    """Which cells answer as their fits' own starts do, in every case; nothing where none does."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for column in table.columns:
+        for row in table.rows:
+            results = row.entries[column.task].results
+            if row.family != BUNDLE and results and all(result.adds_nothing for result in results):
+                found.setdefault((labels.task_code(column.task), same_as_start(results)), []).append(row.title)
+    return "; ".join(f"{task}: {_each(titles)} {sentence}" for (task, sentence), titles in found.items()) + (
+        "." if found else ""
+    )
+
+
+def _each(titles: Sequence[str]) -> str:
+    """Names before a verb in the singular."""
+    return titles[0] if len(titles) == 1 else f"each of {', '.join(titles[:-1])} and {titles[-1]}"
 
 
 def _have(number: int) -> str:

@@ -17,7 +17,7 @@ from channelbench.contracts import Metric
 from channelbench.results import MetricScore
 
 __all__ = ["LEVEL", "MIN_SEEDS", "Errors", "Estimate", "Spread", "average", "difference"]
-__all__ += ["difference_interval", "estimate", "quantile", "seed_error"]
+__all__ += ["difference_interval", "estimate", "percentiles", "quantile", "seed_error"]
 
 MIN_SEEDS = 3
 """Learned rows with fewer seeds are marked: most of what is known of their spread, they have from other rows."""
@@ -58,7 +58,7 @@ class Spread:
     """
 
     variance: float
-    freedom: int
+    freedom: float
     pooled: bool = False
 
 
@@ -145,7 +145,7 @@ def estimate(
     if len(scores) == 1 or replicates is None:
         low, high = _mean(s.low for s in scores.values()), _mean(s.high for s in scores.values())
     else:
-        low, high = _percentiles(replicates)
+        low, high = percentiles(replicates)
     return Estimate(
         value=value,
         low=low,
@@ -178,7 +178,7 @@ def average(estimates: Sequence[Estimate]) -> Estimate:
     if len(replicates) < len(estimates):
         return mean
     joint = np.mean(replicates, axis=0)
-    low, high = _percentiles(joint)
+    low, high = percentiles(joint)
     return replace(mean, low=low, high=high, replicates=joint)
 
 
@@ -191,7 +191,7 @@ def difference_interval(a: Estimate, b: Estimate, level: float = LEVEL) -> tuple
     if a.replicates is None or b.replicates is None:
         return a.low - b.high, a.high - b.low
     with np.errstate(invalid="ignore"):
-        low, high = _percentiles(a.replicates - b.replicates, level)
+        low, high = percentiles(a.replicates - b.replicates, level)
     variance, freedom = seed_error((a, b))
     return _widened(a.value - b.value, low, high, quantile(freedom, level) * math.sqrt(variance))
 
@@ -244,7 +244,8 @@ def _mean_errors(errors: Sequence[Errors], wanted: int, seeds: Sequence[int]) ->
     return Errors(draws=draws, by_seed=by_seed, units=min(e.units for e in errors))
 
 
-def _percentiles(replicates: Floats, level: float = LEVEL) -> tuple[float, float]:
+def percentiles(replicates: Floats, level: float = LEVEL) -> tuple[float, float]:
+    """The middle ``level`` of replicates."""
     ordered = np.sort(replicates)
     # Plain order statistics: interpolating between infinities would make NaN.
     tail = round((1 - level) / 2 * (len(ordered) - 1))

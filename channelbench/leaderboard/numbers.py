@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from channelbench.leaderboard.estimate import Estimate
 
-__all__ = ["decimals", "fixed", "frequency", "interval", "quantity", "ticks"]
+__all__ = ["decimals", "fixed", "frequency", "interval", "percent", "quantity", "ticks"]
 
 _PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
@@ -40,6 +40,15 @@ def interval(estimate: Estimate, places: int) -> str:
         return ""
     text = f"{low} – {high}" if "−" in low + high else f"{low}–{high}"
     return f"[{text}]" if estimate.spread_unknown else text
+
+
+def percent(share: Estimate) -> tuple[str, str]:
+    """A share as ``+2.1 %`` with its interval ``1.0–3.2``, both with as many decimals as the interval bears."""
+    whole = share.affine(100.0, 0.0)
+    places = decimals([whole], most=1)
+    value = fixed(whole.value, places)
+    sign = "+" if value.strip("0.") and not value.startswith("−") else ""
+    return f"{sign}{value}\u00a0%", interval(whole, places)
 
 
 def quantity(value: float | None) -> str:

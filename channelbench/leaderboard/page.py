@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from channelbench.costs import COSTS, LATENCY_BATCHES
 from channelbench.families import BUNDLE, CEILING, FAMILIES, family_of, palette
-from channelbench.leaderboard import cards, labels, provenance
+from channelbench.leaderboard import cards, gain, labels, provenance
 from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
 from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate
 from channelbench.leaderboard.figures import ROW_PX, TOP_PX, draw
@@ -45,6 +45,10 @@ class CellView:
     best: bool = False
     detail: str = ""
     caution: str = ""
+    gain: str = ""
+    gain_interval: str = ""
+    gain_hint: str = ""
+    gain_shown: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +121,17 @@ def _panel(index: int, board: Board, table: Table) -> dict[str, Any]:
         "id": f"condition-{index}",
         "title": labels.condition_title(table.condition),
         "sentence": cards.conditions(board, table),
-        "notes": [note for note in (cards.noise_floor(table) if table.noisy else "", cards.unranked(table)) if note],
+        "notes": [note for note in _notes(table) if note],
+        "has_gains": table.has_gains,
         "columns": [_head(board, column) for column in table.columns],
         "groups": [group for group in groups if group["rows"]],
         "tasks": [_task(index, board, table, column) for column in table.columns],
         "costs": _costs(table),
     }
+
+
+def _notes(table: Table) -> tuple[str, ...]:
+    return cards.noise_floor(table) if table.noisy else "", cards.unranked(table), cards.adds_nothing(table)
 
 
 def _head(board: Board, column: Column) -> dict[str, str]:
@@ -152,7 +161,7 @@ def _identity(row: Row) -> dict[str, str]:
     members = dict.fromkeys(entry.member for entry in row.entries.values() if entry.member)
     family = family_of(row.family)
     trained = any(score.seeds for entry in row.entries.values() for score in entry.scores.values())
-    seeded = family.seeded or (row.family == BUNDLE and trained)
+    seeded = family.seeded or trained
     seeds = f"{row.seeds} seed{'s' if row.seeds > 1 else ''}" if seeded else ""
     detail = " + ".join(members) if members else result.reference if result else ""
     return {
@@ -199,6 +208,7 @@ def _cell(row: Row, column: Column, places: int) -> CellView:
     if entry.state != "ok" or score is None:
         return _blank(entry)
     return CellView(
+        **_gain(entry),
         state="ok",
         sort=_sort(score.value),
         value=fixed(score.value, places),
@@ -211,6 +221,23 @@ def _cell(row: Row, column: Column, places: int) -> CellView:
         detail=entry.member,
         caution=_caution(score),
     )
+
+
+def _gain(entry: Entry) -> dict[str, Any]:
+    """What is gained over the start, in a line; or that the answers are those of the fit's own start."""
+    same = gain.same_as_start(entry.results)
+    adds_nothing = bool(entry.results) and all(result.adds_nothing for result in entry.results)
+    if entry.gain is None:
+        return {"gain": "= its start", "gain_hint": same} if adds_nothing else {}
+    short, whole = gain.words(entry.gain)
+    shown = gain.is_shown(entry.gain) and not adds_nothing
+    caution = f"; {cards.UNKNOWN_SPREAD}" if entry.gain.spread_unknown else ""
+    return {
+        "gain": "= its start" if adds_nothing else short,
+        "gain_interval": whole.removeprefix(short).strip() if shown and whole.startswith(short) else "",
+        "gain_hint": "; ".join(part for part in (same, f"{whole} of the start’s error removed{caution}") if part),
+        "gain_shown": shown,
+    }
 
 
 def _caution(score: Estimate) -> str:

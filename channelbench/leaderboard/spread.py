@@ -10,15 +10,25 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from channelbench.families import FAMILIES
+from channelbench.families import FAMILIES, family_of
 from channelbench.leaderboard.estimate import Estimate, Spread
+from channelbench.results import Result
 
-__all__ = ["is_learned", "lenders", "of_mean", "spreads", "widened"]
+__all__ = ["are_trainings", "is_learned", "lenders", "of_mean", "spreads", "widened"]
 
 
 def is_learned(family: str, seeds: int) -> bool:
     """Whether another seed would be another training. Of a family that this version does not know it may be."""
     return seeds > 1 or family not in FAMILIES or FAMILIES[family].seeded
+
+
+def are_trainings(results: Sequence[Result]) -> bool:
+    """Whether another seed would have been another training than those of these cells, of one method on one task. A
+    reference may be trained or not; its cells say so."""
+    family = results[0].family
+    if is_learned(family, len(results)):
+        return True
+    return not family_of(family).ranked and any(r.training and r.training.budget_steps for r in results)
 
 
 def lenders(estimates: Mapping[str, Estimate]) -> list[str]:
@@ -30,7 +40,8 @@ def spreads(estimates: Mapping[str, Estimate], families: Mapping[str, str]) -> d
     """What each learned row's interval is widened by; rows that nobody can lend to are left out.
 
     The variance is pooled over the learned rows of the same family that have two seeds or more, itself among them;
-    without such a row over those of any family. A row whose own seeds lie further apart than that keeps its own.
+    without such a row over the contestants of any family: references are no measure of these. A row whose own seeds lie
+    further apart than that keeps its own.
 
     Args:
         estimates: The rows of one column.
@@ -39,7 +50,8 @@ def spreads(estimates: Mapping[str, Estimate], families: Mapping[str, str]) -> d
     known = lenders(estimates)
     found = {}
     for name in (name for name, e in estimates.items() if e.seeds):
-        relatives = [other for other in known if families[other] == families[name]] or known
+        relatives = [other for other in known if families[other] == families[name]]
+        relatives = relatives or [other for other in known if family_of(families[other]).ranked]
         if not relatives:
             continue
         variance, freedom = _pool(estimates[other] for other in relatives)

@@ -11,6 +11,7 @@ from channelbench.families import BUNDLE
 from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
 from channelbench.leaderboard.catalogue import task_entry
 from channelbench.leaderboard.estimate import Estimate
+from channelbench.leaderboard.gain import same_as_start
 from channelbench.results import Result
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ COLUMNS = (
     *("higher_is_better", "primary", "seed", "status", "error", "value", "low", "high", "num_test"),
     *("mean", "mean_low", "mean_high", "seed_spread"),
     *("floor", "ceiling", "skill", "rank_low", "rank_high"),
+    *("gain_over_start", "gain_low", "gain_high", "same_as_start", "remark"),
     *("overall_skill", "overall_rank_low", "overall_rank_high", "tasks_covered"),
     *_COSTS,
     *("weights", "device", "hardware", "arithmetic", "suite", "preset", "dataset", "train_digest", "test_digest"),
@@ -37,9 +39,12 @@ COLUMNS = (
 row's own seed, over the drops alone; ``mean_low`` to ``mean_high`` that of the mean over seeds, with the spread between
 trainings in it as far as ``seed_spread`` says: ``own``, ``pooled`` with comparable rows, ``unknown`` (nothing of it),
 or empty where nothing is trained. On rows of the primary metric ``floor`` and ``ceiling`` are the anchors, ``skill``
-that of the row's own seed, ``rank_low`` to ``rank_high`` the places that the method may have in the task. The
-``overall_`` columns repeat the method's; bundles are means of rows that stand here already and have none. ``code`` is
-``same``, ``changed`` or ``not installed`` beside the code that is here, and ``unknown`` where the cell does not say."""
+that of the row's own seed, ``rank_low`` to ``rank_high`` the places that the method may have in the task, and
+``gain_over_start`` the share of the start's error that the method removes, with its interval (``leaderboard.gain``).
+``same_as_start`` counts the cases that the row's own fit answers as it would without its network, and ``remark`` says
+so where these are all. The ``overall_`` columns repeat the method's; bundles are means of rows that stand here already
+and have none. ``code`` is ``same``, ``changed`` or ``not installed`` beside the code that is here, and ``unknown``
+where the cell does not say."""
 
 
 def tidy(board: Board) -> pd.DataFrame:
@@ -55,6 +60,7 @@ def tidy(board: Board) -> pd.DataFrame:
     types = {
         "seed": "Int64",
         "num_test": "Int64",
+        "same_as_start": "Int64",
         "rank_low": "Int64",
         "rank_high": "Int64",
         "overall_rank_low": "Int64",
@@ -127,6 +133,8 @@ def _of_cell(column: Column, entry: Entry, result: Result) -> Iterator[dict[str,
         "status": result.status,
         "error": result.error,
         "num_test": result.num_test,
+        "same_as_start": result.same_as_start,
+        "remark": same_as_start([result]) if result.adds_nothing else None,
         "weights": result.weights or None,
         "device": result.device,
         "hardware": result.hardware,
@@ -180,4 +188,7 @@ def _standing(column: Column, entry: Entry, seed: int) -> dict[str, Any]:
         "skill": None if entry.skill is None else entry.skill.by_seed.get(seed),
         "rank_low": None if entry.rank is None else entry.rank.low,
         "rank_high": None if entry.rank is None else entry.rank.high,
+        "gain_over_start": None if entry.gain is None else entry.gain.value,
+        "gain_low": None if entry.gain is None else entry.gain.low,
+        "gain_high": None if entry.gain is None else entry.gain.high,
     }

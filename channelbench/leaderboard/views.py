@@ -8,11 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from channelbench.conditions import DEFAULT
-from channelbench.families import family_of
 from channelbench.leaderboard.board import Board, Entry, Row, Table, build
 from channelbench.leaderboard.catalogue import find_metric
 from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate, estimate
-from channelbench.leaderboard.spread import is_learned
+from channelbench.leaderboard.spread import are_trainings
 from channelbench.results import Result, read_terms, read_units
 
 __all__ = ["Run", "View"]
@@ -74,7 +73,7 @@ class View:
             {seed: arrays[metric] for seed, arrays in terms.items() if metric in arrays},
             find_metric(metric, entry.results[0].scores[metric]),
             read_units(self.folder, entry.results[0]),
-            learned=is_learned(entry.results[0].family, len(entry.results)),
+            learned=are_trainings(entry.results),
             ranked=True,
         )
         shown = entry.scores.get(metric)
@@ -85,6 +84,10 @@ class View:
         column = next((column for column in self.table.columns if column.task == task), None)
         known = {} if column is None else column.metrics
         return known[metric][1] if metric in known else None
+
+    def primary(self, task: str) -> str:
+        """Name of a task's primary metric; empty where the run does not have the task."""
+        return next((column.metric for column in self.table.columns if column.task == task), "")
 
     def missing(self, method: str, task: str) -> str:
         """Why there is no score."""
@@ -98,7 +101,7 @@ class View:
         these differ."""
         entries = [self.entry(method, task) for method, task in pairs]
         groups = [entry.results for entry in entries if entry is not None and entry.results]
-        seeds = [len(results) for results in groups if family_of(results[0].family).seeded]
+        seeds = [len(results) for results in groups if are_trainings(results)]
         weights = dict.fromkeys(result.weights for results in groups for result in results if result.weights)
         fewest, most = min(seeds, default=0), max(seeds, default=0)
         count = str(most) if fewest == most else f"{fewest} to {most}"

@@ -98,6 +98,18 @@ class MethodTests:
             for array, was in zip(_arrays(observation), before, strict=True):
                 np.testing.assert_array_equal(array, was)
 
+    def test_start_is_a_prediction(self) -> None:
+        """What it would predict without its network, where it says so, is a prediction too, whatever the batch."""
+        for task, observation, target, _ in self.observations():
+            together = self.fitted.predict_start(task.card.name, observation)
+            if together is None:
+                continue
+            task.check(together, observation, target)
+            part, _, _ = _observed(task, np.array([6, 2]))
+            alone: Any = self.fitted.predict_start(task.card.name, part)
+            scale = np.abs(together).max() + 1e-12
+            np.testing.assert_allclose(alone, together[[6, 2]], rtol=1e-3, atol=1e-4 * scale)
+
     def test_costs_are_numbers(self) -> None:
         """Parameters are counted."""
         for task in _tasks(self.method, self.tasks):
@@ -208,6 +220,16 @@ class TaskTests:
         for wrong in (right[:-1], right[..., None], np.full(right.shape, "a"), np.ma.masked_array(right), broken):
             with pytest.raises(InvalidPrediction):
                 task.check(wrong, observation, target)
+
+    def test_an_answer_is_the_same_as_itself(self) -> None:
+        """Case by case."""
+        task = self.task()
+        observation, target, _ = _observed(task, np.arange(6))
+        right = task.check(self.answer(observation, target), observation, target)
+        same = task.same_answers(right, right.copy())
+        assert same.shape == (6,)
+        assert same.dtype == bool
+        assert same.all()
 
     def test_every_case_has_a_unit(self) -> None:
         task, view = self.task(), conformance_dataset().view("test")

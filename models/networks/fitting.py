@@ -52,7 +52,7 @@ MAX_COEFFICIENTS = 2**22
 
 class TaskNetwork(Protocol):
     """What a network for one task offers besides being a module; ``calibrate`` (statistics of the training split)
-    is optional."""
+    is optional, and so is ``alone`` (what is predicted without the network)."""
 
     def loss(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Scalar training loss of a batch: ``h`` complex64 ``[batch, slots, subcarriers, antennas]``, ``noise_var``
@@ -87,6 +87,16 @@ class Fitted:
         Raises:
             RequestError: the observation has another shape than the ones of the fit.
         """
+        return self._through(self.module, observation)
+
+    def predict_start(self, observation: LinkObservation) -> NDArray[Any] | None:
+        """What the module predicts without its network (``alone``); ``None`` where it is nothing without."""
+        alone = getattr(self.module, "alone", None)
+        return None if alone is None else self._through(alone, observation)
+
+    def _through(
+        self, predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], observation: LinkObservation
+    ) -> NDArray[Any]:
         if observation.h.shape[1:] != self.shape:
             raise RequestError("observation", expected=f"samples of shape {self.shape}", got=observation.h.shape[1:])
         wanted = int(np.prod(observation.answer_shape))
@@ -94,7 +104,7 @@ class Fitted:
         batch = as_batch(observation, None, "cpu")
         with torch.inference_mode():
             parts = [
-                self.module(h.to(self.device), noise_var.to(self.device)).cpu()
+                predict(h.to(self.device), noise_var.to(self.device)).cpu()
                 for h, noise_var in zip(batch.h.split(size), batch.noise_var.split(size), strict=True)
             ]
         return torch.cat(parts).numpy()

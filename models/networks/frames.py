@@ -35,6 +35,10 @@ class Frame(nn.Module, ABC, Generic[Start]):
         """The prediction that a network's answer stands for."""
 
     @abstractmethod
+    def nothing(self, start: Start) -> torch.Tensor:
+        """The answer of a network whose last layer is zero: of the shape that ``end`` takes."""
+
+    @abstractmethod
     def criterion(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The loss, a scalar."""
 
@@ -47,6 +51,11 @@ class Frame(nn.Module, ABC, Generic[Start]):
     def whole(self, prediction: torch.Tensor) -> torch.Tensor:
         """The prediction as the task wants it."""
         return prediction
+
+    def alone(self, h: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
+        """The prediction without a network: what ``end`` makes of ``nothing``."""
+        start = self.begin(h, noise_var)
+        return self.whole(self.end(start, self.nothing(start)))
 
     def calibrate(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
         """Take statistics of training samples, before training."""

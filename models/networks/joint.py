@@ -259,6 +259,10 @@ class _OneTask(nn.Module):
         self.network.specialise(self.task)
         return self.network(self.task, h, noise_var)
 
+    def alone(self, h: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
+        """The prediction of the task's frame without the network."""
+        return self.network.frame(self.task).alone(h, noise_var)
+
 
 def _calibrate(network: JointNetwork, data: FitData, device: str) -> None:
     for task, (training, _) in data.items():

@@ -145,6 +145,9 @@ class ReconstructionFrame(Frame[ReconstructionStart]):
         out = out * start.angle * start.phase
         return out[:, self.shape.wanted_slots][:, :, self.shape.wanted_subcarriers] * start.scale
 
+    def nothing(self, start: ReconstructionStart) -> torch.Tensor:
+        return torch.zeros_like(start.pairs)
+
     def whole(self, prediction: torch.Tensor) -> torch.Tensor:
         """Groups of antennas side by side again: ``[batch, wanted slots, wanted subcarriers, antennas]``."""
         return prediction.unflatten(0, (-1, self.shape.groups)).permute(0, 2, 3, 1, 4).flatten(3)

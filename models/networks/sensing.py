@@ -131,6 +131,9 @@ class BeamFrame(SensingFrame):
         columns = (torch.arange(self.bins, device=scores.device) - start.peak.beam[:, None]) % self.bins
         return scores.float().gather(1, columns)
 
+    def nothing(self, start: SensingStart) -> torch.Tensor:
+        return torch.zeros_like(start.direct)
+
     def criterion(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of the best beam."""
         return functional.cross_entropy(prediction, target)
@@ -196,6 +199,9 @@ class ScalarFrame(SensingFrame):
     def end(self, start: SensingStart, answer: torch.Tensor) -> torch.Tensor:
         """The number, ``[batch]``, float32."""
         return (start.direct * self.curve).sum(1) + self.unit * answer.float()
+
+    def nothing(self, start: SensingStart) -> torch.Tensor:
+        return start.direct.new_zeros(len(start.direct))
 
     def criterion(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Mean absolute or squared error in units of the curve's residual."""

@@ -124,7 +124,7 @@ def train(
 
     With ``context.workdir`` the state is saved at every validation and once a minute. A later call with the same
     folder goes on from there, on the CPU to the same bits; after a finished fit it only loads. Frozen parameters are
-    not saved: the caller builds them as before.
+    not saved: the caller builds them as before. A module with nothing to train is scored once and kept as it is.
 
     Args:
         module: Where its parameters require gradients, they are trained.
@@ -172,6 +172,9 @@ class _Fit:
         if self._load_final():
             return self._outcome(0)
         self._load_running()
+        if not self.parameters:
+            self._validate()
+            return self._finish(0)
         first, every = self.step, self.plan.validate_every
         batches = self.plan.batches(first)
         while self.step < self.plan.steps:
@@ -184,10 +187,13 @@ class _Fit:
                 self._save_running()
             if scored or self.step % max(1, self.plan.steps // 50) == 0:
                 self.context.progress(self.step, self.plan.steps, self._message())
+        return self._finish(self.step - first)
+
+    def _finish(self, trained: int) -> Outcome:
         self._restore(self.best)
         self.module.eval()
         self._save_final()
-        return self._outcome(self.step - first)
+        return self._outcome(trained)
 
     def _train_step(self, batch: Any) -> float:
         torch.manual_seed(seeded(self.seed, 1, self.step))

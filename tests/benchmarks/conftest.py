@@ -24,7 +24,7 @@ CLEAN: dict[str, bool] = {}
 NOISY = {"paper_compat": True}
 PRIMARY = {"ce": "nmse", "cp": "nmse", "pf": "nmse", "bf": "top1_accuracy", "de": "mae_m", "pe": "rmse_db"}
 SPAN = 400.0
-FAMILIES = {"bi": "classical", "codebook": "classical", "fifs": "classical", "ceiling": "ceiling"}
+FAMILIES = {"bi": "classical", "codebook": "classical", "fifs": "classical", "ceiling": "ceiling", "start": "reference"}
 
 # The losses of Eq. 28 that synthetic methods have, task by task.
 LOSSES = {"ce": 0.10, "cp": 0.20, "pf": 0.30, "bf": 0.40, "de": 0.05, "pe": 0.15}  # their mean is 0.2
@@ -85,6 +85,7 @@ def put(
     status: str = "ok",
     costs: Mapping[str, float] | None = None,
     weights: str = "",
+    same_as_start: int | None = None,
     artefacts: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> None:
     """One cell, scored from its own terms as a run does it; by metrics that may not be ``installed`` here."""
@@ -116,6 +117,7 @@ def put(
         test_digest=split_digest("d" * 64, "test"),
         costs=dict(costs or {}),
         weights=weights,
+        same_as_start=same_as_start,
         artefacts=tuple(artefacts or ()),
     )
     write_cell(folder, result, {} if failed else arrays, artefacts=artefacts)

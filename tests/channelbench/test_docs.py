@@ -45,7 +45,7 @@ def test_worked_example_reaches_the_leaderboard(tmp_path: Path, monkeypatch: pyt
         capture_output=True,
         text=True,
     )
-    assert "7 passed" in tested.stdout, tested.stdout
+    assert "8 passed" in tested.stdout, tested.stdout
 
 
 def test_a_task_its_metric_and_its_methods_are_one_file(

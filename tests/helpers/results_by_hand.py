@@ -25,7 +25,7 @@ __all__ = ["FAMILY", "NMSE", "Terms", "draws", "put", "put_anchors", "put_run", 
 
 Terms = NDArray[np.float64]
 NMSE = registry.create("metrics", "nmse")
-FAMILY = {"zero": "floor", "ceiling": "ceiling", "genie": "reference"}
+FAMILY = {"zero": "floor", "ceiling": "ceiling", "genie": "reference", "start": "reference"}
 SCORES = {"zero": 1.0, "ceiling": 0.0, "genie": 0.01}
 """Of those whose score nobody says."""
 
@@ -48,9 +48,11 @@ def put(
     units: NDArray[np.int64] | None = None,
     error: str = "",
     family: str = "classical",
+    **more: Any,
 ) -> None:
     """Write a cell: of one value for every drop, or of ``terms``; failed where there is an ``error``. Metrics beside
-    the NMSE say what they make of the same numbers. Anchors and references have the family that their name says."""
+    the NMSE say what they make of the same numbers. Anchors and references have the family that their name says;
+    ``more`` is what else the cell says."""
     value = SCORES.get(method, 0.5) if value is None else value
     columns = {name: 2 if name == "nmse_pooled" else 1 for name in metrics}
     of = {name: np.full((40, number), value) if terms is None else terms[:, None] for name, number in columns.items()}
@@ -71,6 +73,7 @@ def put(
         num_test=40 if terms is None else len(terms),
         train_digest="",
         test_digest=split_digest("d", "test"),
+        **more,
     )
     write_cell(folder, result, {} if error else of, units)
 

@@ -75,6 +75,10 @@ class BeamPrediction(LinkTask):
     def ceiling(self, target: Target) -> NDArray[Any]:
         return target.context["beam_se"]
 
+    def same_answers(self, prediction: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where the same beam is chosen: the first of the highest scores, as the metrics have it."""
+        return prediction.argmax(axis=1) == other.argmax(axis=1)
+
     def supports(self, spec: ScenarioSpec) -> bool:
         """A second band with one row of antennas, whose beams a DFT over the row describes."""
         return spec.mmwave is not None and spec.mmwave.array.rows == 1
