@@ -67,6 +67,7 @@ def check(folder: Path, manifest: RunManifest, remark: Callable[[str], None] = l
             "method_tasks": _joined_tasks(before.method_tasks, manifest.method_tasks),
             "joint_tasks": {**before.joint_tasks, **manifest.joint_tasks},
             "seeds": {**before.seeds, **manifest.seeds},
+            "once": tuple(dict.fromkeys((*before.once, *manifest.once))),
             "backbone": manifest.backbone or before.backbone,
         }
     )

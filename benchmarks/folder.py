@@ -143,10 +143,19 @@ class _Varied:
     Attributes:
         conditions: Of each task, each once.
         tables: What is varied, by label.
+        own: Of each task where nothing is.
     """
 
     conditions: Mapping[str, tuple[Conditions, ...]]
     tables: Mapping[str, VariedEntry]
+
+    own: Mapping[str, Conditions]
+
+    def of_method(self, task: Task, *, once: bool) -> tuple[Conditions, ...]:
+        """What a method is scored under: all, or the task's own conditions where these are among them."""
+        own = self.own[task.card.name]
+        each = self.conditions[task.card.name]
+        return (own,) if once and own in each else each
 
     @classmethod
     def of(cls, request: Request, spec: ScenarioSpec) -> _Varied:
@@ -159,7 +168,8 @@ class _Varied:
             having = tuple(name for name, task in request.tasks.items() if task.conditions.has(fields))
             cells = {name: condition.label for name, condition in each.items()}
             tables[cells[having[0]]] = VariedEntry(cells=cells, tasks=having)
-        return cls({name: tuple(each.values()) for name, each in found.items()}, tables)
+        own = {name: task.default_conditions(spec) for name, task in request.tasks.items()}
+        return cls({name: tuple(each.values()) for name, each in found.items()}, tables, own)
 
 
 def _task_entry(task: Task, conditions: tuple[Conditions, ...]) -> TaskEntry:
@@ -195,6 +205,7 @@ def manifest(request: Request, provenance: Provenance) -> RunManifest:
             if method.joint and (tasks := _own_tasks(method, request.tasks))
         },
         bundles=dict(request.suite.bundles),
+        once=request.once,
         backbone=request.backbone if any(family_of(method.card.family).backbone for method in methods.values()) else "",
         source=provenance.source,
         exhibits=request.suite.exhibits,
@@ -223,7 +234,7 @@ def _jobs(request: Request, varied: _Varied, there: _There) -> Iterator[Job]:
         for group, seed in itertools.product(origins, range(request.num_seeds if method.learned else 1)):
             trainings: dict[str, tuple[dict[str, Any], list[tuple[Task, Conditions]]]] = {}
             for task in group:
-                for condition in varied.conditions[task.card.name]:
+                for condition in varied.of_method(task, once=method.card.name in request.once):
                     name = cell_name(method.card.name, task.card.name, condition.label, seed)
                     if there.has(name, origins[group].code):
                         continue

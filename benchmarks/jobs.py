@@ -208,11 +208,13 @@ def work(
                 costs |= _seen(training)
             if alone:
                 costs["peak_memory_mb"] = memory.megabytes
+            derived: tuple[str, ...] = ()
             if alone and family_of(job.method.card.family).timed:
                 with chdir("."), scoring.threads_for(job.method, threads):
-                    costs |= scoring.latencies(method, task, stage.test, condition, scored)
+                    timed, derived = scoring.latencies(method, task, stage.test, condition, scored, predict_s=predict_s)
+                costs |= timed
             common = _common(job, stage, shared, where, task, condition, weights, code=context.code)
-            common |= {"artefacts": check_artefacts(artefacts), "training": training}
+            common |= {"artefacts": check_artefacts(artefacts), "training": training, "derived_costs": derived}
             result = scoring.scored_cell(common, task.metrics_for(stage.test.spec, condition), found, costs)
         except BaseException as error:
             _raise_if_ours(error)

@@ -69,6 +69,7 @@ class Request:
 
     Attributes:
         names: By the name of its card, that under which each method was asked for: it tells where to find it.
+        once: Methods that are run under the tasks' own conditions alone.
         keep_stale: Whether cells and fits of other code are kept.
     """
 
@@ -82,6 +83,7 @@ class Request:
     device: str
     backbone: str
     names: Mapping[str, str] = field(default_factory=dict)
+    once: tuple[str, ...] = ()
     keep_stale: bool = False
 
 
@@ -121,6 +123,7 @@ def prepare(options: RunOptions) -> Request:
         device=device,
         backbone=options.backbone,
         names={registry.find("methods", name).card.name: name for name in wanted},
+        once=() if options.methods or options.conditions else suite.once.get(options.preset, ()),
         keep_stale=options.stale == "keep",
     )
 

@@ -43,6 +43,9 @@ __all__ = [
 CHUNK = 256
 """Samples observed and scored at a time, which bounds memory whatever the test split's size."""
 
+LONGEST_S = 10.0
+"""A call that would take longer is not repeated for its latency."""
+
 Terms = dict[str, NDArray[np.float64]]
 
 
@@ -287,14 +290,28 @@ def latencies(
     dataset: ChannelDataset,
     conditions: Conditions,
     timed: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, float]:
+    *,
+    predict_s: float = 0.0,
+) -> tuple[dict[str, float], tuple[str, ...]]:
     """Median milliseconds of ``predict`` at each of ``LATENCY_BATCHES`` that the test split has as many samples for.
 
-    ``timed`` is called after each prediction with (done, most that there will be).
+    Args:
+        method, task, dataset, conditions: What predicts, and what.
+        timed: Called after each prediction with (done, most that there will be).
+        predict_s: Seconds that the test split took. A batch that would take more than ``LONGEST_S`` by them is not
+            predicted again for its latency, which is then worked out from them.
+
+    Returns:
+        The latencies by their key in ``channelbench.costs``, and the keys of those that were worked out.
     """
-    found = {}
+    found, derived = {}, []
+    total = task.size(dataset.spec, "test", conditions)
     for batch in LATENCY_BATCHES:
-        if batch > task.size(dataset.spec, "test", conditions):
+        if batch > total:
+            continue
+        if (expected_s := predict_s * batch / total) > LONGEST_S:
+            found[latency_key(batch)] = 1e3 * expected_s
+            derived.append(latency_key(batch))
             continue
         observation, _ = task.observe(dataset.view("test"), np.arange(batch), conditions)
         times: list[float] = []
@@ -307,7 +324,7 @@ def latencies(
             if sum(times) > 2.0:
                 break
         found[latency_key(batch)] = 1e3 * float(np.median(times))
-    return found
+    return found, tuple(derived)
 
 
 @contextmanager

@@ -34,6 +34,9 @@ BUNDLES = {
 CLEAN_AND_COMPATIBLE: tuple[dict[str, bool], ...] = ({}, {"paper_compat": True})
 TABLE_IV = FLOORS + REFERENCES + CLASSICAL + SMALL + MULTI_TASK + LANGUAGE
 
+SLOW = {"quick": ("sparse",)}
+"""It takes minutes where all other formulas together take one."""
+
 full = Suite(
     card=Card(
         name="full",
@@ -45,6 +48,7 @@ full = Suite(
     tasks=SIX_TASKS,
     methods=TABLE_IV + FULL_CONTROLS,
     conditions=CLEAN_AND_COMPATIBLE,
+    once=SLOW,
     bundles=BUNDLES,
     exhibits=("table4", "pretraining"),
 )

@@ -141,6 +141,9 @@ class RunManifest(_Frozen):
     joint_tasks: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """The tasks that each method which is fitted to all at once was given: on others it would be another fit."""
     bundles: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    once: tuple[str, ...] = ()
+    """Methods that were run under the tasks' own conditions alone: other tables have a row of theirs only where
+    somebody asked for its cells."""
     backbone: str = ""
     """The language model behind the methods of family ``llm``; empty where there are none."""
     source: DatasetCard | None = None
@@ -202,6 +205,8 @@ class Result(_Frozen):
     test_digest: str
     costs: Mapping[str, float] = Field(default_factory=dict)
     """``{key: figure}`` of those in ``channelbench.costs`` that were measured, and what else the method reports."""
+    derived_costs: tuple[str, ...] = ()
+    """Keys of latencies that were not timed but worked out from the time that the test split took."""
     weights: str = ""
     """Which backbone weights the method used, in words; empty for a method without one."""
     artefacts: tuple[str, ...] = ()

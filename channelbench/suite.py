@@ -31,6 +31,9 @@ class Suite(BaseModel):
     """Named sets of methods that together cover the tasks, as the papers' tables combine them."""
     seeds: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """How many seeds learned methods have, by preset, where it is not the preset's own number."""
+    once: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Methods that a preset runs under the tasks' own conditions alone, by preset, unless somebody asks for them or for
+    conditions: those that take long."""
     experiment: ExperimentSpec = ExperimentSpec()
     """What is fitted on what; by default every method once, on the dataset that the run is given."""
     exhibits: tuple[str, ...] = ()

@@ -92,6 +92,8 @@ def _table(folder: Path, manifest: RunManifest, results: Sequence[Result], label
     rows = []
     for method in dict.fromkeys([*manifest.methods, *(result.method for result in results)]):
         of_method = [result for result in results if result.method == method]
+        if label != DEFAULT and method in manifest.once and not any((method, task) in cells for task in varied.tasks):
+            continue
         seeds = _expected_seeds(manifest, method, of_method)
         entries = {
             task: _entry(folder, cells.get((method, task), {}), seeds, _declares(manifest, method, task, of_method))

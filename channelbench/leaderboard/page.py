@@ -18,6 +18,7 @@ from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate
 from channelbench.leaderboard.figures import ROW_PX, TOP_PX, draw
 from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity
 from channelbench.leaderboard.sections import Section
+from channelbench.results import Result
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -344,15 +345,18 @@ def _costs(table: Table) -> dict[str, Any]:
                 "task": labels.task_code(column.task),
                 "device": ", ".join(dict.fromkeys(r.device for r in results)),
                 "hardware": ", ".join(dict.fromkeys(r.hardware for r in results)),
-                "cells": [
-                    {"sort": "" if v is None else _sort(v), "value": quantity(v)}
-                    for v in (_median([r.costs[c.key] for r in results if c.key in r.costs]) for c in shown)
-                ],
+                "cells": [_cost(cost.key, results) for cost in shown],
             }
             for row, column, results in rows
         ],
     }
 
 
-def _median(values: Sequence[float]) -> float | None:
-    return statistics.median(values) if values else None
+def _cost(key: str, results: Sequence[Result]) -> dict[str, Any]:
+    values = [result.costs[key] for result in results if key in result.costs]
+    if not values:
+        return {"sort": "", "value": quantity(None)}
+    derived = any(key in result.derived_costs for result in results)
+    value = statistics.median(values)
+    hint = "not timed: the scoring time per sample, times the batch" if derived else ""
+    return {"sort": _sort(value), "value": f"≈ {quantity(value)}" if derived else quantity(value), "hint": hint}
