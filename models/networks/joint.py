@@ -91,6 +91,10 @@ class JointNetwork(nn.Module, ABC):
     def specialise(self, task: str) -> None:
         """Get ready to answer one task many times; ``train()`` and ``eval()`` undo it."""
 
+    def calibrate(self, task: str, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
+        """Take statistics of training samples of a task, before training."""
+        self.frame(task).calibrate(h, noise_var, target)
+
     def frame(self, task: str) -> Frame[Any]:
         return cast("Frame[Any]", self.frames[task])
 
@@ -264,7 +268,7 @@ def _calibrate(network: JointNetwork, data: FitData, device: str) -> None:
     for task, (training, _) in data.items():
         some = as_batch(*training.observe(np.arange(min(len(training), CALIBRATION_SAMPLES))), device)
         with torch.no_grad():
-            network.frame(task).calibrate(some.h, some.noise_var, some.target)
+            network.calibrate(task, some.h, some.noise_var, some.target)
 
 
 def _together(data: FitData, batch_size: int, seed: int, device: str) -> Callable[[int], Iterator[Batches]]:
