@@ -114,7 +114,7 @@ class LLM4WM(LanguageMethod):
 
     def fit(self, data: FitData, context: FitContext) -> None:
         from channelbench.models.networks.joint import fit_jointly
-        from channelbench.models.networks.llm4wm import stages
+        from channelbench.models.networks.llm4wm import LEAST_MEANS, stages
 
         identity = self.identity(context)
 
@@ -124,7 +124,9 @@ class LLM4WM(LanguageMethod):
             self._before |= _gates(network)
             return network
 
-        self._fitted |= fit_jointly(build, data, context=context, identity=identity, stages=stages())
+        self._fitted |= fit_jointly(
+            build, data, context=context, identity=identity, stages=stages(), least_means=LEAST_MEANS
+        )
         self._weights = identity["weights"]
 
     def build(self, examples: Mapping[str, LinkObservation], context: FitContext) -> LLM4WMNetwork:

@@ -23,7 +23,10 @@ from channelbench.models.networks.reconstruction import ReconstructionFrame, Rec
 from channelbench.models.networks.sensing import BeamFrame, ScalarFrame, SensingStart, power_profiles
 from channelbench.tasks.link.observations import LinkObservation
 
-__all__ = ["LLM4WMNetwork", "LLM4WMSizes", "Tuning", "stages"]
+__all__ = ["LEAST_MEANS", "LLM4WMNetwork", "LLM4WMSizes", "Tuning", "stages"]
+
+LEAST_MEANS = 6
+"""Means of losses that the weight average has of a stage at least: in ``quick`` a stage is shorter than an epoch."""
 
 Tuning = Literal["experts", "lora", "nothing"]
 
