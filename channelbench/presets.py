@@ -13,9 +13,22 @@ from typing import Literal
 
 from channelbench.errors import RequestError
 
-__all__ = ["DEFAULT_PRESET", "PRESETS", "PUBLIC_PRESETS", "Budget", "Preset", "preset_of", "preset_words"]
+__all__ = [
+    "DEFAULT_PRESET",
+    "MAX_GRAD_NORM",
+    "PRESETS",
+    "PUBLIC_PRESETS",
+    "Budget",
+    "Preset",
+    "preset_of",
+    "preset_words",
+]
+__all__ += ["training_words"]
 
 DEFAULT_PRESET = "quick"
+
+MAX_GRAD_NORM = 1.0
+"""What the gradients of learned methods are clipped to, in every preset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,3 +169,20 @@ def preset_of(name: str, *, public: bool = False) -> Preset:
 def preset_words() -> str:
     """``quick, standard or paper``."""
     return f"{', '.join(PUBLIC_PRESETS[:-1])} or {PUBLIC_PRESETS[-1]}"
+
+
+def training_words(name: str) -> str:
+    """How learned methods are trained at a preset: optimiser, clipping, batch, length, rates, which weights are kept.
+
+    Raises:
+        RequestError: there is no such preset.
+    """
+    budget = preset_of(name).budget
+    decay = f"W with a weight decay of {budget.weight_decay:g} (none of vectors)" if budget.weight_decay else ""
+    length = f"{budget.steps} steps" if budget.steps else f"{budget.epochs} epochs"
+    cycle = f" that begins anew after {budget.cycle:.0%} of them" if budget.cycle else ""
+    return (
+        f"Adam{decay}, gradients clipped to a norm of {MAX_GRAD_NORM:g}; {length} in batches of {budget.batch_size} "
+        f"per task; the rate rises from {budget.floor_rate:g} to {budget.peak_rate:g} in {budget.warmup:.0%} of them "
+        f"and falls by a cosine{cycle}; of {budget.validations} looks at the validation split the best is kept"
+    )

@@ -7,6 +7,9 @@ from channelbench.contracts import Metric, Task
 from channelbench.costs import COSTS
 from channelbench.families import FAMILIES
 from channelbench.generation import make_spec
+from channelbench.models.networks.reconstruction import MATRIX_GAIN
+from channelbench.models.networks.sensing import POWER_RANGE_DB
+from channelbench.presets import PUBLIC_PRESETS, training_words
 
 HEADER = "<!-- Generated from the cards by `make docs`; do not edit. -->\n\n"
 
@@ -23,6 +26,7 @@ def methods() -> str:
     """The table of methods, by family."""
     text = HEADER + "# Methods\n\nWhat `channelbench list methods` knows. "
     text += "[Adding a method](extending.md) takes one file.\n"
+    text += _shared()
     found = [registry.find("methods", name) for name in registry.names("methods")]
     for family in FAMILIES.values():
         members = [method for method in found if method.card.family == family.name]
@@ -37,6 +41,28 @@ def methods() -> str:
             tasks = " ".join(registry.tasks_of(method))
             text += f"| `{card.name}` | {_cell(description)} | {tasks} | {_cell(card.reference)} |\n"
     return text
+
+
+def _shared() -> str:
+    """What the cards of learned methods need not say twelve times."""
+    presets = "".join(f"| `{name}` | {_cell(training_words(name))} |\n" for name in PUBLIC_PRESETS)
+    return f"""
+## What all learned methods share, and the papers do not have
+
+Cards say what is a method's own; this holds for every row below that is trained.
+
+| preset | training |
+|---|---|
+{presets}
+- LLM4WM trains with Adam; its text states neither weight decay nor clipping.
+- A network corrects a *start* that needs no learning, and its last layer begins at zero: untrained, it answers the
+  start. In CE, CP and PF that is a linear resampling of the channel without its mean angle, Doppler and phase; it is
+  trained along, by matrices stored divided by {MATRIX_GAIN:g}, so that Adam moves them {MATRIX_GAIN:g} times as fast as
+  the layers. In BF it is the spectrum of the strongest path, beams being counted from it; in DE and PE a
+  least-squares curve in the received power and the strongest path's share. `+raw` rows have no start.
+- Features made by hand: shares of power by delay and by angle, down to −{POWER_RANGE_DB:g} dB, the noise share, the
+  received power (DE, PE) and, where a card says so, the spatial covariance (BF).
+"""
 
 
 def tasks_and_metrics() -> str:

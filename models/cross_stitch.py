@@ -33,9 +33,10 @@ class CrossStitch(NetworkMethod):
             "tower's own activations). Ours, for want of a published size: four stages of one residual block of two "
             "3×3 convolutions, 32 channels a tower (16 in the quick preset), no normalisation layers, one mixture for "
             "all channels, a 3×3 convolution into the towers and a head per task. What the towers correct is what the "
-            "other small networks correct: a trained linear resampling (CE, CP, PF), the strongest path's beam (BF), "
-            "a curve in the received power (DE, PE). Images are slots × subcarriers in patches of 2 × 4, or "
-            "subcarriers × antennas in patches of 8 × 1 (4 × 1 in the quick preset). Task losses are weighted by DWA."
+            "other small networks correct: a trained linear resampling (CE, CP, PF), the strongest path's beam (BF), a "
+            "curve in the received power (DE, PE). Images are slots × subcarriers in patches of 2 × 4, or subcarriers "
+            "× antennas in patches of 8 × 1 (4 × 1 in the quick preset). Task losses are weighted by DWA over epochs, "
+            "of which the quick preset has less than two: there all weights stay 1."
         ),
     )
     observes = (ChannelObservation, BeamObservation, ScalarObservation)

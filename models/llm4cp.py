@@ -34,9 +34,11 @@ class LLM4CP(LanguageMethod):
             "The public code normalises by the mean and deviation of the whole batch, which makes a prediction depend "
             "on its neighbours: that is not copied. Ours: the slots of a patch are channels of the convolutions and "
             "then one token; the network corrects the aligned linear start that all our networks share; in BF, DE and "
-            "PE, which have one slot, antennas take the place of slots, and one linear answers. Training takes one "
-            "antenna per sample and step. 16 channels and three layers of the language model instead of 64 and six in "
-            "the quick preset."
+            "PE, which have one slot, antennas take the place of slots, and one linear answers, which is given what "
+            "can be read without the network too: the spatial covariance (BF), power profiles, power and noise (DE, "
+            "PE). In CE, CP and PF a training step takes one antenna of each sample, so of as many samples as other "
+            "rows see it sees one antenna's part. 16 channels and three layers of the language model instead of 64 and "
+            "six in the quick preset."
         ),
     )
     observes = (ChannelObservation, BeamObservation, ScalarObservation)

@@ -55,7 +55,7 @@ ABLATIONS: Mapping[str, Option] = {
         notes=(
             "Ablation: nothing is aligned and nothing known beforehand. The network sees the normalised channel as it "
             "is, zero where there is no pilot, and answers the whole channel, the scores of beams, or the deviation "
-            "from the mean."
+            "from the mean. BF sees the covariance of the unturned channel; DE and PE keep their power features."
         ),
         attributes={"aligned": False},
     ),
@@ -68,9 +68,14 @@ NOTES = (
     "convolutional and perceptron heads; two stages (adapters and heads, then MoE-LoRA and heads); NMSE, cross-entropy "
     "and dynamic weight average. Ours, because the paper does not say or because it serves: the network corrects the "
     "aligned linear start that all our networks share, trained in both stages, and in DE and PE the least-squares "
-    "curve (absolute and squared error in its unit); in BF, DE and PE the delay domain takes the place of frequency; "
+    "curve (absolute and squared error in its unit); in BF, DE and PE the delay domain takes the place of frequency, "
+    "and tokens are standardised by training samples; in BF the rows of the spatial covariance are tokens too; the "
+    "perceptron is given beside the features what it reads from (BF the covariance, DE and PE power profiles, power "
+    "and noise); the convolutional head fits the shape first and convolves after, and its answers are scaled by 0.3; "
     "eight tokens, in the paper preset sixteen; half of the steps for each stage; residual blocks and heads start at "
-    "zero. Three layers of the language model, two residual blocks and narrower heads in the quick preset."
+    "zero. The weight average takes its means over epochs, or over a sixth of a stage where that is less (10 steps in "
+    "the quick preset, 66 in standard), and begins anew with the second stage; LLM4WM(s) has nothing to weigh. Three "
+    "layers of the language model, two residual blocks and narrower heads in the quick preset."
 )
 
 
@@ -114,7 +119,7 @@ class LLM4WM(LanguageMethod):
 
     def fit(self, data: FitData, context: FitContext) -> None:
         from channelbench.models.networks.joint import fit_jointly
-        from channelbench.models.networks.llm4wm import stages
+        from channelbench.models.networks.llm4wm import LEAST_MEANS, stages
 
         identity = self.identity(context)
 
@@ -124,7 +129,9 @@ class LLM4WM(LanguageMethod):
             self._before |= _gates(network)
             return network
 
-        self._fitted |= fit_jointly(build, data, context=context, identity=identity, stages=stages())
+        self._fitted |= fit_jointly(
+            build, data, context=context, identity=identity, stages=stages(), least_means=LEAST_MEANS
+        )
         self._weights = identity["weights"]
 
     def build(self, examples: Mapping[str, LinkObservation], context: FitContext) -> LLM4WMNetwork:

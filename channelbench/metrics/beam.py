@@ -12,7 +12,7 @@ from channelbench.card import Card
 from channelbench.contracts import Metric, Target
 from channelbench.metrics.channel import link_snr_scale
 
-__all__ = ["BeamSE", "BeamSELink", "BeamSELoss", "TopKAccuracy"]
+__all__ = ["BeamSE", "BeamSELink", "BeamSELoss", "BeamSERatio", "TopKAccuracy", "WithinOneBeam"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,30 @@ class TopKAccuracy(Metric):
         return mean_terms[..., 0]
 
 
+class WithinOneBeam(Metric):
+    """Share of samples whose highest-scored beam is the best one or next to it.
+
+    The codebook is that of a DFT, whose spatial frequencies are a circle: its last beam lies next to its first.
+    """
+
+    card = Card(
+        name="within_one_beam",
+        title="Within one beam",
+        description="Share of samples whose chosen beam is the best one or next to it; the codebook is a circle.",
+        reference="the protocol's own",
+        family="metric",
+    )
+    higher_is_better = True
+
+    def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
+        beams = prediction.shape[1]
+        steps = (prediction.argmax(axis=1) - target.value) % beams
+        return (np.minimum(steps, beams - steps) <= 1).astype(np.float64)[:, None]
+
+    def finalize(self, mean_terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        return mean_terms[..., 0]
+
+
 class BeamSE(Metric):
     """Mean spectral efficiency of the chosen beam over samples and subcarriers at 10 dB."""
 
@@ -68,6 +92,33 @@ class BeamSE(Metric):
 
     def finalize(self, mean_terms: NDArray[np.float64]) -> NDArray[np.float64]:
         return mean_terms[..., 0]
+
+
+class BeamSERatio(BeamSE):
+    """What share of the best beam's spectral efficiency the chosen one has: the mean of one over the mean of the other.
+
+    Raises:
+        ValueError: (``accumulate``) a channel has no beam with any efficiency.
+    """
+
+    card = Card(
+        name="beam_se_ratio",
+        title="SE / best",
+        description="Mean spectral efficiency of the chosen beams over that of the best ones.",
+        reference="the protocol's own, of LLM4WM, Eqs. 4 and 5",
+        family="metric",
+    )
+    unit = ""
+
+    def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
+        best = target.context["beam_se"].max(axis=1).astype(np.float64)[:, None]
+        if not np.all(best > 0):
+            rows = np.flatnonzero(~(best > 0))[:5].tolist()
+            raise ValueError(f"the ratio to the best beam has no value for all-zero channels; rows {rows} are")
+        return np.concatenate([super().accumulate(prediction, target), best], axis=1)
+
+    def finalize(self, mean_terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        return mean_terms[..., 0] / mean_terms[..., 1]
 
 
 class BeamSELoss(BeamSE):

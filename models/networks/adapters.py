@@ -97,6 +97,9 @@ class ImageHead(nn.Module):
 class VectorHead(nn.Module):
     """The flattened feature map through a perceptron of three layers; the last one starts at zero.
 
+    The others start with He's weights, which keep the size of what passes: with torch's own a tenth of it would reach
+    the last layer, and a short training would end before that has grown.
+
     Args:
         inputs: Size of the flattened feature map.
         beside: Further inputs.
@@ -108,9 +111,10 @@ class VectorHead(nn.Module):
         super().__init__()
         last = nn.Linear(width, outputs)
         zeroed(last)
-        self.layers = nn.Sequential(
-            nn.Linear(inputs + beside, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), last
-        )
+        first, second = nn.Linear(inputs + beside, width), nn.Linear(width, width)
+        for layer in (first, second):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        self.layers = nn.Sequential(first, nn.GELU(), second, nn.GELU(), last)
 
     def forward(self, x: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
         """``[batch, tokens, features]`` and ``[batch, beside]`` to ``[batch, outputs]``."""

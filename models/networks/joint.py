@@ -31,7 +31,15 @@ from channelbench.models.networks.sensing import BeamFrame, ScalarFrame
 from channelbench.models.networks.training import Plan, budget_of, seeded, train
 from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, LinkObservation, ScalarObservation
 
-__all__ = ["DynamicWeightAverage", "JointNetwork", "Stage", "TaskModules", "fit_jointly", "task_frame"]
+__all__ = [
+    "DynamicWeightAverage",
+    "JointNetwork",
+    "Stage",
+    "TaskModules",
+    "fit_jointly",
+    "steps_per_mean",
+    "task_frame",
+]
 
 Batches = Mapping[str, Batch]
 
@@ -91,6 +99,10 @@ class JointNetwork(nn.Module, ABC):
     def specialise(self, task: str) -> None:
         """Get ready to answer one task many times; ``train()`` and ``eval()`` undo it."""
 
+    def calibrate(self, task: str, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
+        """Take statistics of training samples of a task, before training."""
+        self.frame(task).calibrate(h, noise_var, target)
+
     def frame(self, task: str) -> Frame[Any]:
         return cast("Frame[Any]", self.frames[task])
 
@@ -117,7 +129,7 @@ class DynamicWeightAverage:
 
     Args:
         tasks: Their names.
-        steps_per_epoch: Steps that one mean is taken over.
+        steps_per_epoch: Steps that one mean is taken over; see ``steps_per_mean``.
         temperature: T; the larger, the more alike the weights.
     """
 
@@ -160,6 +172,13 @@ class DynamicWeightAverage:
         self.sum = None if state["sum"] is None else torch.tensor(state["sum"], dtype=torch.float64)
 
 
+def steps_per_mean(samples: int, batch_size: int, steps: int, least_means: int = 0) -> int:
+    """Steps that the weight average takes one mean of losses over: an epoch, or less where ``least_means`` of them have
+    to go into ``steps``. Without that, trainings of less than three epochs would never weigh anything."""
+    epoch = max(1, samples // batch_size)
+    return max(1, min(epoch, steps // least_means)) if least_means else epoch
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """A part of a training.
@@ -182,6 +201,7 @@ def fit_jointly(
     context: FitContext,
     identity: Mapping[str, Any],
     stages: Sequence[Stage] = (Stage(name="joint"),),
+    least_means: int = 0,
 ) -> dict[str, Fitted]:
     """Build a network for several tasks and train it on the budget of ``context.preset``, stage by stage.
 
@@ -193,7 +213,8 @@ def fit_jointly(
         build: Makes the untrained network from an example observation of one sample per task.
         data: Training and validation split of each task.
         context, identity: As for ``fit_network``.
-        stages: Their shares sum to 1.
+        stages: Their shares sum to 1. The weight average begins anew with each.
+        least_means: How many means of losses a stage has at least for the weight average; see ``steps_per_mean``.
 
     Raises:
         TrainingDiverged: a loss, gradient or validation score is no finite number.
@@ -223,7 +244,7 @@ def fit_jointly(
             steps=length,
             # Epochs are counted on: no stage sees noise that one before has seen.
             batches=lambda step, first=first: stream(first + step),  # type: ignore[misc]
-            loss=DynamicWeightAverage(network.tasks, max(1, samples // budget.batch_size)),
+            loss=DynamicWeightAverage(network.tasks, steps_per_mean(samples, budget.batch_size, length, least_means)),
             validate=lambda module: _validate(module, data, budget.batch_size, context.device),
             learning_rate=lambda step, first=first: budget.learning_rate(first + step, steps),  # type: ignore[misc]
             validate_every=max(1, -(-steps // budget.validations)),
@@ -268,7 +289,7 @@ def _calibrate(network: JointNetwork, data: FitData, device: str) -> None:
     for task, (training, _) in data.items():
         some = as_batch(*training.observe(np.arange(min(len(training), CALIBRATION_SAMPLES))), device)
         with torch.no_grad():
-            network.frame(task).calibrate(some.h, some.noise_var, some.target)
+            network.calibrate(task, some.h, some.noise_var, some.target)
 
 
 def _together(data: FitData, batch_size: int, seed: int, device: str) -> Callable[[int], Iterator[Batches]]:

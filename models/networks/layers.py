@@ -8,7 +8,10 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-__all__ = ["sinusoids", "zeroed"]
+__all__ = ["STATISTICS_SAMPLES", "Standardised", "sinusoids", "zeroed"]
+
+STATISTICS_SAMPLES = 1000
+"""Training samples that ``Standardised`` is shown; means and spreads need no more."""
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
@@ -18,6 +21,33 @@ def zeroed(layer: Layer) -> Layer:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
+
+
+class Standardised(nn.Module):
+    """Inputs less their mean over training samples, over their spread, clipped at five spreads.
+
+    What tells samples apart is often a small part of what all have in common, and every layer with its usual random
+    weights leaves less of it: a network that ends in zeros then has nothing to begin from.
+
+    Args:
+        shape: Of one sample. Means and spreads are part of the checkpoint.
+    """
+
+    centre: torch.Tensor
+    spread: torch.Tensor
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(shape))
+        self.register_buffer("spread", torch.ones(shape))
+
+    def calibrate(self, samples: torch.Tensor) -> None:
+        """Take the statistics of ``[samples, *shape]``. What hardly varies (less than 0.01) is not blown up."""
+        self.centre.copy_(samples.mean(0))
+        self.spread.copy_(samples.std(0, correction=0).clamp_min(0.01))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return ((x - self.centre) / self.spread).clamp(-5.0, 5.0)
 
 
 def sinusoids(positions: torch.Tensor, width: int) -> torch.Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from channelbench.models.networks.backbones import Backbone
 from channelbench.models.networks.frames import FramedNetwork
-from channelbench.models.networks.layers import zeroed
+from channelbench.models.networks.layers import STATISTICS_SAMPLES, Standardised, zeroed
 from channelbench.models.networks.precision import half_precision
 from channelbench.models.networks.reconstruction import ReconstructionFrame, ReconstructionShape, ReconstructionStart
 from channelbench.models.networks.sensing import BeamFrame, ScalarFrame, SensingStart
@@ -178,10 +178,16 @@ class BeamLLM4CP(FramedNetwork[SensingStart], BeamFrame):
 
     def __init__(self, subcarriers: int, antennas: int, num_beams: int, trunk: Backbone, *, channels: int) -> None:
         super().__init__(num_beams)
-        self.layers = _SensingBody(trunk, subcarriers, antennas, beside=1, outputs=num_beams, channels=channels)
+        beside = antennas**2 + 1
+        self.layers = _SensingBody(trunk, subcarriers, antennas, beside=beside, outputs=num_beams, channels=channels)
+        self.standardised = Standardised(beside)
+
+    def calibrate(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
+        some = slice(STATISTICS_SAMPLES)
+        self.standardised.calibrate(self.begin(h[some], noise_var[some]).beam_features())
 
     def answer(self, start: SensingStart) -> torch.Tensor:
-        return self.layers(start, start.noise[:, None])
+        return self.layers(start, self.standardised(start.beam_features()))
 
 
 class ScalarLLM4CP(FramedNetwork[SensingStart], ScalarFrame):

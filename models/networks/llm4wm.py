@@ -15,6 +15,7 @@ from torch import nn
 from channelbench.models.networks.adapters import Adapter, ImageHead, VectorHead
 from channelbench.models.networks.backbones import Backbone
 from channelbench.models.networks.joint import JointNetwork, Stage, TaskModules, task_frame
+from channelbench.models.networks.layers import STATISTICS_SAMPLES, Standardised
 from channelbench.models.networks.lora import attach_lora
 from channelbench.models.networks.moe_lora import MoELoRA, attach_moe_lora
 from channelbench.models.networks.precision import half_precision
@@ -22,7 +23,10 @@ from channelbench.models.networks.reconstruction import ReconstructionFrame, Rec
 from channelbench.models.networks.sensing import BeamFrame, ScalarFrame, SensingStart, power_profiles
 from channelbench.tasks.link.observations import LinkObservation
 
-__all__ = ["LLM4WMNetwork", "LLM4WMSizes", "Tuning", "stages"]
+__all__ = ["LEAST_MEANS", "LLM4WMNetwork", "LLM4WMSizes", "Tuning", "stages"]
+
+LEAST_MEANS = 6
+"""Means of losses that the weight average has of a stage at least: in ``quick`` a stage is shorter than an epoch."""
 
 Tuning = Literal["experts", "lora", "nothing"]
 
@@ -63,6 +67,9 @@ class TaskBranch(nn.Module, ABC):
         self.adapter_in = Adapter(inside, trunk, blocks=sizes.blocks if sizes.adapter_in else 0)
         self.adapter_out = Adapter(trunk, trunk, blocks=sizes.blocks if sizes.adapter_out else 0)
 
+    def calibrate(self, start: Any) -> None:
+        """Take statistics of the starts of training samples."""
+
     def embed(self, start: Any) -> torch.Tensor:
         """Embeddings ``[batch, tokens, width]``."""
         return self.adapter_in(self.preprocessed(start))
@@ -93,28 +100,74 @@ class ReconstructionBranch(TaskBranch):
 
 
 class SensingBranch(TaskBranch):
-    """Delays are tokens, with the channel in the angle domain (Eq. 18); the flattened features through a perceptron."""
+    """Delays are tokens, with the channel in the angle domain (Eq. 18); the flattened features through a perceptron.
+
+    Args:
+        tokens: How many the adapter is given.
+        antennas: Of the observation.
+        beside, outputs: Of the head.
+    """
 
     def __init__(
-        self, frame: BeamFrame | ScalarFrame, delays: int, antennas: int, width: int, sizes: LLM4WMSizes
+        self, tokens: int, antennas: int, width: int, sizes: LLM4WMSizes, *, beside: int, outputs: int
     ) -> None:
-        outputs, beside = (frame.bins, 1) if isinstance(frame, BeamFrame) else (1, frame.num_features)
-        super().__init__((delays, 3 * antennas + 2), width, sizes)
+        inside = (tokens, 3 * antennas + 2)
+        super().__init__(inside, width, sizes)
+        self.standardised = Standardised(*inside)
         self.head = VectorHead(sizes.tokens * width, beside=beside, width=sizes.vector_width, outputs=outputs)
-        self.is_scalar = isinstance(frame, ScalarFrame)
+
+    def calibrate(self, start: SensingStart) -> None:
+        self.standardised.calibrate(self.tokens(start))
 
     def preprocessed(self, start: SensingStart) -> torch.Tensor:
+        return self.standardised(self.tokens(start))
+
+    def tokens(self, start: SensingStart) -> torch.Tensor:
+        """Tokens as they were measured, ``[samples, tokens, values]``."""
         taps = start.peak.taps / start.scale[:, None, None]
         angles = torch.fft.fft(taps, dim=2, norm="ortho")
-        bels = torch.log10(angles.abs().square().clamp_min(1e-4))
-        profile = power_profiles(start.peak, start.scale)[:, : taps.shape[1], None]
-        noise = start.noise[:, None, None].expand(-1, taps.shape[1], 1)
-        return torch.cat([angles.real, angles.imag, bels, profile, noise], dim=2)
+        profile = power_profiles(start.peak, start.scale)[:, : taps.shape[1]]
+        return _tokens(angles, profile, start.noise)
+
+
+class BeamBranch(SensingBranch):
+    """The rows of the spatial covariance are tokens after the delays, and the head is given all of it: which beam is
+    best hangs on phases between antennas, not on those of the channel."""
+
+    def __init__(self, frame: BeamFrame, delays: int, antennas: int, width: int, sizes: LLM4WMSizes) -> None:
+        beside = antennas**2 + 1
+        super().__init__(delays + antennas, antennas, width, sizes, beside=beside, outputs=frame.bins)
+        self.standardised_features = Standardised(beside)
+
+    def calibrate(self, start: SensingStart) -> None:
+        super().calibrate(start)
+        self.standardised_features.calibrate(start.beam_features())
+
+    def tokens(self, start: SensingStart) -> torch.Tensor:
+        rows = start.covariance()
+        power = rows.diagonal(dim1=1, dim2=2).real
+        return torch.cat([super().tokens(start), _tokens(rows, power, start.noise)], dim=1)
 
     def read(self, features: torch.Tensor, start: SensingStart) -> torch.Tensor:
-        beside = start.features if self.is_scalar else start.noise[:, None]
-        answer = self.head(self.adapter_out(features), beside)
-        return answer[:, 0] if self.is_scalar else answer
+        return self.head(self.adapter_out(features), self.standardised_features(start.beam_features()))
+
+
+class ScalarBranch(SensingBranch):
+    """The head is given the features of the frame."""
+
+    def __init__(self, frame: ScalarFrame, delays: int, antennas: int, width: int, sizes: LLM4WMSizes) -> None:
+        super().__init__(delays, antennas, width, sizes, beside=frame.num_features, outputs=1)
+
+    def read(self, features: torch.Tensor, start: SensingStart) -> torch.Tensor:
+        return self.head(self.adapter_out(features), start.features)[:, 0]
+
+
+def _tokens(values: torch.Tensor, power: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """``[samples, tokens, 3 · antennas + 2]`` of complex ``[samples, tokens, antennas]``, a number per token and one
+    per sample: real parts, imaginary parts, logarithms of the power."""
+    bels = torch.log10(values.abs().square().clamp_min(1e-4))
+    beside = noise[:, None, None].expand(-1, values.shape[1], 1)
+    return torch.cat([values.real, values.imag, bels, power[:, :, None], beside], dim=2)
 
 
 class LLM4WMNetwork(JointNetwork):
@@ -155,6 +208,11 @@ class LLM4WMNetwork(JointNetwork):
             embeddings = {task: self._branch(task).embed(start) for task, start in starts.items()}
         features = self._through_trunk(embeddings)
         return {task: self._branch(task).read(features[task], start) for task, start in starts.items()}
+
+    def calibrate(self, task: str, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
+        super().calibrate(task, h, noise_var, target)
+        some = slice(STATISTICS_SAMPLES)
+        self._branch(task).calibrate(self.frame(task).begin(h[some], noise_var[some]))
 
     def specialise(self, task: str) -> None:
         if self.moe is not None and self._merged != task:
@@ -215,4 +273,5 @@ def _branch(frame: Any, example: LinkObservation, width: int, sizes: LLM4WMSizes
     if isinstance(frame, ReconstructionFrame):
         return ReconstructionBranch(frame, width, sizes)
     _, _, subcarriers, antennas = example.h.shape
-    return SensingBranch(frame, subcarriers, antennas, width, sizes)
+    kind = BeamBranch if isinstance(frame, BeamFrame) else ScalarBranch
+    return kind(frame, subcarriers, antennas, width, sizes)

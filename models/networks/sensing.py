@@ -22,6 +22,7 @@ __all__ = [
     "clean_power_db",
     "frequency_response",
     "power_profiles",
+    "spatial_covariance",
 ]
 
 SCALAR_LOSSES = {"absolute": torch.abs, "squared": torch.square}
@@ -50,6 +51,17 @@ def power_profiles(peak: Peak, scale: torch.Tensor) -> torch.Tensor:
     by_delay = relative.abs().square().sum(2)
     by_angle = torch.fft.fft(relative, dim=2).abs().square().sum(1) / relative.shape[2]
     return _bels(torch.cat([by_delay, by_angle], dim=1))
+
+
+def spatial_covariance(taps: torch.Tensor) -> torch.Tensor:
+    """``R = Σ h hᴴ`` over delays of ``[batch, delays, antennas]``, which by Parseval is the sum over subcarriers,
+    ``[batch, antennas, antennas]`` with a diagonal of mean 1.
+
+    Delays and the phase of the whole leave it as it is: directions alone are in it.
+    """
+    covariance = taps.transpose(1, 2) @ taps.conj()
+    power = covariance.diagonal(dim1=1, dim2=2).real.mean(1).clamp_min(TINY**2)
+    return covariance / power[:, None, None]
 
 
 def _bels(power: torch.Tensor) -> torch.Tensor:
@@ -84,6 +96,18 @@ class SensingStart:
     def response(self) -> torch.Tensor:
         """The turned channel over subcarriers, ``[batch, subcarriers, antennas]``, its elements of RMS 1."""
         return frequency_response(self.peak, self.scale)
+
+    def covariance(self) -> torch.Tensor:
+        """Of the turned channel over antennas, ``[batch, antennas, antennas]``; see ``spatial_covariance``."""
+        return spatial_covariance(self.peak.taps)
+
+    def beam_features(self) -> torch.Tensor:
+        """The covariance as real numbers (its upper triangle's real parts, then the imaginary parts above the diagonal)
+        and the noise share, ``[batch, antennas² + 1]``."""
+        covariance = self.covariance()
+        rows, columns = torch.triu_indices(*covariance.shape[1:], device=covariance.device)
+        upper = covariance[:, rows, columns]
+        return torch.cat([upper.real, upper.imag[:, rows != columns], self.noise[:, None]], dim=1)
 
 
 class SensingFrame(Frame[SensingStart]):

@@ -19,7 +19,7 @@ from torch import nn
 
 from channelbench.contracts import FitContext
 from channelbench.models.networks.checkpoints import read_checkpoint, write_checkpoint
-from channelbench.presets import PRESETS, Budget, preset_of
+from channelbench.presets import MAX_GRAD_NORM, PRESETS, Budget, preset_of
 
 __all__ = [
     "BUDGETS",
@@ -78,7 +78,7 @@ class Plan:
     learning_rate: Callable[[int], float]
     validate_every: int
     weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
+    max_grad_norm: float = MAX_GRAD_NORM
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,7 +54,8 @@ def scores_of(task: str, loss: float) -> dict[str, float]:
     if task in ("ce", "cp", "pf"):
         return {"nmse": loss, "se": 6 - loss}
     if task == "bf":
-        return {"top1_accuracy": 1 - loss, "beam_se": 9 - loss}
+        of_best = (9 - loss) / 9
+        return {"top1_accuracy": 1 - loss, "within_one_beam": 1.0, "beam_se": 9 - loss, "beam_se_ratio": of_best}
     if task == "de":
         return {"mae_m": loss * SPAN, "mae_of_span": loss}
     return {"rmse_db": 10 * loss, "nmse_centred": loss}
@@ -67,7 +68,7 @@ def terms_of(metric: str, value: float, spread: float) -> np.ndarray:
         return (np.arange(DROPS) < round(value * DROPS)).astype(float)[:, None]
     if metric == "rmse_db":
         return (value**2 * around)[:, None]
-    if metric == "nmse_centred":
+    if metric in ("nmse_centred", "beam_se_ratio"):
         return np.stack([value * around, np.ones(DROPS)], axis=-1)
     return (value * around)[:, None]
 

@@ -8,10 +8,11 @@ import pytest
 from channelbench import registry
 from channelbench.bootstrap import _weights, interval, resampled_scores
 from channelbench.contracts import Metric, Target
-from channelbench.metrics.beam import BeamSE, BeamSELink, BeamSELoss, TopKAccuracy
+from channelbench.metrics.beam import BeamSE, BeamSELink, BeamSELoss, BeamSERatio, TopKAccuracy, WithinOneBeam
 from channelbench.metrics.channel import NMSE, SE, NMSEdB, NMSEInSlot, NMSEPooled, SELink, matched_filter_gain
 from channelbench.metrics.scalar import MAEinMetres, MAEofSpan, NMSECentred, NMSELinear, RMSEindB
 from channelbench.results import MetricScore, Result, read_terms, read_units, write_cell
+from channelbench.solvers.dft import dft_codebook
 from channelbench.testing import small_spec
 
 RNG = np.random.default_rng(0)
@@ -79,6 +80,7 @@ def test_nmse_of_nothing_wrong_is_a_number_in_decibels_too(channels) -> None:
 
 
 HIGHER = {"se", "se_link", "top1_accuracy", "top3_accuracy", "top5_accuracy", "beam_se", "beam_se_link"}
+HIGHER |= {"within_one_beam", "beam_se_ratio"}
 UNITS_OF = {
     **dict.fromkeys(("se", "se_link", "beam_se", "se_loss", "beam_se_link"), "bit/s/Hz"),
     "nmse_db": "dB",
@@ -93,7 +95,10 @@ def test_metrics_of_the_tasks_and_what_is_better() -> None:
         "ce": ("nmse", "nmse_db", "nmse_pooled", "se", "se_link"),
         "cp": ("nmse", "nmse_db", "nmse_pooled", *slots, "se", "se_link"),
         "pf": ("nmse", "nmse_db", "nmse_pooled", "se", "se_link"),
-        "bf": ("top1_accuracy", "top3_accuracy", "top5_accuracy", "beam_se", "se_loss", "beam_se_link"),
+        "bf": (
+            *("top1_accuracy", "within_one_beam", "top3_accuracy", "top5_accuracy"),
+            *("beam_se", "beam_se_ratio", "se_loss", "beam_se_link"),
+        ),
         "de": ("mae_m", "mae_of_span"),
         "pe": ("rmse_db", "nmse_centred", "nmse_linear"),
     }
@@ -163,6 +168,39 @@ def test_rates_of_chosen_beams_by_hand() -> None:
     np.testing.assert_array_equal(BeamSELoss().accumulate(scores, target), [[0.0], [4.5], [0.5]])
     assert value_of(BeamSE(), scores, target) == pytest.approx(5.5 / 3)
     assert value_of(BeamSELoss(), scores, target) == pytest.approx(5 / 3)
+    # 3 + 0.5 + 2 of 3 + 5 + 2.5: a mean of ratios would be 0.63.
+    assert value_of(BeamSERatio(), scores, target) == pytest.approx(5.5 / 10.5)
+    assert value_of(BeamSERatio(), rates, target) == 1.0
+
+
+def test_ratio_to_the_best_beam_needs_a_beam() -> None:
+    rates = np.array([[1.0, 3.0], [0.0, 0.0]], dtype=np.float32)
+    target = Target(value=rates.argmax(axis=1), context={"beam_se": rates})
+    with pytest.raises(ValueError, match=r"rows \[1\] are"):
+        BeamSERatio().accumulate(rates, target)
+
+
+def test_within_one_beam_by_gains_of_the_codebook() -> None:
+    """Neighbours are the two beams that lose least in the direction of a beam, the ends of the codebook included."""
+    beams, antennas = 16, 4
+    codebook = dft_codebook(antennas, beams)
+    gains = np.abs(codebook.conj() @ codebook.T).round(9)
+    target = Target(value=np.repeat(np.arange(beams), beams))
+    chosen = np.eye(beams)[np.tile(np.arange(beams), beams)]
+    near = WithinOneBeam().accumulate(chosen, target).reshape(beams, beams)
+    for best in range(beams):
+        nearest = gains[best] >= np.sort(gains[best])[-3]
+        assert nearest.sum() == 3
+        np.testing.assert_array_equal(near[best] == 1, nearest)
+    assert near[0, beams - 1] == near[beams - 1, 0] == 1
+    assert value_of(WithinOneBeam(), chosen, target) == pytest.approx(3 / beams)
+
+
+def test_within_one_beam_takes_the_first_of_equal_scores() -> None:
+    """As accuracy does, so that the one is never below the other."""
+    scores, target = np.zeros((6, 8)), Target(value=np.array([0, 1, 2, 4, 6, 7]))
+    np.testing.assert_array_equal(WithinOneBeam().accumulate(scores, target)[:, 0], [1, 1, 0, 0, 0, 1])
+    assert value_of(TopKAccuracy(1), scores, target) <= value_of(WithinOneBeam(), scores, target)
 
 
 def test_top_k_counts_ties_by_beam_number() -> None:

@@ -16,9 +16,10 @@ from torch import nn
 
 from channelbench.contracts import FitContext, TaskSplit
 from channelbench.errors import RequestError
+from channelbench.models.networks import joint
 from channelbench.models.networks.data import as_batch
 from channelbench.models.networks.fitting import Fitted
-from channelbench.models.networks.joint import JointNetwork, Stage, fit_jointly, task_frame
+from channelbench.models.networks.joint import DynamicWeightAverage, JointNetwork, Stage, fit_jointly, task_frame
 from channelbench.models.networks.training import BUDGETS, TrainingDiverged
 from channelbench.presets import Budget
 from channelbench.registry import create
@@ -74,6 +75,7 @@ def fit(
     *,
     seed: int = 0,
     stages: tuple[Stage, ...] = (Stage(name="joint"),),
+    least_means: int = 0,
     **context: Any,
 ) -> dict[str, Fitted]:
     return fit_jointly(
@@ -82,6 +84,7 @@ def fit(
         context=FitContext(**{"preset": "smoke", "seed": seed, **context}),
         identity={"method": "toy"},
         stages=stages,
+        least_means=least_means,
     )
 
 
@@ -187,6 +190,27 @@ def test_score_is_the_mean_logarithm_of_the_tasks_losses(few_rays: ChannelDatase
         logarithms.append(math.log(float(loss)))
     assert fitted["de"].outcome.best_score == pytest.approx(np.mean(logarithms), abs=1e-5)
     assert fitted["de"].outcome.best_score == min(fitted["de"].outcome.scores.values())
+
+
+def test_short_trainings_are_weighted_where_that_is_asked_for(
+    few_rays: ChannelDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two stages of five steps, of three steps an epoch: too short for two epochs and a step."""
+    seen: list[list[float]] = []
+
+    class Watched(DynamicWeightAverage):
+        def weights(self) -> list[float]:
+            seen.append(super().weights())
+            return seen[-1]
+
+    monkeypatch.setattr(joint, "DynamicWeightAverage", Watched)
+    halves = tuple(Stage(name=name, share=0.5) for name in ("1", "2"))
+    fit(few_rays, stages=halves)
+    assert seen == [[1.0, 1.0]] * STEPS
+    seen.clear()
+    fit(few_rays, stages=halves, least_means=5)
+    assert [weights == [1.0, 1.0] for weights in seen] == [True, True, False, False, False] * 2
+    assert all(sum(weights) == pytest.approx(2.0) for weights in seen)
 
 
 def stop_at(call: int) -> Callable[[int, int, str], None]:

@@ -17,6 +17,7 @@ from torch import nn
 from channelbench.contracts import FitContext, TaskSplit
 from channelbench.errors import RequestError
 from channelbench.models.llm4wm import LLM4WM, LLM4WMSingle
+from channelbench.models.networks import joint
 from channelbench.models.networks.backbones import load_backbone
 from channelbench.models.networks.data import as_batch
 from channelbench.models.networks.llm4wm import LLM4WMNetwork
@@ -326,6 +327,20 @@ def test_method_and_backbone_tell_checkpoints_apart(tmp_path: Path) -> None:
     shutil.copytree(small_backbone().removeprefix("random:"), other)
     with pytest.raises(RequestError, match=r"checkpoint final\.safetensors: backbone"):
         LLM4WM().fit(data, context(workdir=work, backbone=f"random:{other}"))
+
+
+def test_task_losses_are_weighted_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two stages of two steps each are shorter than an epoch."""
+    seen = []
+
+    class Watched(joint.DynamicWeightAverage):
+        def __init__(self, tasks: Any, steps_per_epoch: int) -> None:
+            seen.append(steps_per_epoch)
+            super().__init__(tasks, steps_per_epoch)
+
+    monkeypatch.setattr(joint, "DynamicWeightAverage", Watched)
+    LLM4WM().fit({task: splits(task) for task in ("de", "pe")}, context())
+    assert seen == [1, 1]
 
 
 def test_single_task_method_keeps_tasks_apart() -> None:

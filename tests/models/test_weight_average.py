@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from channelbench.models.networks.joint import DynamicWeightAverage
+from channelbench.models.networks.joint import DynamicWeightAverage, steps_per_mean
+from channelbench.models.networks.llm4wm import LEAST_MEANS, stages
+from channelbench.presets import PRESETS
 
 
 class Scripted(nn.Module):
@@ -88,3 +90,34 @@ def test_state_is_carried_over_at_any_step(done: int) -> None:
     assert [second(module, {}).item() for _ in rows[done:]] == expected[done:]
     assert second.weights() == whole.weights()
     assert len(second.state_dict()["means"]) <= 2
+
+
+def test_means_are_over_epochs_or_as_many_as_are_asked_for() -> None:
+    assert steps_per_mean(2000, 32, 60) == 62
+    assert steps_per_mean(2000, 32, 60, least_means=6) == 10
+    assert steps_per_mean(15000, 512, 3625, least_means=6) == 29, "an epoch, of which there are enough"
+    assert steps_per_mean(10, 32, 3, least_means=6) == 1
+    assert steps_per_mean(10, 32, 3) == 1
+
+
+@pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
+def test_weights_leave_one_in_every_stage_of_every_preset(preset: str) -> None:
+    """In ``quick`` two tasks, of which one is learned and the other is not, are weighted from a third of a stage on."""
+    line = PRESETS[preset]
+    steps = line.budget.total_steps(line.sizes[0])
+    for stage in stages():
+        length = round(stage.share * steps)
+        mean_of = steps_per_mean(line.sizes[0], line.budget.batch_size, length, LEAST_MEANS)
+        assert length // mean_of >= LEAST_MEANS
+        objective = DynamicWeightAverage("ab", mean_of)
+        module = Scripted(*((0.99**step, 1.0) for step in range(length)))
+        seen = []
+        for _ in range(length):
+            seen.append(objective.weights())
+            objective(module, {})
+        assert seen[2 * mean_of - 1] == [1.0, 1.0]
+        first, second = seen[2 * mean_of]
+        # The ratio of two means that are `mean_of` steps apart, of a loss that falls by a hundredth a step.
+        assert first / second == pytest.approx(np.exp((0.99**mean_of - 1) / 2), rel=1e-5)
+        assert first < 0.99
+        assert (np.array(seen[2 * mean_of :]) != 1).all()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from channelbench.card import Card
 from channelbench.contracts import Observation, Target
 from channelbench.grid import BeamGrid
-from channelbench.metrics.beam import BeamSE, BeamSELink, BeamSELoss, TopKAccuracy
+from channelbench.metrics.beam import BeamSE, BeamSELink, BeamSELoss, BeamSERatio, TopKAccuracy, WithinOneBeam
 from channelbench.prediction import as_numbers
 from channelbench.solvers.dft import beam_spectral_efficiency
 from channelbench.spec import ScenarioSpec
@@ -44,7 +44,16 @@ class BeamPrediction(LinkTask):
     )
     observation = BeamObservation
     conditions = PilotConditions
-    metrics = (TopKAccuracy(1), TopKAccuracy(3), TopKAccuracy(5), BeamSE(), BeamSELoss(), BeamSELink())
+    metrics = (
+        TopKAccuracy(1),
+        WithinOneBeam(),
+        TopKAccuracy(3),
+        TopKAccuracy(5),
+        BeamSE(),
+        BeamSERatio(),
+        BeamSELoss(),
+        BeamSELink(),
+    )
     loss = "cross_entropy"
     ceiling_note = "the best beam of the codebook, by exhaustive search"
 
