@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from channelbench import cli
+from channelbench.bands import SizesSpec
 from channelbench.results import read_cells
 from channelbench.store.layout import quiet_zarr
 from channelbench.testing import make_dataset, small_spec
@@ -129,10 +130,12 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """The API example, on a small dataset in place of the scenario that it names."""
     (code,) = blocks(ROOT / "README.md", "python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
-    small = code.replace('"uma"', '"channelbench.testing.factories:FewRays"')
-    assert small != code
+    small = code
+    for stated, instead in (('"uma"', '"channelbench.testing.factories:FewRays"'), ('preset="quick"', "sizes=FEW")):
+        assert stated in small
+        small = small.replace(stated, instead)
     monkeypatch.chdir(tmp_path)
-    exec(compile(small, "README.md", "exec"), {})
+    exec(compile(small, "README.md", "exec"), {"FEW": SizesSpec(train=20, val=10, test=10)})
     assert (tmp_path / "results" / "leaderboard.html").exists()
 
 
