@@ -355,7 +355,7 @@ def _costs(table: Table) -> dict[str, Any]:
 def _cost(key: str, results: Sequence[Result]) -> dict[str, Any]:
     values = [result.costs[key] for result in results if key in result.costs]
     if not values:
-        return {"sort": "", "value": quantity(None)}
+        return {"sort": "", "value": quantity(None), "hint": ""}
     derived = any(key in result.derived_costs for result in results)
     value = statistics.median(values)
     hint = "not timed: the scoring time per sample, times the batch" if derived else ""

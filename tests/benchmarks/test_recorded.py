@@ -64,7 +64,13 @@ NEWER = ("sparse",)
 """Methods that came after the record."""
 
 FORMULAS = tuple(n for n in full.methods if not registry.find("methods", n).learned and n not in NEWER)
-LEARNED = tuple(dict.fromkeys(n for n in (*full.methods, *llm4wm_ablation.methods, "llm4wm+raw") if n not in FORMULAS))
+LEARNED = tuple(
+    dict.fromkeys(
+        name
+        for name in (*full.methods, *llm4wm_ablation.methods, "llm4wm+raw")
+        if registry.find("methods", name).learned
+    )
+)
 CONDITIONS: dict[str, tuple[dict[str, Any], ...]] = {
     "formulas": ({}, {"paper_compat": True}, {"pilot_spacing": 4}, {"pilots_only": True}, {"snr_db": 0.0}),
     "learned": ({}, {"paper_compat": True}),
