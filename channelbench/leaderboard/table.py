@@ -33,7 +33,7 @@ COLUMNS = (
     *("overall_skill", "overall_rank_low", "overall_rank_high", "tasks_covered"),
     *_COSTS,
     *("weights", "device", "hardware", "arithmetic", "suite", "preset", "dataset", "train_digest", "test_digest"),
-    *("versions", "created", "code"),
+    *("versions", "created", "code", "derived_costs"),
 )
 """Columns of the table. ``status`` is ``ok``, ``failed`` or ``not run``. ``low`` to ``high`` is the interval of the
 row's own seed, over the drops alone; ``mean_low`` to ``mean_high`` that of the mean over seeds, with the spread between
@@ -44,7 +44,7 @@ that of the row's own seed, ``rank_low`` to ``rank_high`` the places that the me
 ``same_as_start`` counts the cases that the row's own fit answers as it would without its network, and ``remark`` says
 so where these are all. The ``overall_`` columns repeat the method's; bundles are means of rows that stand here already
 and have none. ``code`` is ``same``, ``changed`` or ``not installed`` beside the code that is here, and ``unknown``
-where the cell does not say."""
+where the cell does not say. ``derived_costs`` names latencies that were worked out from the scoring time."""
 
 
 def tidy(board: Board) -> pd.DataFrame:

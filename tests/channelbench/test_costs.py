@@ -59,7 +59,14 @@ def test_one_more_line_is_one_more_column(monkeypatch: pytest.MonkeyPatch) -> No
     """The page shows what the table says, and leaves out what nobody measured."""
     energy = replace(COSTS["fit_s"], key="energy_j", title="Energy", unit="J", lower_is_better=False)
     monkeypatch.setattr(page, "COSTS", {**COSTS, energy.key: energy})
-    cell = SimpleNamespace(costs={"fit_s": 2.0, "energy_j": 12.0}, reference="", weights="", device="cpu", hardware="")
+    cell = SimpleNamespace(
+        costs={"fit_s": 2.0, "energy_j": 12.0},
+        derived_costs=("energy_j",),
+        reference="",
+        weights="",
+        device="cpu",
+        hardware="",
+    )
     row = Row(method="m", title="M", family="small", entries={"ce": Entry(state="ok", results=(cell,))})  # type: ignore[arg-type]
     column = Column(task="ce", metric="nmse", unit="1", higher_is_better=False, metrics={})
     shown = page._costs(Table(condition="default", changes={}, columns=(column,), rows=(row,)))
@@ -67,4 +74,5 @@ def test_one_more_line_is_one_more_column(monkeypatch: pytest.MonkeyPatch) -> No
         ("Fit", "s", "low"),
         ("Energy", "J", "high"),
     ]
-    assert [cell["value"] for cell in shown["rows"][0]["cells"]] == ["2", "12"]
+    assert [cell["value"] for cell in shown["rows"][0]["cells"]] == ["2", "≈ 12"]
+    assert [bool(cell["hint"]) for cell in shown["rows"][0]["cells"]] == [False, True]
