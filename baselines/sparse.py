@@ -27,10 +27,17 @@ LARGEST_GROUP = 8
 """Antennas of a larger array are estimated in groups of neighbours."""
 
 UNKNOWNS = (256, 384, 512, 640)
-"""How many observations are kept of a group, in its strongest delay taps: validation chooses among these,"""
+"""How many observations are kept of a group, in its strongest delay taps, where as many modes are kept as ``MISSING``
+asks for: validation chooses among these,"""
 
 MOST_UNKNOWNS = 6144
 """and for large arrays among those with which all groups together have no more."""
+
+LARGEST_PROBLEM = 1536
+"""Observations that are kept of a group with more modes: taps go first."""
+
+MISSING, OF_NOISE = 0.02, 0.2
+"""Modes of slots are kept until this share of the energy is missing, or this share of the noise's beside it."""
 
 MOST_STEPS = 12
 VALIDATION_SAMPLES = 40
@@ -47,9 +54,9 @@ FINE = 32
 
 @dataclass(frozen=True)
 class _Effort:
-    """How many observations of a drop are kept, and how many steps are made."""
+    """How many delay taps of a drop are kept, and how many steps are made."""
 
-    unknowns: int
+    taps: int
     steps: int
 
 
@@ -65,9 +72,10 @@ class SparseBayesian(Method):
         notes=(
             "Knows that channels are sums of paths, and of the training set its power-delay profile and its largest "
             "Doppler. Ours: three delays per inverse bandwidth, four angles per antenna, nine Dopplers; slots in the "
-            "modes that hold 98 % of the Dopplers; the strongest direction's beam squint is taken out; MacKay's fixed "
-            "point, where atoms stay that have twice the noise; of each drop the strongest delay taps, as many of them "
-            "and as many steps as 40 validation samples want; arrays of more than eight antennas in groups."
+            "modes that hold 98 % of the Dopplers, and more where there is less noise; the strongest direction's beam "
+            "squint is taken out; MacKay's fixed point, where atoms stay that have twice the noise; of each drop the "
+            "strongest delay taps, as many of them and as many steps as 40 validation samples want; arrays of more "
+            "than eight antennas in groups."
         ),
     )
     observes = (ChannelObservation,)
@@ -87,7 +95,7 @@ class SparseBayesian(Method):
         answer = np.empty(channel_shape(observation), np.complex64)
         with _libraries().limit(limits=1):
             for row, (h, noise_var) in enumerate(zip(observation.h, observation.noise_var, strict=True)):
-                answer[row] = estimator.estimate(h, float(noise_var), effort.unknowns, (effort.steps,))[0]
+                answer[row] = estimator.estimate(h, float(noise_var), effort.taps, (effort.steps,))[0]
         return answer
 
 
@@ -102,18 +110,19 @@ def _choose(ensemble: Ensemble, validation: TaskSplit, context: FitContext) -> _
     """The least effort that is within ``SLACK`` of the best on validation samples."""
     observation, target = validation.observe(np.arange(min(len(validation), VALIDATION_SAMPLES)))
     estimator, steps = _Estimator(observation.grid, ensemble), range(1, MOST_STEPS + 1)
-    groups = len(estimator.groups)
+    groups, most = len(estimator.groups), observation.h.shape[2]
     sizes = UNKNOWNS[:1] + tuple(size for size in UNKNOWNS[1:] if groups * size <= MOST_UNKNOWNS)
-    candidates = sorted({min(size, observation.h[0].size // groups) for size in sizes})
+    a_tap = estimator.slots.number(MISSING) * max(len(group.members) for group in estimator.groups)
+    candidates = sorted({max(1, min(size // a_tap, most)) for size in sizes})
     errors: dict[_Effort, float] = {}
-    for number, unknowns in enumerate(candidates):
+    for number, taps in enumerate(candidates):
         sums = np.zeros(len(steps))
         for row, (h, noise_var) in enumerate(zip(observation.h, observation.noise_var, strict=True)):
             context.progress(number * len(observation) + row, len(candidates) * len(observation), "validation")
-            error = estimator.estimate(h, float(noise_var), unknowns, steps) - target.value[row]
+            error = estimator.estimate(h, float(noise_var), taps, steps) - target.value[row]
             power = np.sum(np.abs(target.value[row]) ** 2)
             sums += np.sum(np.abs(error) ** 2, axis=(1, 2, 3)) / power if power > 0 else 0.0
-        errors |= {_Effort(unknowns, step): float(total) for step, total in zip(steps, sums, strict=True)}
+        errors |= {_Effort(taps, step): float(total) for step, total in zip(steps, sums, strict=True)}
     enough = (1 + SLACK) * min(errors.values())
     return next(effort for effort, error in errors.items() if error <= enough)
 
@@ -133,7 +142,7 @@ class _Estimator:
         ]
 
     def estimate(
-        self, h: NDArray[np.complex64], noise_var: float, unknowns: int, steps: Sequence[int]
+        self, h: NDArray[np.complex64], noise_var: float, taps: int, steps: Sequence[int]
     ) -> NDArray[np.complex64]:
         """What is wanted, after each of these numbers of steps, ``[numbers, wanted slots, wanted subcarriers,
         antennas]``, from one drop ``[slots, subcarriers, antennas]``."""
@@ -144,7 +153,7 @@ class _Estimator:
             part = h[:, :, group.members].astype(np.complex128)
             received = float(np.mean(np.abs(part) ** 2))
             if received > 0:
-                answer[..., group.members] = self._of_group(group, part, received, noise_var, unknowns, steps)
+                answer[..., group.members] = self._of_group(group, part, received, noise_var, taps, steps)
         return answer
 
     def _of_group(
@@ -153,20 +162,22 @@ class _Estimator:
         h: NDArray[np.complex128],
         received: float,
         noise_var: float,
-        unknowns: int,
+        taps: int,
         steps: Sequence[int],
     ) -> NDArray[np.complex128]:
         power = max(received - noise_var, LEAST_SIGNAL * received)
+        noise = max(noise_var / power, LEAST_NOISE)
+        slots = self.slots.rows(np.arange(self.slots.number(min(MISSING, OF_NOISE * noise))))
         frequencies, wanted = self.grid.subcarrier_hz, self.grid.target_subcarrier_hz
         squint = group.squint(h, self.grid.carrier_hz)
-        z = _along(h / np.sqrt(power) * squint(frequencies).conj(), self.slots, self.subcarriers, group.antennas)
-        number = max(1, unknowns // (z.shape[0] * z.shape[2]))
-        taps = np.sort(np.argsort(-np.sum(np.abs(z) ** 2, axis=(0, 2)), kind="stable")[:number])
-        axes = self.slots, self.subcarriers.rows(taps), group.antennas
+        z = _along(h / np.sqrt(power) * squint(frequencies).conj(), slots, self.subcarriers, group.antennas)
+        number = max(1, min(taps, LARGEST_PROBLEM // (z.shape[0] * z.shape[2])))
+        strongest = np.sort(np.argsort(-np.sum(np.abs(z) ** 2, axis=(0, 2)), kind="stable")[:number])
+        axes = slots, self.subcarriers.rows(strongest), group.antennas
         dictionary = SparseDictionary.of(*(axis.observed for axis in axes))
         dopplers, delays, angles = dictionary.shape
         prior = np.broadcast_to(self.profile[:, None] / (dopplers * angles), (dopplers, delays, angles))
-        found = sparse_estimates(z[:, taps], dictionary, prior, max(noise_var / power, LEAST_NOISE), max(steps))
+        found = sparse_estimates(z[:, strongest], dictionary, prior, noise, max(steps))
         parts = [_synthesis(found[step].amplitudes, axes) for step in steps]
         return np.sqrt(power) * squint(wanted) * np.stack(parts)
 

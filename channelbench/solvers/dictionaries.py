@@ -7,7 +7,7 @@ real in a suitable basis: estimates then need real arithmetic alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ DOPPLERS = 9
 DELAYS_PER_SUBCARRIER = 3
 ANGLES_PER_ANTENNA = 4
 
-HELD = 0.98
-"""Share of the energy of Dopplers within their limits that the kept modes of slots hold."""
+NEGLIGIBLE = 1e-6
+"""Modes of slots are kept until less than this share of the energy is missing: beyond, they are rounding errors."""
 
 SPARSEST = 4
 """Delays are sought within the inverse of the finest spacing of subcarriers, but not in more detail than for this many
@@ -35,6 +35,8 @@ class Axis:
         analysis: Basis in which observations are looked at, ``[kept, observed]``; its rows are orthonormal.
         observed: Atoms there, ``[kept, atoms]``; real where they can be.
         wanted: Atoms at the targets, ``[targets, atoms]``.
+        missing: Share of the energy that is missing with the first row alone, with two, …, ``[kept]``, where rows are
+            sorted by it; empty where they are not.
         points: Doppler in Hz or delay in s of each atom, ``[atoms]``, or its cycles per element in each dimension of
             the array, ``[atoms, dimensions]``.
     """
@@ -43,14 +45,20 @@ class Axis:
     observed: NDArray[Any]
     wanted: NDArray[np.complex128]
     points: NDArray[np.float64]
+    missing: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def rows(self, kept: NDArray[np.int64]) -> Axis:
         """With some of the basis alone."""
         return replace(self, analysis=self.analysis[kept], observed=self.observed[kept])
 
+    def number(self, missing: float) -> int:
+        """How many of the first rows it takes until at most this share is missing; at least two where there are two,
+        since with one no point is told from another."""
+        return min(len(self.missing), max(2, 1 + int(np.sum(self.missing > missing))))
+
 
 def slot_axis(slot_s: NDArray[np.float64], target_s: NDArray[np.float64], doppler_hz: float) -> Axis:
-    """Slots, in the few modes that Dopplers within ``±doppler_hz`` fill.
+    """Slots, in the modes that Dopplers within ``±doppler_hz`` fill, the fullest first.
 
     The modes are discrete prolate spheroidal sequences (Slepian 1978, Eq. 18) where slots are equally spaced.
 
@@ -60,25 +68,26 @@ def slot_axis(slot_s: NDArray[np.float64], target_s: NDArray[np.float64], dopple
         doppler_hz: Largest Doppler; one slot, or no Doppler, has the constant mode alone.
     """
     centre = (slot_s[0] + slot_s[-1]) / 2
-    modes = rotating_modes(slot_s, doppler_hz)
+    modes, missing = rotating_modes(slot_s, doppler_hz)
     dopplers = np.linspace(-doppler_hz, doppler_hz, DOPPLERS) if modes.shape[1] > 1 else np.zeros(1)
 
     def atoms(times: NDArray[np.float64]) -> NDArray[np.complex128]:
         return np.exp(2j * np.pi * np.outer(times - centre, dopplers))
 
-    return _axis(modes.T.astype(complex), atoms(slot_s), atoms(target_s), dopplers)
+    return replace(_axis(modes.T.astype(complex), atoms(slot_s), atoms(target_s), dopplers), missing=missing)
 
 
-def rotating_modes(slot_s: NDArray[np.float64], doppler_hz: float) -> NDArray[np.float64]:
-    """As many eigenvectors of ``∫e(ν)e(ν)ᴴdν`` over ``|ν| ≤ doppler_hz`` as hold 98 %, ``[slots, modes]``; at least two
-    where anything rotates."""
+def rotating_modes(slot_s: NDArray[np.float64], doppler_hz: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eigenvectors of ``∫e(ν)e(ν)ᴴdν`` over ``|ν| ≤ doppler_hz``, ``[slots, modes]``, and what share of the energy is
+    missing with the first so many, ``[modes]``: as many as are not negligible, and two where anything rotates."""
     lag = slot_s[:, None] - slot_s
     values, vectors = np.linalg.eigh(np.sinc(2 * doppler_hz * lag))
-    held = np.cumsum(values[::-1]) / values.sum()
-    number = int(np.searchsorted(held, HELD)) + 1
+    missing = 1 - np.cumsum(values[::-1]) / values.sum()
+    number = 1 + int(np.sum(missing > NEGLIGIBLE))
     if doppler_hz > 0:
-        number = max(number, 2)  # with one, no Doppler is told from another
-    return np.asarray(vectors[:, ::-1][:, :number])
+        number = max(number, 2)
+    number = min(number, len(slot_s))
+    return vectors[:, ::-1][:, :number], missing[:number]
 
 
 def subcarrier_axis(subcarrier_hz: NDArray[np.float64], target_hz: NDArray[np.float64]) -> Axis:

@@ -144,6 +144,22 @@ def in_bases(h: Complex, grid: ChannelGrid, doppler_hz: float) -> tuple[Complex,
     return z, axes
 
 
+@pytest.mark.parametrize(("doppler_hz", "slots"), [(57.0, 16), (200.0, 16), (57.0, 2), (0.0, 8), (57.0, 1)])
+def test_modes_hold_what_they_say(doppler_hz: float, slots: int) -> None:
+    """The energy that paths of all Dopplers lose when they are seen through the first modes, by summing over paths."""
+    slot_s = 0.5e-3 * np.arange(slots)
+    axis = slot_axis(slot_s, slot_s, doppler_hz)
+    np.testing.assert_allclose(axis.analysis @ axis.analysis.conj().T, np.eye(len(axis.analysis)), atol=1e-9)
+    paths = np.exp(2j * np.pi * np.outer(slot_s, np.linspace(-doppler_hz, doppler_hz, 4001)))
+    for number in range(1, len(axis.missing) + 1):
+        kept = np.sum(np.abs(axis.analysis[:number] @ paths) ** 2) / np.sum(np.abs(paths) ** 2)
+        assert axis.missing[number - 1] == pytest.approx(1 - kept, abs=2e-3)
+    for share in (0.3, 0.02, 1e-4):
+        number = axis.number(share)
+        assert axis.missing[number - 1] <= max(share, axis.missing[-1])
+        assert number <= 2 or axis.missing[number - 2] > share
+
+
 def test_atoms_are_paths() -> None:
     """What an axis says of an atom is what a path at its point looks like, where it is observed and where wanted."""
     grid = grid_of(6, 8, 4, coming=3, wanted=5)
