@@ -33,7 +33,7 @@ COLUMNS = (
     *("overall_skill", "overall_rank_low", "overall_rank_high", "tasks_covered"),
     *_COSTS,
     *("weights", "device", "hardware", "arithmetic", "suite", "preset", "dataset", "train_digest", "test_digest"),
-    *("versions", "created", "code", "derived_costs"),
+    *("versions", "created", "derived_costs", "code"),
 )
 """Columns of the table. ``status`` is ``ok``, ``failed`` or ``not run``. ``low`` to ``high`` is the interval of the
 row's own seed, over the drops alone; ``mean_low`` to ``mean_high`` that of the mean over seeds, with the spread between
