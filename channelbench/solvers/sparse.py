@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 __all__ = ["Estimate", "SparseDictionary", "estimates", "sparse_estimates"]
 
 SPARSITY = 2.0
-"""κ. With 1 or with 3, channels of UMa are estimated no better at 10 dB, in LOS or in NLOS."""
+"""κ. From 1 to 2 all errors fall, that of CP most; from 2 to 3 that of PF rises and that of CP falls, by little."""
 
 SMALLEST = 1e-30
 """Below it a quadratic form is a rounding error of zero."""

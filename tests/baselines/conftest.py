@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from channelbench.contracts import Target, TaskSplit
+from channelbench.generator import Block
 from channelbench.grid import BeamGrid, ChannelGrid, Grid
 from channelbench.spec import ScenarioSpec
 from channelbench.tasks.link.observations import (
@@ -19,6 +20,7 @@ from channelbench.tasks.link.observations import (
     ScalarObservation,
 )
 from channelbench.testing import small_spec
+from channelbench.testing.factories import FewRays
 
 MakeObservation = Callable[..., LinkObservation]
 MakeSplit = Callable[..., TaskSplit]
@@ -99,3 +101,17 @@ class ArraySplit:
 def make_split() -> MakeSplit:
     """``make(observation, target values, loss)``: both as a training or validation split."""
     return ArraySplit  # type: ignore[return-value]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Block]:
+    """The blocks of few rays that are drawn from here on."""
+    blocks: list[Block] = []
+    original = FewRays.paths
+
+    def counting(self: FewRays, spec: ScenarioSpec, block: Block, seed: int) -> Any:
+        blocks.append(block)
+        return original(self, spec, block, seed)
+
+    monkeypatch.setattr(FewRays, "paths", counting)
+    return blocks

@@ -1,7 +1,5 @@
 """The genie knows each drop's paths, whatever the order of the indices, and is better for it."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -37,7 +35,7 @@ def test_beats_the_ensembles_covariance(few_rays: ChannelDataset, name: str) -> 
     assert errors[0] < 0.01
 
 
-def test_redraws_the_right_rows_of_the_right_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redraws_the_right_rows_of_the_right_blocks(drawn: list[Block]) -> None:
     spec = small_spec(test=450)
     band, indices = spec.sub6, np.array([449, 3, 199, 200, 4])
     grid = ChannelGrid(
@@ -53,20 +51,12 @@ def test_redraws_the_right_rows_of_the_right_blocks(monkeypatch: pytest.MonkeyPa
     noise_var = np.linspace(0.01, 1, 5, dtype=np.float32)
     observation = SameSlotsObservation(h=h, noise_var=noise_var, grid=grid)
     genie = Genie(spec=spec, seed=7, split="test", samples=indices)
-    drawn: list[Block] = []
-    original = FewRays.paths
-
-    def counting(self: FewRays, spec: Any, block: Block, seed: int) -> Any:
-        drawn.append(block)
-        return original(self, spec, block, seed)
-
-    monkeypatch.setattr(FewRays, "paths", counting)
     method = GenieLMMSE()
     result = method.predict_knowing("ce", observation, genie)
     assert [block.index for block in drawn] == [0, 1, 2]
     for row, index in enumerate(indices):
         block = Block(split="test", index=index // 200, start=index % 200, stop=index % 200 + 1)
-        paths = original(FewRays(), spec, block, 7)["sub6"]
+        paths = FewRays().paths(spec, block, 7)["sub6"]
         alone = path_lmmse(h[row : row + 1], noise_var[row : row + 1], paths, grid)
         np.testing.assert_allclose(result[row : row + 1], alone, rtol=1e-5, atol=1e-6)
     drawn.clear()
@@ -74,22 +64,14 @@ def test_redraws_the_right_rows_of_the_right_blocks(monkeypatch: pytest.MonkeyPa
     assert [block.index for block in drawn] == [0, 1, 2]  # one block is remembered, no more
 
 
-def test_small_batches_redraw_a_block_once(few_rays: ChannelDataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[Block] = []
-    original = FewRays.paths
-
-    def counting(self: FewRays, spec: Any, block: Block, seed: int) -> Any:
-        calls.append(block)
-        return original(self, spec, block, seed)
-
-    monkeypatch.setattr(FewRays, "paths", counting)
+def test_small_batches_redraw_a_block_once(few_rays: ChannelDataset, drawn: list[Block]) -> None:
     task, method = registry.create("tasks", "cp"), GenieLMMSE()
     view, conditions = few_rays.view("test"), task.conditions()
     for row in range(3):
         case = np.array([row])
         observation, _ = task.observe(view, case, conditions)
         method.predict_knowing("cp", observation, task.genie(view, case, conditions))
-    assert len(calls) == 1
+    assert len(drawn) == 1
 
 
 def test_predicts_nothing_without_being_told(few_rays: ChannelDataset) -> None:

@@ -56,17 +56,7 @@ def test_nothing_is_ambiguous_between_neighbours(few_rays: ChannelDataset, name:
     np.testing.assert_array_equal(ours, answer(GenieLMMSE(), few_rays, task, **conditions)[0])
 
 
-def test_profile_is_that_of_the_scattered_paths_of_training_drops(
-    few_rays: ChannelDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn: list[Block] = []
-    original = FewRays.paths
-
-    def counting(self: FewRays, spec: Any, block: Block, seed: int) -> Any:
-        drawn.append(block)
-        return original(self, spec, block, seed)
-
-    monkeypatch.setattr(FewRays, "paths", counting)
+def test_profile_is_that_of_the_scattered_paths_of_training_drops(few_rays: ChannelDataset, drawn: list[Block]) -> None:
     spec = few_rays.spec
     task = registry.create("tasks", "ce")
     grid = task.observe(few_rays.view("test"), CASES[:1], task.conditions())[0].grid
@@ -75,9 +65,9 @@ def test_profile_is_that_of_the_scattered_paths_of_training_drops(
     method = GenieCombLMMSE()
     found = method.training_profile(genie, comb)
     want, left = np.zeros_like(found), spec.sizes.train
-    for block in drawn:
+    for block in list(drawn):
         assert block.split == "train"
-        paths = original(FewRays(), spec, block, genie.seed)["sub6"]
+        paths = FewRays().paths(spec, block, genie.seed)["sub6"]
         want += delay_profile(paths.power[:, 1:], paths.delay_s[:, 1:], comb)
         left -= block.stop
     assert left == 0
