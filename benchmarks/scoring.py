@@ -267,7 +267,7 @@ def common_fields(
         }
     return identity | {
         "task": task.card.name,
-        "primary_metric": task.primary.card.name,
+        "primary_metric": task.primary_for(test.view("test"), conditions).card.name,
         "conditions": conditions.changes(),
         "seed": seed,
         "preset": preset,

@@ -103,6 +103,11 @@ class Metric(ABC):
     def finalize(self, mean_terms: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores ``[…]`` of mean terms ``[…, terms]``."""
 
+    def least(self, terms: NDArray[np.float64]) -> float | None:
+        """Of a score whose decades count, such as an error rate: the least that these terms ``[cases, terms]`` tell
+        from 0. Skill is then of ``log10 max(score, least)``. ``None``, the default, where differences count."""
+        return None
+
 
 # --- tasks ---
 
@@ -203,8 +208,12 @@ class Task(ABC):
 
     @property
     def primary(self) -> Metric:
-        """The metric that a cell is ranked by."""
+        """The metric that cells are ranked by."""
         return self.metrics[0]
+
+    def primary_for(self, view: SplitView, conditions: Any) -> Metric:
+        """The metric that cells of this test split are ranked by, where it is not always the same."""
+        return self.primary
 
     def genie(self, view: SplitView, cases: NDArray[np.int64], conditions: Any) -> Genie:
         """Which samples these cases are made of."""

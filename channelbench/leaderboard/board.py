@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from channelbench.conditions import DEFAULT
 from channelbench.families import BUNDLE, CEILING, FAMILIES, FLOOR, family_of
 from channelbench.leaderboard.audit import Problem, audit
@@ -165,7 +168,14 @@ def _entry(folder: Path, cells: Mapping[int, Result], seeds: Sequence[int], decl
         )
         for name in names
     }
-    return Entry(state="ok", scores=scores, results=results)
+    return Entry(state="ok", scores=scores, results=results, least=_least(results[0], terms[results[0].seed]))
+
+
+def _least(result: Result, terms: Mapping[str, NDArray[np.float64]]) -> float | None:
+    """The least primary score that a cell tells from 0, where its metric counts decades."""
+    primary = result.primary_metric
+    metric = find_metric(primary, result.scores[primary]) if primary in result.scores and primary in terms else None
+    return None if metric is None else metric.least(terms[primary])
 
 
 def _column(task: str, rows: Sequence[Row], results: Sequence[Result], condition: str, varied: bool) -> Column:
@@ -195,6 +205,7 @@ def _column(task: str, rows: Sequence[Row], results: Sequence[Result], condition
         titles=titles,
         condition=condition,
         varied=varied,
+        least=next((e.least for row in rows if (e := row.entries[task]).least is not None), None),
         floor=anchor(FLOOR),
         ceiling=anchor(CEILING),
     )
@@ -215,7 +226,7 @@ def _with_ranks(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
         for method, score in scores.items():
             worth = None
             if column.has_skill and column.floor and column.ceiling:
-                worth = skill(score, column.floor[1], column.ceiling[1])
+                worth = skill(score, column.floor[1], column.ceiling[1], column.least)
             entries[method][task] = replace(entries[method][task], skill=worth, rank=ranks.get(method))
     return [replace(row, entries=entries[row.method]) for row in rows]
 
@@ -229,7 +240,7 @@ def _with_spread(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
                 entry = entries[method][column.task]
                 worth = entry.skill
                 if metric == column.metric and worth is not None and column.floor and column.ceiling:
-                    worth = skill(score, column.floor[1], column.ceiling[1])
+                    worth = skill(score, column.floor[1], column.ceiling[1], column.least)
                 scores = {**entry.scores, metric: score}
                 entries[method][column.task] = replace(entry, scores=scores, skill=worth)
     return [replace(row, entries=entries[row.method]) for row in rows]

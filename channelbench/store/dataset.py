@@ -32,6 +32,9 @@ __all__ = ["ChannelDataset", "SplitView", "data_key", "open_dataset", "open_grou
 
 T = TypeVar("T")
 
+PIECE_BYTES = 2**27
+"""What is read in pieces is read in pieces of about this size."""
+
 
 def open_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> zarr.Group:
     """See ``read_group``."""
@@ -186,6 +189,17 @@ class ChannelDataset:
 
         return self.memo((name, split), read)
 
+    def pieces(self, name: str, split: str, *index: Any) -> Iterator[NDArray[Any]]:
+        """See ``SplitView.pieces``: whole files at a time, one at least."""
+        array, rows = self.group[name], layout.split_rows(self.spec)[split]
+        file_rows = (array.shards or array.chunks)[0]
+        file_bytes = file_rows * array.dtype.itemsize * int(np.prod(array.shape[1:]))
+        step = max(1, PIECE_BYTES // file_bytes) * file_rows
+        for start in range(rows.start, rows.stop, step):
+            with self.reading():
+                piece = np.asarray(array[(slice(start, min(start + step, rows.stop)), *index)])
+            yield piece
+
     def sample_power(self, band: str, split: str) -> NDArray[np.float64]:
         """Mean ``|h|²`` of every sample over slots, subcarriers and antennas, ``[samples]``."""
 
@@ -249,6 +263,15 @@ class SplitView:
     def sample_power(self, band: str) -> NDArray[np.float64]:
         """Mean ``|h|²`` of every sample over slots, subcarriers and antennas, ``[samples]``."""
         return self._dataset.sample_power(band, self.split)
+
+    def pieces(self, name: str, *index: Any) -> Iterator[NDArray[Any]]:
+        """The rows of one variable some at a time, for what need not be in memory as a whole.
+
+        Args:
+            name: Of the variable.
+            index: What is read of each row, e.g. a slot.
+        """
+        yield from self._dataset.pieces(name, self.split, *index)
 
     def memo(self, key: Hashable, compute: Callable[[], T]) -> T:
         """``compute()``, once per split."""
