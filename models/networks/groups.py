@@ -81,8 +81,8 @@ class GroupNetwork(Protocol):
         ...
 
     def answer(self, part: Any) -> Any:
-        """Of a precoder: beams ``[batch, users, antennas]``, complex. Of a detector: a ``DetectionAnswer``, or estimates
-        ``[batch, uses, users]``."""
+        """Of a precoder: beams ``[batch, users, antennas]``, complex. Of a detector: a ``DetectionAnswer``, or
+        estimates ``[batch, uses, users]``."""
         ...
 
 
