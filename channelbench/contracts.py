@@ -14,6 +14,7 @@ from channelbench.card import Card
 from channelbench.conditions import Conditions
 from channelbench.errors import RequestError
 from channelbench.fit_context import FitContext
+from channelbench.predictions import Kept
 from channelbench.results import Training
 from channelbench.spec import ScenarioSpec
 from channelbench.store.dataset import SplitView
@@ -195,6 +196,15 @@ class Task(ABC):
         of the case's first sample."""
         samples = self.samples(view, cases, conditions).reshape(len(cases), -1)
         return view.array("drop")[samples[:, 0]]
+
+    def kept(self, prediction: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        """What later stages of an experiment may want to read of a prediction, by name, ``[cases, …]``: nothing by
+        default. It is stored as the artefact ``predictions.KEPT`` of the cell."""
+        return {}
+
+    def reads(self, conditions: Any) -> Kept | None:
+        """Whose kept prediction these conditions are about; ``None``, the default, of none."""
+        return None
 
     def share_scale(self, source: SplitView, target: SplitView) -> None:
         """Have ``target`` observed on the scale of ``source``, another dataset whose fits are carried over to it. For
