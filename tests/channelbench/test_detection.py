@@ -326,6 +326,14 @@ def test_what_cannot_be_summed_or_searched_is_refused() -> None:
         maximum_likelihood(h, y, QAM)
 
 
+def test_a_search_that_is_too_long_is_given_up() -> None:
+    h, y, _, _ = links(23, (3, 2, 8, 8), 0)
+    exact = maximum_likelihood(h, y, QAM)
+    np.testing.assert_array_equal(maximum_likelihood(h, y, QAM, most_visits=10**8), exact)
+    with pytest.raises(RequestError, match="users: expected channels of which a search visits at most 100 points"):
+        maximum_likelihood(h, y, QAM, most_visits=100)
+
+
 @pytest.mark.parametrize("noise", [-1.0, math.nan])
 def test_no_variance_is_refused(noise: float) -> None:
     h, y, _, _ = links(21, (2, 1, 2, 2), 10)
