@@ -11,6 +11,9 @@ from channelbench.tasks.multiuser.observations import DetectionObservation
 
 __all__ = ["MLDetector"]
 
+MOST_VISITS = 2**24
+"""Of one search, some seconds. What takes longer, many users of few antennas in much noise, is refused."""
+
 
 class MLDetector(Detector):
     """``argmin ‖y − Hx‖²`` over all combinations, by a sphere search.
@@ -28,7 +31,7 @@ class MLDetector(Detector):
     )
 
     def detect(self, observation: DetectionObservation, constellation: Constellation) -> DetectionAnswer:
-        decisions = maximum_likelihood(observation.h, observation.y, constellation)
+        decisions = maximum_likelihood(observation.h, observation.y, constellation, most_visits=MOST_VISITS)
         soft = lmmse(observation.h, observation.y, observation.noise_var)
         return DetectionAnswer(
             x=constellation.points[decisions],

@@ -15,6 +15,7 @@ from typing import Any
 from channelbench.benchmarks import scoring
 from channelbench.benchmarks.fits import code_of_fit
 from channelbench.benchmarks.keeping import Keeper
+from channelbench.benchmarks.latency import latencies
 from channelbench.benchmarks.measured import CountedSplit, budget_of, with_parameters
 from channelbench.benchmarks.memory import PeakMemory
 from channelbench.benchmarks.origin import Origin
@@ -23,6 +24,7 @@ from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import FitContext, Method, Observation, Task, TaskSplit
 from channelbench.families import family_of
 from channelbench.predictions import KeptPredictions
+from channelbench.presets import preset_of
 from channelbench.results import Result, Training, cell_name, check_artefacts, write_cell
 from channelbench.store.dataset import ChannelDataset
 
@@ -209,7 +211,17 @@ def work(
             with chdir("."), memory.watch(), scoring.threads_for(job.method, threads):
                 answer, start = scoring.answer_of(method, task.card.name), _start_of(method, task, memory)
                 keep = Keeper(task, condition) if stage.keeps_predictions else None
-                found, predict_s = scoring.score(task, stage.test, condition, answer, scored, start=start, keep=keep)
+                found, predict_s = scoring.score(
+                    task,
+                    stage.test,
+                    condition,
+                    answer,
+                    scored,
+                    start=start,
+                    keep=keep,
+                    secondary=not preset_of(shared.preset).is_narrow,
+                    error_variance=partial(method.error_variance, task.card.name),
+                )
                 costs = {**with_parameters(method.costs(task.card.name), method), "predict_s": predict_s}
                 training = _training(job, stage, shared.preset, method, task, splits, seen if is_whole else None)
                 artefacts = {**method.artefacts(task.card.name), **(keep.artefacts if keep else {})}
@@ -221,11 +233,11 @@ def work(
             derived: tuple[str, ...] = ()
             if alone and family_of(job.method.card.family).timed:
                 with chdir("."), scoring.threads_for(job.method, threads):
-                    timed, derived = scoring.latencies(method, task, stage.test, condition, scored, predict_s=predict_s)
+                    timed, derived = latencies(method, task, stage.test, condition, scored, predict_s=predict_s)
                 costs |= timed
             common = _common(job, stage, shared, where, task, condition, weights, code=context.code)
             common |= {"artefacts": check_artefacts(artefacts), "training": training, "derived_costs": derived}
-            result = scoring.scored_cell(common, task.metrics_for(stage.test.spec, condition), found, costs)
+            result = scoring.scored_cell(common, found.metrics, found, costs)
         except BaseException as error:
             _raise_if_ours(error)
             yield from fail(job, stage, shared, where, error, [(task, condition)], weights)

@@ -22,9 +22,9 @@ class Keeper:
         self.task, self.snr_db = task, getattr(conditions, "snr_db", math.nan)
         self._parts: dict[str, list[NDArray[Any]]] = {}
 
-    def add(self, prediction: NDArray[Any]) -> None:
+    def add(self, prediction: NDArray[Any], error_var: NDArray[Any] | None) -> None:
         """Those of one batch."""
-        for name, values in self.task.kept(prediction).items():
+        for name, values in self.task.kept(prediction, error_var).items():
             self._parts.setdefault(name, []).append(values)
 
     @property

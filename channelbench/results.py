@@ -83,6 +83,8 @@ class MetricScore(_Frozen):
     """The arguments of that class."""
     title: str = ""
     """What the metric is called."""
+    note: str = ""
+    """What a reader has to know of it, in a few words."""
 
 
 class DatasetCard(_Frozen):

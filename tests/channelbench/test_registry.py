@@ -64,7 +64,7 @@ cubed = Power(3)
 
 def test_everything_built_in_is_found() -> None:
     assert {"uma", "rma", "umi"} <= set(registry.names("generators"))
-    assert set(registry.names("tasks")) == {"ce", "cp", "pf", "bf", "de", "pe"}
+    assert set(registry.names("tasks")) == {"ce", "cp", "pf", "bf", "de", "pe", "pre_sr", "pre_mm", "det"}
     assert {"full", "classical"} <= set(registry.names("suites"))
     assert {"bi", "codebook", "fifs", "lmmse", "wiener", "mlp", "lstm", "cnn"} <= set(registry.names("methods"))
     for kind in ("exhibits", "experiments", "generators", "methods", "metrics", "suites", "tasks"):
@@ -299,5 +299,5 @@ def test_wrong_paths_are_explained(path: str, fragment: str) -> None:
 
 
 def test_unknown_name_lists_the_choices() -> None:
-    with pytest.raises(RequestError, match="choices: bf, ce, cp, de, pe, pf"):
+    with pytest.raises(RequestError, match="choices: bf, ce, cp, de, det, pe, pf, pre_mm, pre_sr"):
         registry.find("tasks", "xx")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.card import Card
-from channelbench.contracts import Metric, Observation, Target, Task
+from channelbench.contracts import Asked, Metric, Observation, Target, Task
 from channelbench.metrics.detection import BitErrorRate, MutualInformation, SymbolErrorRate, SymbolNMSE, SymbolNMSEdB
 from channelbench.solvers.constellation import constellation_named, symbol_bits
 from channelbench.solvers.detection import MOST_SUMMED, posterior
@@ -16,6 +17,7 @@ from channelbench.spec import ScenarioSpec
 from channelbench.store.dataset import SplitView
 from channelbench.store.planes import plane
 from channelbench.tasks.multiuser.answers import as_form, scored_form
+from channelbench.tasks.multiuser.coded import coded_scores
 from channelbench.tasks.multiuser.conditions import TRAIN_SNR_DB, DetectionConditions
 from channelbench.tasks.multiuser.groups import BAND, draws, members, training_members
 from channelbench.tasks.multiuser.observations import DetectionObservation
@@ -109,6 +111,17 @@ class Detection(Task):
         number = len(constellation_named(conditions.modulation).points)
         uniform = draws(view, f"{self.card.name} symbols", cases, USES * users, epoch)
         return np.minimum((uniform * number).astype(np.int64), number - 1).reshape(len(cases), USES, users)
+
+    def secondary(
+        self,
+        view: SplitView,
+        cases: NDArray[np.int64],
+        conditions: DetectionConditions,
+        prediction: NDArray[Any],
+        method: Asked,
+    ) -> Sequence[tuple[Metric, NDArray[np.float64]]]:
+        """A coded link of the method's LLRs."""
+        return coded_scores(view, self.card.name, cases, conditions, USES, method)
 
     def check(self, prediction: Any, observation: Observation, target: Target) -> NDArray[Any]:
         assert isinstance(observation, DetectionObservation)

@@ -18,7 +18,7 @@ from channelbench.solvers.max_min import max_min
 from channelbench.spec import ScenarioSpec
 from channelbench.store.dataset import SplitView
 from channelbench.store.planes import plane, plane_power
-from channelbench.tasks.link.channel import LAST_SLOT
+from channelbench.tasks.link.channel import LAST_SLOT, LAST_SLOT_ERROR
 from channelbench.tasks.multiuser.conditions import NOISE_DBW, TRAIN_POWER_DBW, PrecodingConditions
 from channelbench.tasks.multiuser.groups import BAND, draws, members, training_members
 from channelbench.tasks.multiuser.observations import PrecodingObservation
@@ -74,7 +74,8 @@ class PrecodingTask(Task):
         true = plane(view, BAND, slot, subcarriers)[group].swapaxes(1, 2).copy()
         seen, error_var = true.copy(), np.zeros(group.shape, np.float32)
         if (wanted := self.reads(conditions)) is not None:
-            seen = self._predicted(view, wanted)[group][:, :, subcarriers].swapaxes(1, 2).copy()
+            seen = self._predicted(view, wanted, LAST_SLOT)[group][:, :, subcarriers].swapaxes(1, 2).copy()
+            error_var = self._predicted(view, wanted, LAST_SLOT_ERROR)[group]
         if conditions.csi == "estimated":
             error_var = (plane_power(view, BAND, slot)[group] * 10 ** (-conditions.csi_snr_db / 10)).astype(np.float32)
             noise, _ = view.noise(f"{self.card.name} csi", cases, true.shape[1:], None)
@@ -84,11 +85,11 @@ class PrecodingTask(Task):
     def reads(self, conditions: PrecodingConditions) -> Kept | None:
         return Kept(conditions.predictor, conditions.csi_snr_db) if conditions.predictor else None
 
-    def _predicted(self, view: SplitView, wanted: Kept) -> NDArray[np.complex64]:
-        """Predicted channels of the last slot, ``[samples, subcarriers, antennas]``."""
+    def _predicted(self, view: SplitView, wanted: Kept, name: str) -> NDArray[Any]:
+        """What is kept of a prediction, ``[samples, …]``."""
         if not isinstance(view.lent, KeptPredictions):
             raise wanted.refused("a run without earlier predictions")
-        return view.memo(wanted, lambda: view.lent.read(wanted, LAST_SLOT))
+        return view.memo((wanted, name), lambda: view.lent.read(wanted, name))
 
     def _trained(
         self, view: SplitView, cases: NDArray[np.int64], conditions: PrecodingConditions, epoch: int
