@@ -98,8 +98,11 @@ def wmmse(
     if not isinstance(start, np.ndarray) and start == "subsets":
         raise ValueError("start must be one precoder; subsets are several")
     scaled, matrix, _raised = scaled_gram(h, power, noise_var)
-    first = start if isinstance(start, np.ndarray) else _starts(h, power, noise_var, (start,))[start]
-    received = _received(scaled, first)
+    if not isinstance(start, np.ndarray) and start == "matched":
+        received = _matched(matrix)
+    else:
+        first = start if isinstance(start, np.ndarray) else _starts(h, power, noise_var, (start,))[start]
+        received = _received(scaled, first)
     coefficients = np.empty_like(matrix)
     for part in chunks(len(h), h.shape[1]):
         here = matrix[..., part]
@@ -194,6 +197,12 @@ class _Beams:
 def _received(scaled: Complex, w: NDArray[np.complexfloating]) -> Complex:
     """Amplitudes of a precoder, scaled to power 1, at every user, ``[beam, user, groups]``."""
     return groups_last(at_power(np.asarray(w, np.complex128), 1.0) @ scaled.conj().swapaxes(1, 2))
+
+
+def _matched(matrix: Complex) -> Complex:
+    """What ``_received`` gives for ``w ∝ h``: the Gram matrix itself."""
+    power = np.einsum("kkg->g", matrix).real
+    return matrix / np.sqrt(np.where(power > 0, power, 1))
 
 
 def _precoder(coefficients: Complex, scaled: Complex, power: ArrayLike) -> Complex:
