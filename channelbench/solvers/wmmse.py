@@ -97,20 +97,33 @@ def wmmse(
         raise ValueError(f"iterations must be at least 1, not {iterations}")
     if not isinstance(start, np.ndarray) and start == "subsets":
         raise ValueError("start must be one precoder; subsets are several")
+    total = per_group(power, len(h), "power")
+    noise = per_group(noise_var, len(h), "noise_var", positive=True)
+    w = np.empty(h.shape, np.complex128)
+    for part in chunks(len(h), h.shape[1]):  # antennas too, so that nothing of the size of h is made anew
+        first = start[part] if isinstance(start, np.ndarray) else start
+        w[part] = _iterated(h[part], total[part], noise[part], iterations, first)
+    return w
+
+
+def _iterated(
+    h: NDArray[np.complexfloating],
+    power: Real,
+    noise_var: Real,
+    iterations: int,
+    start: Start | NDArray[np.complexfloating],
+) -> Complex:
+    """``wmmse`` of a few groups."""
     scaled, matrix, _raised = scaled_gram(h, power, noise_var)
     if not isinstance(start, np.ndarray) and start == "matched":
         received = _matched(matrix)
     else:
         first = start if isinstance(start, np.ndarray) else _starts(h, power, noise_var, (start,))[start]
         received = _received(scaled, first)
-    coefficients = np.empty_like(matrix)
-    for part in chunks(len(h), h.shape[1]):
-        here = matrix[..., part]
-        state = _state(received[..., part])
-        for _ in range(iterations - 1):
-            state = _state(_beams(here, state).received)
-        coefficients[..., part] = _beams(here, state).coefficients
-    return _precoder(coefficients, scaled, power)
+    state = _state(received)
+    for _ in range(iterations - 1):
+        state = _state(_beams(matrix, state).received)
+    return _precoder(_beams(matrix, state).coefficients, scaled, power)
 
 
 def wmmse_converged(
