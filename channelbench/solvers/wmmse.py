@@ -16,10 +16,9 @@ and Luo, IEEE Trans. Signal Process. 71, 2023). A group of channels scaled by �
     A = diag(uω) (βI + R diag(d))⁻¹,   R = h hᴴ,
 
 a product of K × K matrices, whatever the number of antennas. Phases of beams are free, and u_kω_k is taken as real: an
-iteration is a map of 2K positive numbers, u_kω_k and d_k. It converges slowly at high SNR (a hundred times as many
-iterations at 30 dB as at 10 dB), so on the way to a fixed point their logarithms are extrapolated by SQUAREM (Varadhan
-and Roland, Scand. J. Stat. 35, 2008) wherever that raises the rate: fixed points stay what they are, and the rate never
-falls.
+iteration is a map of 2K positive numbers, u_kω_k and d_k. It converges slowly at high SNR, so on the way to a fixed
+point their logarithms are extrapolated by SQUAREM (Varadhan and Roland, Scand. J. Stat. 35, 2008) wherever that raises
+the rate: fixed points stay what they are, and the rate never falls.
 
 A start without a beam for some user keeps that user without one: the users who are served are part of the start.
 """
