@@ -6,9 +6,9 @@ the multiple access channel, for users with one antenna (Vishwanath, Jindal and 
 
     C = max f(q),  f(q) = log₂ det(I + Σ_k q_k h_k h_kᴴ),  q ≥ 0,  Σ_k q_k = 1.
 
-Iterative water-filling (Jindal, Rhee, Vishwanath, Jafar and Goldsmith, IEEE Trans. Inf. Theory 51, 2005): each sees
-the others as noise, all fill the water of their gains x_k together, to powers p, and q moves towards p. By a share of
-1/K it converges provably; along the same line a Newton step is tried as well, and the better of both is taken.
+Iterative water-filling (Jindal, Rhee, Vishwanath, Jafar and Goldsmith, IEEE Trans. Inf. Theory 51, 2005): each user
+sees the others as noise, all fill the water of their gains x_k together, to powers p, and q moves towards p. By a share
+of 1/K it converges provably; along the same line a Newton step is tried as well, and the better of both is taken.
 
 f is concave with the gradient ``y_k = h_kᴴ(I + Σ_j q_j h_j h_jᴴ)⁻¹h_k``, hence ``C ≤ f(q) + max_k y_k − Σ_k q_k y_k``
 for any q: an upper bound at every iteration, which comes down to f(q) at the optimum. f is the lower bound.

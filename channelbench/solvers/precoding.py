@@ -82,9 +82,17 @@ def gram(h: NDArray[np.complexfloating]) -> Complex:
 def audible(h: NDArray[np.complexfloating]) -> Complex:
     """Channels in double precision; what is 300 dB below the group's strongest is 0, since its square has no digits."""
     wide = np.asarray(h, np.complex128)
-    norms = np.linalg.norm(wide, axis=2)
+    norms = np.sqrt(_squares(wide, "gkn,gkn->gk"))
     least = np.maximum(SMALLEST_SHARE * norms.max(axis=1, initial=0, keepdims=True), SMALLEST)
-    return np.where((norms >= least)[..., None], wide, 0)
+    quiet = norms < least
+    return np.where(quiet[..., None], 0, wide) if quiet.any() else wide
+
+
+def _squares(values: Complex, sums: str) -> Real:
+    """Sums of squared magnitudes, in one pass over the real and imaginary parts."""
+    parts = np.ascontiguousarray(values).view(np.float64)
+    found: Real = np.einsum(sums, parts, parts)
+    return found
 
 
 def scaled_gram(
@@ -102,7 +110,7 @@ def scaled_gram(
     heard = audible(h)
     with np.errstate(over="ignore"):
         ratio = per_group(power, len(h), "power") / per_group(noise_var, len(h), "noise_var", positive=True)
-    strongest = np.sum(np.abs(heard) ** 2, axis=2).max(axis=1, initial=0)
+    strongest = _squares(heard, "gkn,gkn->gk").max(axis=1, initial=0)
     raised = np.maximum(1, np.minimum(ratio, np.finfo(float).max) * strongest / LARGEST_SNR)
     scaled = heard * np.sqrt(ratio / raised)[:, None, None]
     return scaled, groups_last(gram(scaled)), raised
@@ -110,7 +118,7 @@ def scaled_gram(
 
 def at_power(w: Complex, power: ArrayLike) -> Complex:
     """A precoder scaled to power P; one of zeros stays."""
-    length = np.linalg.norm(w.reshape(len(w), -1), axis=1)
+    length = np.sqrt(_squares(w, "gkn,gkn->g"))
     factor = np.sqrt(per_group(power, len(w), "power")) / np.where(length > 0, length, 1)
     return w * factor[:, None, None]
 

@@ -16,10 +16,9 @@ and Luo, IEEE Trans. Signal Process. 71, 2023). A group of channels scaled by �
     A = diag(uω) (βI + R diag(d))⁻¹,   R = h hᴴ,
 
 a product of K × K matrices, whatever the number of antennas. Phases of beams are free, and u_kω_k is taken as real: an
-iteration is a map of 2K positive numbers, u_kω_k and d_k. It converges slowly at high SNR (a hundred times as many
-iterations at 30 dB as at 10 dB), so on the way to a fixed point their logarithms are extrapolated by SQUAREM (Varadhan
-and Roland, Scand. J. Stat. 35, 2008) wherever that raises the rate: fixed points stay what they are, and the rate never
-falls.
+iteration is a map of 2K positive numbers, u_kω_k and d_k. It converges slowly at high SNR, so on the way to a fixed
+point their logarithms are extrapolated by SQUAREM (Varadhan and Roland, Scand. J. Stat. 35, 2008) wherever that raises
+the rate: fixed points stay what they are, and the rate never falls.
 
 A start without a beam for some user keeps that user without one: the users who are served are part of the start.
 """
@@ -97,17 +96,33 @@ def wmmse(
         raise ValueError(f"iterations must be at least 1, not {iterations}")
     if not isinstance(start, np.ndarray) and start == "subsets":
         raise ValueError("start must be one precoder; subsets are several")
+    total = per_group(power, len(h), "power")
+    noise = per_group(noise_var, len(h), "noise_var", positive=True)
+    w = np.empty(h.shape, np.complex128)
+    for part in chunks(len(h), h.shape[1]):  # antennas too, so that nothing of the size of h is made anew
+        first = start[part] if isinstance(start, np.ndarray) else start
+        w[part] = _iterated(h[part], total[part], noise[part], iterations, first)
+    return w
+
+
+def _iterated(
+    h: NDArray[np.complexfloating],
+    power: Real,
+    noise_var: Real,
+    iterations: int,
+    start: Start | NDArray[np.complexfloating],
+) -> Complex:
+    """``wmmse`` of a few groups."""
     scaled, matrix, _raised = scaled_gram(h, power, noise_var)
-    first = start if isinstance(start, np.ndarray) else _starts(h, power, noise_var, (start,))[start]
-    received = _received(scaled, first)
-    coefficients = np.empty_like(matrix)
-    for part in chunks(len(h), h.shape[1]):
-        here = matrix[..., part]
-        state = _state(received[..., part])
-        for _ in range(iterations - 1):
-            state = _state(_beams(here, state).received)
-        coefficients[..., part] = _beams(here, state).coefficients
-    return _precoder(coefficients, scaled, power)
+    if not isinstance(start, np.ndarray) and start == "matched":
+        received = _matched(matrix)
+    else:
+        first = start if isinstance(start, np.ndarray) else _starts(h, power, noise_var, (start,))[start]
+        received = _received(scaled, first)
+    state = _state(received)
+    for _ in range(iterations - 1):
+        state = _state(_beams(matrix, state).received)
+    return _precoder(_beams(matrix, state).coefficients, scaled, power)
 
 
 def wmmse_converged(
@@ -194,6 +209,12 @@ class _Beams:
 def _received(scaled: Complex, w: NDArray[np.complexfloating]) -> Complex:
     """Amplitudes of a precoder, scaled to power 1, at every user, ``[beam, user, groups]``."""
     return groups_last(at_power(np.asarray(w, np.complex128), 1.0) @ scaled.conj().swapaxes(1, 2))
+
+
+def _matched(matrix: Complex) -> Complex:
+    """What ``_received`` gives for ``w ∝ h``: the Gram matrix itself."""
+    power = np.einsum("kkg->g", matrix).real
+    return matrix / np.sqrt(np.where(power > 0, power, 1))
 
 
 def _precoder(coefficients: Complex, scaled: Complex, power: ArrayLike) -> Complex:
