@@ -12,7 +12,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -217,7 +217,8 @@ def finish(path: str | Path, spec: ScenarioSpec, seed: int) -> str:
 def _rewrite(store: Store, marks: Mapping[str, Any]) -> None:
     """Take the mark of the unfinished away and put these in the group's metadata, in one write: nothing lies between
     before and after, and no dataset says that it is complete without its digests."""
-    sync(store.delete_dir(UNFINISHED))
+    with suppress(FileNotFoundError):  # another process, which has finished the same dataset, was quicker
+        sync(store.delete_dir(UNFINISHED))
     root = parsed(sync(store.get(ROOT, default_buffer_prototype())).to_bytes(), ROOT)
     root["attributes"] |= marks
     ((root.get("consolidated_metadata") or {}).get("metadata") or {}).pop(UNFINISHED, None)

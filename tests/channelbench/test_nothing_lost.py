@@ -27,6 +27,7 @@ from channelbench.spec import ScenarioSpec
 from channelbench.store import layout, open_dataset, verify
 from channelbench.store.dataset import open_group
 from channelbench.store.files import Files
+from channelbench.store.guarded import LocalFiles
 from channelbench.testing import make_dataset, small_spec
 
 FEW_RAYS = "channelbench.testing.factories:FewRays"
@@ -316,6 +317,21 @@ def test_two_processes_on_one_target_make_one_dataset(tmp_path: Path) -> None:
     assert [code for _, code in ended] == [0, 0], ended
     assert finish(tmp_path, [*GENERATE[:-1], "alone.zarr"])[0] == 0
     assert contents(tmp_path / "d.zarr") == contents(tmp_path / "alone.zarr")
+
+
+def test_who_finishes_second_finds_the_mark_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two processes that take the mark of the unfinished away, the slower is told that there is no such file."""
+    original = LocalFiles.delete_dir
+
+    async def taken(self: LocalFiles, prefix: str) -> None:
+        await original(self, prefix)
+        raise FileNotFoundError(f"{self.root}/{prefix}")
+
+    monkeypatch.setattr(LocalFiles, "delete_dir", taken)
+    generate(spec_of(), tmp_path / "d.zarr")
+    generate(spec_of(), tmp_path / "other.zarr")
+    assert contents(tmp_path / "d.zarr") == contents(tmp_path / "other.zarr")
+    assert open_dataset(tmp_path / "d.zarr").record.complete
 
 
 def test_files_from_the_future_are_continued(tmp_path: Path) -> None:
