@@ -74,7 +74,7 @@ class BeamPrediction(LinkTask):
         gains, constants = link_context(view, BEAM_BAND, cases)
         context: dict[str, NDArray[Any]] = {**gains, "beam_se": rates}
         if epoch is None:
-            context |= {"h_beam_band": view.array(f"h_{BEAM_BAND}")[cases]}
+            context |= {"h_beam_band": view.rows(f"h_{BEAM_BAND}", cases)}
         target = Target(value=rates.argmax(axis=1), context=context, constants=constants)
         return BeamObservation(**seen(self, region, 1, subcarriers), grid=grid), target
 

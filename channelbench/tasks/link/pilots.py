@@ -75,7 +75,7 @@ def noisy_region(
     (``snr_reference = "set"``). ``amplitude`` scales samples (and with them their noise) before that; ``set_power``
     is then the training split's mean power of the scaled samples.
     """
-    clean = view.array(f"h_{BAND}")[cases, slots]
+    clean = view.rows(f"h_{BAND}", cases, slots)
     power = view.sample_power(BAND)[cases]
     if amplitude is not None:
         clean = (clean * amplitude[:, None, None, None]).astype(np.complex64)
