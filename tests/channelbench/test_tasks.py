@@ -14,7 +14,7 @@ from channelbench.tasks.link.conditions import CombConditions
 from channelbench.testing import small_spec
 
 ALL = ["ce", "cp", "pf", "bf", "de", "pe"]
-EVERY = np.arange(64)
+EVERY = np.arange(30)
 
 
 def test_cuts_are_those_of_the_paper(few_rays: ChannelDataset) -> None:
