@@ -38,13 +38,14 @@ class OAMPNet(DetectionNetwork):
         v² = (‖y − Hx̂‖² − Nσ²)/tr(HᴴH),   W ∝ v²Hᴴ(v²HHᴴ + σ²I)⁻¹ with tr(WH) = K,   r = x̂ + γW(y − Hx̂),
         C = I − θWH,   τ² = (v² tr(CCᴴ) + θ²σ² tr(WWᴴ))/K,   x̂ ← φ(E[x | r, τ²] − ξr).
 
-    All products with W are worked out on the modes of HᴴH. It has nothing of a size, so that any number of users goes.
+    v² is the mean over the uses of a case, which have H in common. All products with W are worked out on the modes of
+    HᴴH. It has nothing of a size, so that any number of users goes.
 
     Args:
         modulation: What is sent.
         layers: How many.
 
-    Source: H. He, C.-K. Wen, S. Jin and G. Y. Li, IEEE Trans. Signal Process. 68 (2020), Eqs. 14–26.
+    Source: H. He, C.-K. Wen, S. Jin and G. Y. Li, IEEE Trans. Signal Process. 68 (2020).
     """
 
     levels: torch.Tensor
@@ -58,7 +59,7 @@ class OAMPNet(DetectionNetwork):
 
     def passed(self, part: DetectionPart) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The estimates; and r and τ², real, of the last layer, of which they are made, ``[batch, uses, users]`` and
-        ``[batch, uses, 1]``."""
+        ``[batch, 1, 1]``."""
         gram, received = matched(part)
         values, vectors = torch.linalg.eigh(gram)
         modes = _Modes(values.clamp_min(0)[:, None], vectors)
@@ -73,7 +74,7 @@ class OAMPNet(DetectionNetwork):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """r and τ² of a layer."""
         noise, users = part.noise_var[:, None, None], part.h.shape[2]
-        left = torch.view_as_real(part.y - x @ part.h.mT).square().sum((2, 3))[..., None]
+        left = torch.view_as_real(part.y - x @ part.h.mT).square().sum((2, 3)).mean(1)[:, None, None]
         total = modes.values.sum(2, keepdim=True).clamp_min(TINY)
         variance = ((left - part.h.shape[1] * noise) / total).clamp_min(LEAST_VARIANCE)
         loaded = modes.values + noise / variance
