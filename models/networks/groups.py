@@ -6,7 +6,7 @@ A batch is a list of parts, one for each number of users in it, so that no netwo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,12 +15,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from channelbench.contracts import FitContext, Target, TaskSplit
-from channelbench.models.networks.fitting import fit_identity, start_from
+from channelbench.models.networks.fitting import fit_identity, flops_of, start_from
 from channelbench.models.networks.training import Outcome, Plan, budget_of, seeded, train
+from channelbench.tasks.multiuser.answers import scored_form
 from channelbench.tasks.multiuser.observations import DetectionObservation, GroupObservation, PrecodingObservation
 
 __all__ = ["DetectionPart", "FittedGroups", "GroupNetwork", "Part", "PrecodingPart", "TrainingBatch"]
 __all__ += ["batch_loss", "fit_groups", "group_batches", "parts_of", "validation_score"]
+
+PIECE = 256
+"""Groups (times subcarriers) that are answered at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +85,7 @@ class GroupNetwork(Protocol):
         ...
 
     def answer(self, part: Any) -> Any:
-        """Of a precoder: beams ``[batch, users, antennas]``, complex. Of a detector: a ``DetectionAnswer``, or
-        estimates ``[batch, uses, users]``."""
+        """Of a precoder: beams ``[batch, users, antennas]``, complex. Of a detector: a ``DetectionAnswer``."""
         ...
 
 
@@ -193,7 +196,7 @@ def fit_groups(
     if hasattr(module, "finish"):
         with torch.no_grad():
             module.finish(_some_parts(validation, context.device))
-    return FittedGroups(module, context.device, outcome)
+    return FittedGroups(module, context.device, outcome, example)
 
 
 def batch_loss(module: Any, batch: TrainingBatch) -> torch.Tensor:
@@ -206,38 +209,77 @@ def _some_parts(split: TaskSplit, device: str, most: int = 2000) -> list[Part]:
     return [part for _, part in parts_of(*split.observe(np.arange(min(len(split), most))), device)]
 
 
+def _pieces(part: Part) -> Iterator[Part]:
+    """A part in pieces of at most ``PIECE`` groups."""
+    tensors = {name: value for name, value in vars(part).items() if isinstance(value, torch.Tensor)}
+    for start in range(0, len(part), PIECE):
+        cut: dict[str, Any] = {name: value[start : start + PIECE] for name, value in tensors.items()}
+        yield replace(part, **cut)
+
+
+def _as_array(pieces: Sequence[Any], observation: GroupObservation) -> NDArray[Any]:
+    """The answers of the pieces of a part as one array, ``[groups, subcarriers or uses, users, …]``."""
+    if isinstance(observation, PrecodingObservation):
+        return torch.cat(list(pieces)).cpu().numpy().reshape(observation.h.shape)
+    assert isinstance(observation, DetectionObservation)
+    starts = range(0, len(observation), PIECE)
+    return np.concatenate(
+        [
+            scored_form(piece, replace(observation, y=observation.y[start : start + PIECE]))
+            for start, piece in zip(starts, pieces, strict=True)
+        ]
+    )
+
+
 class FittedGroups:
     """A network with weights, ready to answer; it offers what ``fitting.Fitted`` does.
 
     Attributes:
         module: In evaluation mode, on ``device``.
         outcome: How its fit ended.
+        example: Groups, of the first of which the operations are counted; without any, they are not.
     """
 
-    def __init__(self, module: nn.Module, device: str, outcome: Outcome) -> None:
-        self.module, self.device, self.outcome = module, device, outcome
+    def __init__(
+        self, module: nn.Module, device: str, outcome: Outcome, example: GroupObservation | None = None
+    ) -> None:
+        self.module, self.device, self.outcome, self.example = module, device, outcome, example
 
-    def predict(self, observation: GroupObservation) -> Any:
-        """What the task asks for, for groups that all have the same number of users."""
+    def predict(self, observation: GroupObservation) -> NDArray[Any]:
+        """What the task asks for; of detectors in the form that is scored."""
         return self._through(self.module.answer, observation)  # type: ignore[arg-type]
 
-    def predict_start(self, observation: GroupObservation) -> Any:
+    def predict_start(self, observation: GroupObservation) -> NDArray[Any] | None:
         """What the module answers without its network (``alone``); ``None`` where it is nothing without."""
         alone = getattr(self.module, "alone", None)
         return None if alone is None else self._through(alone, observation)
 
-    def _through(self, answer: Callable[[Any], Any], observation: GroupObservation) -> Any:
-        ((_, part),) = parts_of(observation, None, self.device)
+    def _through(self, answer: Callable[[Any], Any], observation: GroupObservation) -> NDArray[Any]:
+        """Answers in pieces of bounded size; those of groups with fewer users than others end in zeros."""
+        found = []
         with torch.inference_mode():
-            found = answer(part)
-        if not isinstance(observation, PrecodingObservation):
-            return found
-        return found.cpu().numpy().reshape(observation.h.shape)
+            for (groups, seen), (_, part) in zip(
+                observation.by_users(), parts_of(observation, None, self.device), strict=True
+            ):
+                pieces = [answer(piece) for piece in _pieces(part)]
+                found.append((groups, _as_array(pieces, seen)))
+        if len(found) == 1:
+            return found[0][1]
+        axis = 2  # that of the users
+        most = max(values.shape[axis] for _, values in found)
+        whole = np.zeros((len(observation), found[0][1].shape[1], most, *found[0][1].shape[3:]), found[0][1].dtype)
+        for groups, values in found:
+            whole[groups, :, : values.shape[axis]] = values
+        return whole
 
     def costs(self) -> dict[str, float]:
-        """Parameters of the network."""
+        """Parameters, and floating-point operations of the answer for one group."""
         parameters = list(self.module.parameters())
-        return {
+        costs: dict[str, float] = {
             "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
             "total_parameters": sum(p.numel() for p in parameters),
         }
+        if self.example is not None:
+            (_, part), *_ = parts_of(self.example, None, "cpu")
+            costs["flops_per_sample"] = float(flops_of(self.module, lambda replica: replica.answer(part)))
+        return costs
