@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -85,11 +85,13 @@ class Scored:
         terms: ``{metric: [cases, terms]}``.
         units: The independent unit of each case, ``[cases]``; ``None`` where each is one.
         same_as_start: Cases that are answered as the start alone answers them; ``None`` where there is none.
+        strata: What the task tells apart of the cases, ``{stratum: [cases]}``.
     """
 
     terms: Terms
     units: NDArray[np.int64] | None = None
     same_as_start: int | None = None
+    strata: Terms = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -97,6 +99,7 @@ class Scored:
         terms: Mapping[str, list[NDArray[np.float64]]],
         units: list[NDArray[np.int64]],
         same_as_start: int | None = None,
+        strata: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> Scored:
         """The parts of all batches, joined."""
         unit = np.concatenate(units)
@@ -104,6 +107,7 @@ class Scored:
             {name: np.concatenate(parts) for name, parts in terms.items()},
             None if len(np.unique(unit)) == len(unit) else unit,
             same_as_start,
+            dict(strata or {}),
         )
 
 
@@ -151,7 +155,7 @@ def score(
         units.append(task.drops(view, cases, conditions))
         same.count(prediction, observation, target)
         progress(int(cases[-1]) + 1, total)
-    return Scored.of(collected, units, same.cases), seconds
+    return Scored.of(collected, units, same.cases, task.strata(view, np.arange(total), conditions)), seconds
 
 
 class _SameAsStart:
@@ -229,7 +233,8 @@ def ceiling_cell(
             if (terms := task.ceiling_terms(metric, target)) is not None:
                 collected.setdefault(metric.card.name, []).append(terms)
         units.append(task.drops(view, cases, conditions))
-    scored = Scored.of(collected, units)
+    every = np.arange(task.size(dataset.spec, "test", conditions))
+    scored = Scored.of(collected, units, strata=task.strata(view, every, conditions))
     known = tuple(metric for metric in metrics if metric.card.name in collected)
     return scored_cell(common, known, scored, {}), scored
 

@@ -196,6 +196,11 @@ class Task(ABC):
         samples = self.samples(view, cases, conditions).reshape(len(cases), -1)
         return view.array("drop")[samples[:, 0]]
 
+    def strata(self, view: SplitView, cases: NDArray[np.int64], conditions: Any) -> dict[str, NDArray[np.float64]]:
+        """Numbers by which an exhibit may group the cases, such as a speed, ``{stratum: [cases]}``; they are stored
+        beside the terms. None by default."""
+        return {}
+
     def share_scale(self, source: SplitView, target: SplitView) -> None:
         """Have ``target`` observed on the scale of ``source``, another dataset whose fits are carried over to it. For
         tasks that scale what is seen by constants of the training split; called before anything of ``target`` is
