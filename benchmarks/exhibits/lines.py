@@ -64,6 +64,7 @@ def lines(
     summary: str,
     *,
     log: bool = False,
+    lowest: float = 0.0,
     trained: tuple[float, float] | None = None,
 ) -> str:
     """Panels side by side, each with its own vertical axis.
@@ -73,6 +74,7 @@ def lines(
         x_label, y_label: What the axes are.
         summary: For who cannot see it.
         log: Whether the vertical axis is logarithmic; what is not positive is then left out.
+        lowest: Where a logarithmic axis ends, whatever whiskers go below.
         trained: What training has seen of the condition; beyond it the ground is shaded.
 
     Returns:
@@ -91,7 +93,7 @@ def lines(
     dashes = _dashes(shown)
     for i, panel in enumerate(shown):
         start = i * (_LEFT + each + names + _GAP) + _LEFT
-        _Plot(canvas, panel, start, start + each, height - _BOTTOM, log).draw(x_label, trained, dashes)
+        _Plot(canvas, panel, (start, start + each), height - _BOTTOM, log, lowest).draw(x_label, trained, dashes)
     _legend(canvas, height - 8, shown, trained)
     return canvas.svg(summary)
 
@@ -108,14 +110,16 @@ def _dashes(panels: Sequence[LinesPanel]) -> dict[str, str]:
 
 
 class _Plot:
-    """One panel, between ``start`` and ``stop``, down to ``bottom``."""
+    """One panel, between two positions and down to ``bottom``."""
 
-    def __init__(self, canvas: Canvas, panel: LinesPanel, start: float, stop: float, bottom: float, log: bool) -> None:
-        self.canvas, self.panel, self.start, self.stop, self.bottom = canvas, panel, start, stop, bottom
+    def __init__(
+        self, canvas: Canvas, panel: LinesPanel, sides: tuple[float, float], bottom: float, log: bool, lowest: float
+    ) -> None:
+        self.canvas, self.panel, (self.start, self.stop), self.bottom = canvas, panel, sides, bottom
         self.steps = sorted({point.x for line in panel.drawn for point in line.points})
         values = [v for line in panel.drawn for point in line.points for v in _extent(point)]
-        self.x = Axis(self.steps[0], self.steps[-1], start + 14, stop - 14) if len(self.steps) > 1 else None
-        self.y = Axis.around(values, bottom, _TOP, log=log)
+        self.x = Axis(self.steps[0], self.steps[-1], self.start + 14, self.stop - 14) if len(self.steps) > 1 else None
+        self.y = Axis.around([v for v in values if not log or v >= lowest], bottom, _TOP, log=log)
 
     def at(self, x: float) -> float:
         return (self.start + self.stop) / 2 if self.x is None else self.x.at(x)
@@ -169,7 +173,7 @@ class _Plot:
         x, y = self.at(point.x), self.y.at(point.height or 0.0)
         name = f"{line.title} at {point.x:g}".replace("-", "−")
         if point.below is not None:
-            self.canvas.ring(x, y, line.family, f"{name}: no error in the test split, below {point.below:.3g}")
+            self.canvas.ring(x, y, line.family, f"{name}: below {point.below:.3g}")
         elif point.score is not None:
             score = point.score
             self.canvas.line(x + aside, self.y.at(score.low), x + aside, self.y.at(score.high), line.family, 1.2)
@@ -223,8 +227,8 @@ def _legend(canvas: Canvas, y: float, panels: Sequence[LinesPanel], trained: tup
     points = [point for panel in panels for line in panel.drawn for point in line.points]
     if any(point.below is not None for point in points):
         canvas.ring(at, y - 4, "soft")
-        canvas.text(at + 11, y, "no error in the test split: below this")
-        at += 235
+        canvas.text(at + 11, y, "below this")
+        at += 95
     if trained is not None and any(not trained[0] <= point.x <= trained[1] for point in points):
         canvas.rect(at - 5, y - 11, 14, 13, "soft", opacity=0.12)
         canvas.text(at + 15, y, "outside the training range")

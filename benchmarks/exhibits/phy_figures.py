@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from channelbench.benchmarks.exhibits.lines import Point
-from channelbench.benchmarks.exhibits.sweep import Part, Sweep, Swept, SweptRow, task_views, titles_of
+from channelbench.benchmarks.exhibits.sweep import Part, Sweep, Swept, SweptRow, shown_rows, task_views, titles_of
 from channelbench.card import Card
-from channelbench.families import BUNDLE, CEILING
+from channelbench.families import CEILING, FLOOR
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.spread import widened
 from channelbench.leaderboard.views import Run, View
@@ -45,19 +45,20 @@ class PredictionBySpeed(Sweep):
                 "methods grow with speed, attention before recurrence, the single-task LLM first at every speed and "
                 "the multi-task one next to it."
             ),
+            without=(CEILING,),
         ),
     )
 
-    def swept(self, run: Run, metric: str) -> list[Swept]:
+    def swept(self, run: Run, part: Part) -> list[Swept]:
         found = task_views(run, self.task)
         titles = titles_of([conditions for _, conditions in found])
-        panels = [_by_speed(title, view, metric) for title, (view, _) in zip(titles, found, strict=True)]
+        panels = [_by_speed(title, view, part) for title, (view, _) in zip(titles, found, strict=True)]
         return [panel for panel in panels if panel.steps]
 
 
-def _by_speed(title: str, view: View, metric: str) -> Swept:
-    rows = [row for row in view.table.rows if row.family != BUNDLE]
-    of = {row.method: view.by_stratum(row.method, "cp", metric, "speed_kmh") for row in rows}
+def _by_speed(title: str, view: View, part: Part) -> Swept:
+    rows = shown_rows(view, part)
+    of = {row.method: view.by_stratum(row.method, "cp", part.metric, "speed_kmh") for row in rows}
     speeds = tuple(sorted({speed for scores in of.values() for speed in scores}))
     families = {row.method: row.family for row in rows}
     columns = {speed: _widened(speed, of, families) for speed in speeds}
@@ -72,7 +73,7 @@ def _by_speed(title: str, view: View, metric: str) -> Swept:
         for row in rows
         if of[row.method]
     ]
-    return Swept(title, speeds, tuple(r for r in shown if r.family != CEILING or any(p.height for p in r.points)))
+    return Swept(title, speeds, tuple(shown))
 
 
 def _widened(
@@ -100,7 +101,23 @@ class PredictionBySNR(Sweep):
                 f"NMSE of the predicted slots over all speeds; targets are clean. {_PICTURE} It has the proposed "
                 "method lowest over the whole range."
             ),
+            without=(CEILING,),
         ),
+    )
+
+
+def _share(name: str, by: str) -> Part:
+    """What the curves of rates, which lie close, do not tell apart."""
+    return Part(
+        name=f"{name}-share",
+        title=f"How near the capacity, by {by}",
+        metric="capacity_share",
+        label="share of capacity",
+        text=(
+            "Mean sum rate over the mean sum capacity of dirty-paper coding on the same groups, without the floor: "
+            "what is missing to 1 is all that better precoders, linear or not, could add."
+        ),
+        without=(CEILING, FLOOR),
     )
 
 
@@ -126,6 +143,7 @@ class SumRateByPower(Sweep):
                 f"the capacity, the CNN better, and the LLM near-optimal at all powers. {_ORTHOGONAL}"
             ),
         ),
+        _share("phy-power", "power"),
     )
 
 
@@ -148,6 +166,7 @@ class SumRateByUsers(Sweep):
                 f"rate growing with the users and the LLM first for every number of them. {_ORTHOGONAL}"
             ),
         ),
+        _share("phy-users", "number of users"),
     )
 
 
@@ -167,10 +186,11 @@ class DetectionBySNR(Sweep):
             label="NMSE of x",
             text=(
                 "NMSE of the estimated symbols; the SNR is ‖H‖²/(Nσ²) of each group. A detector that answers "
-                f"decisions, as maximum likelihood does, is not made for it. {_PICTURE} It has the DNN poor, LMMSE “relatively "
-                "high”, DetNet and OAMP-Net well below, and OAMP-Net before the LLM at high SNR."
+                f"decisions, as maximum likelihood does, is not made for it. {_PICTURE} It has the DNN poor, LMMSE "
+                "“relatively high”, DetNet and OAMP-Net well below, and OAMP-Net before the LLM at high SNR."
             ),
             log=True,
+            lowest=1e-5,
         ),
         Part(
             name="phy-detection-ser",

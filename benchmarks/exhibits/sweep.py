@@ -15,13 +15,14 @@ from typing import Any, ClassVar
 from channelbench.benchmarks.exhibits.cells import csv_text, record
 from channelbench.benchmarks.exhibits.lines import Line, LinesPanel, Point, lines
 from channelbench.exhibit import Exhibit
-from channelbench.families import BUNDLE, CEILING
+from channelbench.families import BUNDLE
+from channelbench.leaderboard.board import Row
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals, fixed, interval
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run, View
 
-__all__ = ["Part", "Setting", "Sweep", "Swept", "SweptRow", "settings"]
+__all__ = ["Part", "Setting", "Sweep", "Swept", "SweptRow", "settings", "shown_rows", "task_views", "titles_of"]
 
 _WORDS = {
     "users": "{} users",
@@ -45,6 +46,8 @@ class Part:
         label: What the metric is called, with its unit.
         text: What it is, and what the paper says.
         log: Whether decades count.
+        lowest: What is not told from 0 in the picture: below it, the axis would show nothing but rounding.
+        without: Families that are not shown, such as a ceiling that is exact.
     """
 
     name: str
@@ -53,6 +56,8 @@ class Part:
     label: str
     text: str
     log: bool = False
+    lowest: float = 0.0
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,15 +116,15 @@ class Sweep(Exhibit):
     parts: ClassVar[tuple[Part, ...]]
 
     def sections(self, run: Run) -> list[Section]:
-        found = ((part, [s for s in self.swept(run, part.metric) if s.rows]) for part in self.parts)
+        found = ((part, [s for s in self.swept(run, part) if s.rows]) for part in self.parts)
         return [self._section(part, swept) for part, swept in found if swept]
 
-    def swept(self, run: Run, metric: str) -> list[Swept]:
+    def swept(self, run: Run, part: Part) -> list[Swept]:
         """The panels; by default one for each setting of the task's other conditions."""
         found = settings(run, self.task, self.field)
         titles = titles_of([setting.fixed for setting in found])
         return [
-            Swept(title, tuple(setting.views), tuple(_rows(setting.views, self.task, metric)))
+            Swept(title, tuple(setting.views), tuple(_rows(setting.views, self.task, part)))
             for title, setting in zip(titles, found, strict=True)
         ]
 
@@ -137,6 +142,7 @@ class Sweep(Exhibit):
                 part.label,
                 f"{part.title}: {part.label} by {self.axis}",
                 log=part.log,
+                lowest=part.lowest,
                 trained=self.trained,
             ),
             csv=csv_text([item for each in swept for item in self._records(part, each)]),
@@ -200,24 +206,28 @@ def _number(value: float) -> str:
     return f"{value:g}".replace("-", "−")
 
 
-def _rows(views: Mapping[float, View], task: str, metric: str) -> Iterable[SweptRow]:
+def _rows(views: Mapping[float, View], task: str, part: Part) -> Iterable[SweptRow]:
     """The methods that have a cell of the task in one of the views, in the order of the first."""
-    known = {row.method: row for view in views.values() for row in view.table.rows if row.family != BUNDLE}
+    known = {row.method: row for view in views.values() for row in shown_rows(view, part)}
     for method, row in known.items():
         if not any((e := view.entry(method, task)) is not None and e.results for view in views.values()):
             continue
-        points = tuple(_point(view, method, task, metric, step) for step, view in views.items())
-        if row.family == CEILING and all(point.height is None for point in points):
-            continue  # no error at all has no decibels
+        points = tuple(_point(view, method, task, part, step) for step, view in views.items())
         notes = tuple(view.missing(method, task) for view in views.values())
         yield SweptRow(method, row.title, row.family, points, notes)
 
 
-def _point(view: View, method: str, task: str, metric: str, step: float) -> Point:
-    score = view.score(method, task, metric)
-    least = None if score is None else view.least(method, task, metric)
-    below = least if score is not None and least is not None and score.value < least else None
-    return Point(step, score, below)
+def shown_rows(view: View, part: Part) -> list[Row]:
+    """The methods that a part may show; bundles are rows that stand there already."""
+    return [row for row in view.table.rows if row.family not in (BUNDLE, *part.without)]
+
+
+def _point(view: View, method: str, task: str, part: Part, step: float) -> Point:
+    score = view.score(method, task, part.metric)
+    if score is None:
+        return Point(step, None)
+    least = max(view.least(method, task, part.metric) or 0.0, part.lowest)
+    return Point(step, score, least if score.value < least else None)
 
 
 def _table(swept: Swept, steps: Sequence[float], part: Part) -> tuple[SectionRow, ...]:
@@ -236,7 +246,7 @@ def _cell(point: Point, note: str, digits: int, log: bool) -> SectionCell:
     if score is None:
         return SectionCell(note=note)
     if point.below is not None:
-        return SectionCell(text=f"< {2 * point.below:.1e}", remark="no error", value=score.value)
+        return SectionCell(text=f"< {point.below:.1e}", remark="" if score.value else "no error", value=score.value)
     if log:
         spread = "" if score.low == score.high else f"{score.low:.2g}–{score.high:.2g}"
         spread = f"[{spread}]" if spread and score.spread_unknown else spread
