@@ -134,7 +134,7 @@ class _Plot:
         for step in self.steps:
             if self.at(step) - last >= 26:
                 last = self.at(step)
-                self.canvas.text(last, self.bottom + 16, f"{step:g}".replace("-", "−"), anchor="middle", size=10.5)
+                self.canvas.text(last, self.bottom + 16, _number(step), anchor="middle", size=10.5)
         self.canvas.text((self.start + self.stop) / 2, self.bottom + 34, x_label, anchor="middle")
         self.canvas.text(self.start, 32, self.panel.title, ink="ink", size=12)
         drawn = self.panel.drawn
@@ -171,7 +171,7 @@ class _Plot:
 
     def _mark(self, line: Line, point: Point, aside: float) -> None:
         x, y = self.at(point.x), self.y.at(point.height or 0.0)
-        name = f"{line.title} at {point.x:g}".replace("-", "−")
+        name = f"{line.title} at {_number(point.x)}"
         if point.below is not None:
             self.canvas.ring(x, y, line.family, f"{name}: below {point.below:.3g}")
         elif point.score is not None:
@@ -209,15 +209,13 @@ def _apart(wanted: Sequence[float], top: float, bottom: float) -> list[float]:
 def _extent(point: Point) -> list[float]:
     if point.height is None:
         return []
-    return (
-        [point.height]
-        if point.below is not None or point.score is None
-        else [
-            point.score.low,
-            point.height,
-            point.score.high,
-        ]
-    )
+    if point.below is not None or point.score is None:
+        return [point.height]
+    return [point.score.low, point.height, point.score.high]
+
+
+def _number(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
 
 
 def _legend(canvas: Canvas, y: float, panels: Sequence[LinesPanel], trained: tuple[float, float] | None) -> None:
