@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.benchmarks.arithmetic import arithmetic
+from channelbench.benchmarks.keeping import Keeper
 from channelbench.bootstrap import interval
 from channelbench.conditions import Conditions
 from channelbench.contracts import Genie, GenieMethod, Method, Metric, Observation, Target, Task
@@ -130,6 +131,7 @@ def score(
     progress: Callable[[int, int], None] = lambda done, total: None,
     *,
     start: Start = lambda observation: None,
+    keep: Keeper | None = None,
 ) -> tuple[Scored, float]:
     """Terms of all metrics on the test split, and the seconds spent in ``answer``.
 
@@ -138,6 +140,7 @@ def score(
         answer: What is predicted.
         progress: Called with (done, all) cases.
         start: What would be predicted without a network, as ``Method.predict_start`` has it.
+        keep: Is given what is predicted.
     """
     view, metrics = dataset.view("test"), task.metrics_for(dataset.spec, conditions)
     total = task.size(dataset.spec, "test", conditions)
@@ -153,6 +156,8 @@ def score(
         for metric in metrics:
             collected[metric.card.name].append(metric.accumulate(prediction, target))
         units.append(task.drops(view, cases, conditions))
+        if keep is not None:
+            keep.add(prediction)
         same.count(prediction, observation, target)
         progress(int(cases[-1]) + 1, total)
     return Scored.of(collected, units, same.cases, task.strata(view, np.arange(total), conditions)), seconds

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from channelbench.benchmarks.suites import DETECTORS, PRECODERS, SLOW
 from channelbench.card import Card
+from channelbench.experiment import ExperimentSpec
 from channelbench.suite import Suite
 
 PHY_TASKS = ("pre_sr", "pre_mm", "det", "cp")
@@ -17,6 +18,9 @@ START = ("start",)
 
 PREDICTORS = ("zero", "hold", "bi", "wiener", "prony", "sparse")
 NETWORK_PREDICTORS = ("rnn", "gru", "lstm", "transformer", "llm4cp")
+CSI_PREDICTORS = ("hold", "wiener", "prony", "llm4cp", "phy_llm(s)")
+"""Whose predictions are precoded for; the last of these precodes as well."""
+
 DETECTOR_NETWORKS = ("dnn_detector", "detnet", "oamp_net")
 PHY_LLM = ("phy_llm(s)", "phy_llm")
 PHY_CONTROLS = ("phy_llm+random", "phy_llm+none", "phy_llm+scratch")
@@ -72,6 +76,7 @@ def _suite(
     conditions: Sequence[Varied],
     exhibits: Sequence[str],
     bundles: Mapping[str, tuple[str, ...]] | None = None,
+    experiment: ExperimentSpec | None = None,
 ) -> Suite:
     """A suite of the paper's system."""
     return Suite(
@@ -83,6 +88,7 @@ def _suite(
         conditions=tuple(conditions),
         bundles=bundles or {},
         once=SLOW,
+        experiment=experiment or ExperimentSpec(),
         exhibits=tuple(exhibits),
     )
 
@@ -184,10 +190,17 @@ phy_backbone = _suite(
 
 phy_csi = _suite(
     "phy-csi",
-    "Rates over the last slot's channels where the base station knows them perfectly and where it does not.",
+    "Rates over the last slot's channels where they are known perfectly, estimated, and predicted by several methods.",
     "the protocol's own",
-    ("pre_sr", "pre_mm"),
-    _PRECODING,
-    ({"slot": "last"}, {"csi": "estimated"}),
+    ("cp", "pre_sr", "pre_mm"),
+    (*START, *PRECODERS, "cnn_precoder", *CSI_PREDICTORS),
+    # What predictions are made from has the SNR of what is estimated.
+    (
+        prediction(10.0),
+        {"slot": "last"},
+        {"csi": "estimated"},
+        *({"csi": f"predicted:{name}"} for name in CSI_PREDICTORS),
+    ),
     ("phy-csi",),
+    experiment=ExperimentSpec(name="csi"),
 )

@@ -14,15 +14,13 @@ from channelbench.card import Card
 from channelbench.conditions import Conditions
 from channelbench.errors import RequestError
 from channelbench.fit_context import FitContext
+from channelbench.predictions import Kept
 from channelbench.results import Training
 from channelbench.spec import ScenarioSpec
 from channelbench.store.dataset import SplitView
 
 __all__ = ["FitContext", "FitData", "Genie", "GenieMethod", "Method", "Metric", "Observation"]
 __all__ += ["Target", "Task", "TaskSplit"]
-
-
-# --- what passes between tasks, methods and metrics ---
 
 
 class Observation(ABC):
@@ -66,9 +64,6 @@ class Target:
     constants: Mapping[str, float] = field(default_factory=dict)
 
 
-# --- metrics ---
-
-
 class Metric(ABC):
     """A score as a mean of per-case terms and a function of that mean, so that bootstraps are exact and cheap.
 
@@ -107,9 +102,6 @@ class Metric(ABC):
         """Of a score whose decades count, such as an error rate: the least that these terms ``[cases, terms]`` tell
         from 0. Skill is then of ``log10 max(score, least)``. ``None``, the default, where differences count."""
         return None
-
-
-# --- tasks ---
 
 
 class Task(ABC):
@@ -201,6 +193,15 @@ class Task(ABC):
         beside the terms. None by default."""
         return {}
 
+    def kept(self, prediction: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        """What later stages of an experiment may want to read of a prediction, by name, ``[cases, …]``: nothing by
+        default. It is stored as the artefact ``predictions.KEPT`` of the cell."""
+        return {}
+
+    def reads(self, conditions: Any) -> Kept | None:
+        """Whose kept prediction these conditions are about; ``None``, the default, of none."""
+        return None
+
     def share_scale(self, source: SplitView, target: SplitView) -> None:
         """Have ``target`` observed on the scale of ``source``, another dataset whose fits are carried over to it. For
         tasks that scale what is seen by constants of the training split; called before anything of ``target`` is
@@ -285,9 +286,6 @@ class TaskSplit:
 
 FitData: TypeAlias = Mapping[str, tuple[TaskSplit, TaskSplit]]
 """``{task name: (training split, validation split)}``."""
-
-
-# --- methods ---
 
 
 class Method(ABC):

@@ -22,6 +22,9 @@ from channelbench.leaderboard.views import Run, View
 
 __all__ = ["ImperfectCSI"]
 
+STAGE = "precoding"
+"""The folder of the stage that precodes for what the run's own predicts; a run without one may have it all."""
+
 _PERFECT = "perfect"
 _METRICS = {"pre_sr": "sum_rate", "pre_mm": "min_rate"}
 _KNOWN = ("csi", "csi_snr_db", "slot")
@@ -70,7 +73,9 @@ class ImperfectCSI(Exhibit):
     )
 
     def sections(self, run: Run) -> list[Section]:
-        groups = [group for task in _METRICS for group in _groups(run, task) if group.rows()]
+        precoding = run.folder / STAGE
+        there = Run.read(precoding) if (precoding / "run.json").exists() else run
+        groups = [group for task in _METRICS for group in _groups(there, task) if group.rows()]
         if not groups:
             return []
         columns = sorted({known for group in groups for known in group.views}, key=_place)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from channelbench.solvers.precoding import per_group, scaled_gram
+from channelbench.solvers.precoding import at_power, scaled_gram, sinr
 from channelbench.solvers.small import chunks, groups_first, inverse, product
 
 __all__ = ["MaxMin", "max_min"]
@@ -38,7 +38,8 @@ class MaxMin:
 
     Attributes:
         w: Precoders ``[groups, K, N]``.
-        sinr: The SINR that all users have, linear, ``[groups]``; 0 where a user has no channel.
+        sinr: The SINR that all users have, linear, ``[groups]``: the least one, measured. 0 where a user has no
+            channel.
         bound: What no precoder exceeds, ``[groups]``.
     """
 
@@ -51,8 +52,8 @@ def max_min(
     h: NDArray[np.complexfloating],
     power: ArrayLike,
     noise_var: ArrayLike,
-    tolerance: float = 1e-9,
-    max_iterations: int = 10000,
+    tolerance: float = 1e-8,
+    max_iterations: int = 2000,
 ) -> MaxMin:
     """Maximise the least SINR.
 
@@ -63,17 +64,17 @@ def max_min(
         tolerance: It ends for a group when its bounds differ by less than this share.
         max_iterations: Where it ends at the latest.
     """
-    scaled, matrix = scaled_gram(h, power, noise_var)
-    total = per_group(power, len(h), "power")
+    scaled, matrix, raised = scaled_gram(h, power, noise_var)
     coefficients = np.empty_like(matrix)
-    low, high = np.empty(len(h)), np.empty(len(h))
+    bound = np.empty(len(h))
     for part in chunks(len(h), h.shape[1]):
         here = matrix[..., part]
-        uplink, low[part], high[part] = _uplink(here, tolerance, max_iterations)
-        coefficients[..., part] = _downlink(here, uplink, low[part])
-    w: Complex = (groups_first(coefficients) * np.sqrt(total)[:, None, None]) @ scaled
+        uplink, low, bound[part] = _uplink(here, tolerance, max_iterations)
+        coefficients[..., part] = _downlink(here, uplink, low)
+    w = at_power(groups_first(coefficients) @ scaled, power)
     everybody = np.all(np.any(scaled != 0, axis=2), axis=1)
-    return MaxMin(w, np.where(everybody, low, 0), np.where(everybody, high, 0))
+    # A noise that is lower by some factor raises no SINR by more than that.
+    return MaxMin(w, sinr(h, w, noise_var).min(axis=1), np.where(everybody, bound * raised, 0))
 
 
 def _uplink(matrix: Complex, tolerance: float, max_iterations: int) -> tuple[Real, Real, Real]:

@@ -28,6 +28,8 @@ from numpy.typing import ArrayLike, NDArray
 from channelbench.solvers.small import chunks, groups_first, groups_last, inverse
 
 __all__ = [
+    "at_power",
+    "audible",
     "gains",
     "gram",
     "mrt",
@@ -47,6 +49,12 @@ Real = NDArray[np.float64]
 
 LARGEST_INVERSE = 1e8
 """Of an entry of Q⁻¹. Beyond it, half of the digits of a Gram matrix are lost and the channels themselves are used."""
+
+LARGEST_SNR = 1e8
+"""See ``scaled_gram``."""
+
+SMALLEST, SMALLEST_SHARE = 1e-140, 1e-15
+"""Norms of channels below which they are 0: in any case, and relative to the strongest of the group."""
 
 RELATIVE_RANK = 1e-12
 """Singular values below this share of the largest are rounding errors of zero."""
@@ -71,15 +79,40 @@ def gram(h: NDArray[np.complexfloating]) -> Complex:
     return found
 
 
-def scaled_gram(h: NDArray[np.complexfloating], power: ArrayLike, noise_var: ArrayLike) -> tuple[Complex, Complex]:
-    """Channels times ``√(P/σ²)``, ``[groups, K, N]``, and their Gram matrices with the groups last, ``[K, K, groups]``.
+def audible(h: NDArray[np.complexfloating]) -> Complex:
+    """Channels in double precision; what is 300 dB below the group's strongest is 0, since its square has no digits."""
+    wide = np.asarray(h, np.complex128)
+    norms = np.linalg.norm(wide, axis=2)
+    least = np.maximum(SMALLEST_SHARE * norms.max(axis=1, initial=0, keepdims=True), SMALLEST)
+    return np.where((norms >= least)[..., None], wide, 0)
 
-    With them power and noise are 1: what is best for them is, times √P, best for the channels themselves.
+
+def scaled_gram(
+    h: NDArray[np.complexfloating], power: ArrayLike, noise_var: ArrayLike
+) -> tuple[Complex, Complex, Real]:
+    """Channels scaled so that power and noise are 1, and their Gram matrices.
+
+    What is best for them is, times √P, best for the channels themselves. Where a user alone would have an SNR above
+    80 dB, the noise is raised until it is 80 dB: beyond, the products of Gram matrices have too few digits left.
+
+    Returns:
+        Scaled channels ``[groups, K, N]``, Gram matrices with the groups last ``[K, K, groups]``, and by which factor
+        the noise was raised, ``[groups]``, at least 1.
     """
-    total = per_group(power, len(h), "power")
-    ratio = np.sqrt(total / per_group(noise_var, len(h), "noise_var", positive=True))
-    scaled = np.asarray(h, np.complex128) * ratio[:, None, None]
-    return scaled, groups_last(gram(scaled))
+    heard = audible(h)
+    with np.errstate(over="ignore"):
+        ratio = per_group(power, len(h), "power") / per_group(noise_var, len(h), "noise_var", positive=True)
+    strongest = np.sum(np.abs(heard) ** 2, axis=2).max(axis=1, initial=0)
+    raised = np.maximum(1, np.minimum(ratio, np.finfo(float).max) * strongest / LARGEST_SNR)
+    scaled = heard * np.sqrt(ratio / raised)[:, None, None]
+    return scaled, groups_last(gram(scaled)), raised
+
+
+def at_power(w: Complex, power: ArrayLike) -> Complex:
+    """A precoder scaled to power P; one of zeros stays."""
+    length = np.linalg.norm(w.reshape(len(w), -1), axis=1)
+    factor = np.sqrt(per_group(power, len(w), "power")) / np.where(length > 0, length, 1)
+    return w * factor[:, None, None]
 
 
 def gains(h: NDArray[np.complexfloating], w: NDArray[np.complexfloating]) -> Real:
@@ -161,7 +194,7 @@ def mrt(h: NDArray[np.complexfloating], power: ArrayLike) -> Complex:
     Returns:
         Precoder ``[groups, K, N]``.
     """
-    beams = unit_rows(np.asarray(h, np.complex128))
+    beams = unit_rows(audible(h))
     return beams * np.sqrt(_equal(np.any(beams != 0, axis=2), per_group(power, len(h), "power")))[..., None]
 
 
@@ -245,7 +278,7 @@ def _equal(served: NDArray[np.bool_], total: Real) -> Real:
 
 def _directions(h: NDArray[np.complexfloating], lam: Real, noise: Real) -> tuple[Complex, Real]:
     """Unit beams at these λ (infinite: zero forcing), and the gain ``|h_kᴴ v_k|²`` of each by its own user."""
-    wide = np.asarray(h, np.complex128)
+    wide = audible(h)
     matrix = gram(wide)
     coefficients, own = np.empty_like(matrix), np.empty(matrix.shape[:2])
     sound = np.empty(len(wide), bool)

@@ -42,8 +42,9 @@ def inverse(matrices: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Inverses by Gauss–Jordan elimination, and its pivots.
 
     There is no search for pivots: matrices are to be ``D₁ P D₂`` with P Hermitian positive definite and D diagonal,
-    where elimination is as stable as Cholesky's, since a diagonal scaling changes no relative error of it. A pivot is at
-    least a rounding error of its diagonal entry, so that a singular matrix has a finite inverse with huge entries.
+    where elimination is as stable as Cholesky's, since a diagonal scaling changes no relative error; or M-matrices.
+    A pivot is at least a rounding error of its diagonal entry, so that a singular matrix has a finite inverse with huge
+    entries.
 
     Args:
         matrices: ``[n, n, groups]``; not changed.

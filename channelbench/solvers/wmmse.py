@@ -33,7 +33,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from channelbench.solvers.precoding import gram, mrt, per_group, rzf, scaled_gram, sum_rate, unit_rows, zf
+from channelbench.solvers.precoding import at_power, gram, mrt, per_group, rzf, scaled_gram, sum_rate, unit_rows, zf
 from channelbench.solvers.small import chunks, groups_first, groups_last, inverse, product
 
 __all__ = ["STARTS", "Converged", "Start", "structure_labels", "wmmse", "wmmse_converged"]
@@ -97,7 +97,7 @@ def wmmse(
         raise ValueError(f"iterations must be at least 1, not {iterations}")
     if not isinstance(start, np.ndarray) and start == "subsets":
         raise ValueError("start must be one precoder; subsets are several")
-    scaled, matrix = scaled_gram(h, power, noise_var)
+    scaled, matrix, _raised = scaled_gram(h, power, noise_var)
     first = start if isinstance(start, np.ndarray) else _starts(h, power, noise_var, (start,))[start]
     received = _received(scaled, first)
     coefficients = np.empty_like(matrix)
@@ -116,7 +116,7 @@ def wmmse_converged(
     noise_var: ArrayLike,
     starts: Sequence[Start] = STARTS,
     tolerance: float = 1e-8,
-    max_iterations: int = 10000,
+    max_iterations: int = 6000,
 ) -> Converged:
     """Iterate from several starts until beams stand still, and keep the best for each group.
 
@@ -124,14 +124,14 @@ def wmmse_converged(
         h: Channels ``[groups, K, N]``.
         power: P, a number or ``[groups]``.
         noise_var: σ², positive, a number or ``[groups]``.
-        starts: Names as of ``wmmse``, or ``subsets``. ``random`` are the same combinations of channels for all groups; ``subsets`` serve, by
-            RZF, only the first of K − 1, K − 2, … ⌊K/2⌋ users, taken greedily by what their channels add to the span
-            of those before.
+        starts: Names as of ``wmmse``, or ``subsets``. ``random`` are the same combinations of channels for all
+            groups; ``subsets`` serve, by RZF, only the first of K − 1, K − 2, … ⌊K/2⌋ users, taken greedily by what
+            their channels add to the span of those before.
         tolerance: A group is done when an iteration changes no received amplitude by more than this share of the
             largest.
         max_iterations: Where it ends at the latest.
     """
-    scaled, matrix = scaled_gram(h, power, noise_var)
+    scaled, matrix, _raised = scaled_gram(h, power, noise_var)
     first = _starts(h, power, noise_var, starts)
     groups = len(h)
     best = Converged(
@@ -168,7 +168,7 @@ def structure_labels(
     Returns:
         p, and λ, which sums to P; where nobody receives anything it is the same for all.
     """
-    scaled, _matrix = scaled_gram(h, power, noise_var)
+    scaled, _matrix, _raised = scaled_gram(h, power, noise_var)
     _amplitudes, weights = _state(_received(scaled, w))
     summed = weights.sum(axis=0)
     share = np.where(summed > 0, weights / np.where(summed > 0, summed, 1), 1 / max(1, len(weights)))
@@ -193,17 +193,12 @@ class _Beams:
 
 def _received(scaled: Complex, w: NDArray[np.complexfloating]) -> Complex:
     """Amplitudes of a precoder, scaled to power 1, at every user, ``[beam, user, groups]``."""
-    beams = np.asarray(w, np.complex128)
-    length = np.linalg.norm(beams.reshape(len(beams), -1), axis=1)
-    beams = beams / np.where(length > 0, length, 1)[:, None, None]
-    return groups_last(beams @ scaled.conj().swapaxes(1, 2))
+    return groups_last(at_power(np.asarray(w, np.complex128), 1.0) @ scaled.conj().swapaxes(1, 2))
 
 
 def _precoder(coefficients: Complex, scaled: Complex, power: ArrayLike) -> Complex:
     """``A h`` at power P, ``[groups, K, N]``."""
-    total = per_group(power, len(scaled), "power")
-    w: Complex = (groups_first(coefficients) * np.sqrt(total)[:, None, None]) @ scaled
-    return w
+    return at_power(groups_first(coefficients) @ scaled, power)
 
 
 def _powers(received: Complex) -> tuple[Real, Real]:

@@ -145,6 +145,7 @@ class ChannelDataset:
         seed: The seed it was made with.
         path: Where it is: a path or a URL.
         variables: What it holds of each sample, in writing order.
+        lent: What an earlier stage of an experiment leaves to tasks; see ``predictions``.
     """
 
     def __init__(
@@ -153,6 +154,7 @@ class ChannelDataset:
         self.group, self.spec, self.record, self.path, self.variables = group, spec, record, path, variables
         self.seed, self.digest, self.versions = record.seed, record.content_digest, record.versions
         self._memo: dict[Hashable, Any] = {}
+        self.lent: Any = None
 
     @cached_property
     def xarray(self) -> xr.Dataset:
@@ -250,6 +252,11 @@ class SplitView:
     def seed(self) -> int:
         """The dataset's."""
         return self._dataset.seed
+
+    @property
+    def lent(self) -> Any:
+        """See ``ChannelDataset.lent``."""
+        return self._dataset.lent
 
     @property
     def train(self) -> SplitView:

@@ -31,7 +31,7 @@ from channelbench.tasks.link.pilots import (
     seen_subcarriers,
 )
 
-__all__ = ["ChannelEstimation", "ChannelPrediction", "ChannelTask", "Cut", "FrequencyPrediction"]
+__all__ = ["LAST_SLOT", "ChannelEstimation", "ChannelPrediction", "ChannelTask", "Cut", "FrequencyPrediction"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,10 @@ class Cut:
     wanted_slots: slice
     seen_subcarriers: NDArray[np.int64]
     wanted_subcarriers: NDArray[np.int64]
+
+
+LAST_SLOT = "last_slot"
+"""Of a kept prediction: its last slot."""
 
 
 class ChannelTask(LinkTask):
@@ -146,6 +150,10 @@ class ChannelPrediction(ChannelTask):
             seen_subcarriers=seen_subcarriers(band, conditions),
             wanted_subcarriers=np.arange(band.num_subcarriers),
         )
+
+    def kept(self, prediction: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The last slot: what precoders may be designed for, ``[cases, subcarriers, antennas]``."""
+        return {LAST_SLOT: np.ascontiguousarray(prediction[:, -1], dtype=np.complex64)}
 
     def supports(self, spec: ScenarioSpec) -> bool:
         """There have to be slots to come."""

@@ -12,11 +12,13 @@ from channelbench.contracts import Metric, Observation, Target, Task
 from channelbench.errors import RequestError
 from channelbench.metrics.precoding import FractionOfCeiling, MinUserRate, SINRSpread, SumRate
 from channelbench.prediction import InvalidPrediction, as_numbers
+from channelbench.predictions import Kept, KeptPredictions
 from channelbench.solvers.dpc import sum_capacity
 from channelbench.solvers.max_min import max_min
 from channelbench.spec import ScenarioSpec
 from channelbench.store.dataset import SplitView
 from channelbench.store.planes import plane, plane_power
+from channelbench.tasks.link.channel import LAST_SLOT
 from channelbench.tasks.multiuser.conditions import NOISE_DBW, TRAIN_POWER_DBW, PrecodingConditions
 from channelbench.tasks.multiuser.groups import BAND, draws, members, training_members
 from channelbench.tasks.multiuser.observations import PrecodingObservation
@@ -71,11 +73,22 @@ class PrecodingTask(Task):
         subcarriers = _subcarriers(view.spec, conditions)
         true = plane(view, BAND, slot, subcarriers)[group].swapaxes(1, 2).copy()
         seen, error_var = true.copy(), np.zeros(group.shape, np.float32)
+        if (wanted := self.reads(conditions)) is not None:
+            seen = self._predicted(view, wanted)[group][:, :, subcarriers].swapaxes(1, 2).copy()
         if conditions.csi == "estimated":
             error_var = (plane_power(view, BAND, slot)[group] * 10 ** (-conditions.csi_snr_db / 10)).astype(np.float32)
             noise, _ = view.noise(f"{self.card.name} csi", cases, true.shape[1:], None)
             seen += noise * np.sqrt(error_var)[:, None, :, None]
         return true, seen, error_var, np.full(len(cases), conditions.users), np.full(len(cases), conditions.power_dbw)
+
+    def reads(self, conditions: PrecodingConditions) -> Kept | None:
+        return Kept(conditions.predictor, conditions.csi_snr_db) if conditions.predictor else None
+
+    def _predicted(self, view: SplitView, wanted: Kept) -> NDArray[np.complex64]:
+        """Predicted channels of the last slot, ``[samples, subcarriers, antennas]``."""
+        if not isinstance(view.lent, KeptPredictions):
+            raise wanted.refused("a run without earlier predictions")
+        return view.memo(wanted, lambda: view.lent.read(wanted, LAST_SLOT))
 
     def _trained(
         self, view: SplitView, cases: NDArray[np.int64], conditions: PrecodingConditions, epoch: int
