@@ -100,7 +100,7 @@ class View:
         units = read_units(self.folder, first)
         return {
             float(value): _within(entry.results, terms, units, found, metric, np.flatnonzero(values == value))
-            for value in np.unique(values)
+            for value in np.unique(values[~np.isnan(values)])
         }
 
     def least(self, method: str, task: str, metric: str) -> float | None:

@@ -35,11 +35,12 @@ class LinkTask(Task):
         return self.conditions(snr_db=MULTIUSER_SNR_DB) if spec.system == "multiuser" else self.conditions()
 
     def strata(self, view: SplitView, cases: NDArray[np.int64], conditions: Any) -> dict[str, NDArray[np.float64]]:
-        """The user's speed in km/h, to a hundredth, where the test has a grid of speeds."""
+        """The user's speed in km/h, to a hundredth, where the test has a grid of speeds; NaN off the grid."""
         if not view.spec.test_speeds_mps or view.split != "test":
             return {}
-        velocity = view.array("ue_velocity")[cases].astype(np.float64)
-        return {"speed_kmh": np.round(np.linalg.norm(velocity, axis=1) / KMH, 2)}
+        grid = np.round(np.abs(view.spec.test_speeds_mps) / KMH, 2)
+        speed = np.round(np.linalg.norm(view.array("ue_velocity")[cases].astype(np.float64), axis=1) / KMH, 2)
+        return {"speed_kmh": np.where(np.isin(speed, grid), speed, np.nan)}
 
 
 @dataclass(frozen=True)
