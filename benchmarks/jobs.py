@@ -242,7 +242,7 @@ def work(
             _raise_if_ours(error)
             yield from fail(job, stage, shared, where, error, [(task, condition)], weights)
         else:
-            write_cell(stage.folder, result, found.terms, found.units, artefacts)
+            write_cell(stage.folder, result, found.terms, found.units, artefacts, found.strata)
             yield result
 
 

@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import version
@@ -82,12 +82,14 @@ class Scored:
         units: The independent unit of each case, ``[cases]``; ``None`` where each is one.
         same_as_start: Cases that are answered as the start alone answers them; ``None`` where there is none.
         metrics: What the terms are of.
+        strata: What the task tells apart of the cases, ``{stratum: [cases]}``.
     """
 
     terms: Terms
     units: NDArray[np.int64] | None = None
     same_as_start: int | None = None
     metrics: tuple[Metric, ...] = ()
+    strata: Terms = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -95,6 +97,7 @@ class Scored:
         terms: Mapping[str, list[NDArray[np.float64]]],
         units: list[NDArray[np.int64]],
         same_as_start: int | None = None,
+        strata: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> Scored:
         """The parts of all batches, joined."""
         unit = np.concatenate(units)
@@ -102,6 +105,7 @@ class Scored:
             {name: np.concatenate(parts) for name, parts in terms.items()},
             None if len(np.unique(unit)) == len(unit) else unit,
             same_as_start,
+            strata=dict(strata or {}),
         )
 
 
@@ -164,7 +168,9 @@ def score(
             keep.add(prediction, error_variance(observation))
         same.count(prediction, observation, target)
         progress(int(cases[-1]) + 1, total)
-    return replace(Scored.of(collected, units, same.cases), metrics=(*metrics, *further.values())), seconds
+    strata = task.strata(view, np.arange(total), conditions)
+    found = Scored.of(collected, units, same.cases, strata)
+    return replace(found, metrics=(*metrics, *further.values())), seconds
 
 
 def _asked(task: Task, answer: Answer, genie: Genie, observation: Observation, target: Target) -> NDArray[Any]:
@@ -251,7 +257,8 @@ def ceiling_cell(
             if (terms := task.ceiling_terms(metric, target)) is not None:
                 collected.setdefault(metric.card.name, []).append(terms)
         units.append(task.drops(view, cases, conditions))
-    scored = Scored.of(collected, units)
+    every = np.arange(task.size(dataset.spec, "test", conditions))
+    scored = Scored.of(collected, units, strata=task.strata(view, every, conditions))
     known = tuple(metric for metric in metrics if metric.card.name in collected)
     return scored_cell(common, known, scored, {}), scored
 

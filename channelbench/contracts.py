@@ -110,6 +110,11 @@ class Task(ABC):
         samples = self.samples(view, cases, conditions).reshape(len(cases), -1)
         return view.array("drop")[samples[:, 0]]
 
+    def strata(self, view: SplitView, cases: NDArray[np.int64], conditions: Any) -> dict[str, NDArray[np.float64]]:
+        """Numbers by which an exhibit may group the cases, such as a speed, ``{stratum: [cases]}``; they are stored
+        beside the terms. None by default."""
+        return {}
+
     def kept(self, prediction: NDArray[Any], error_var: NDArray[Any] | None) -> Mapping[str, NDArray[Any]]:
         """What later stages of an experiment may want to read of a prediction, and of the variance of its errors where
         the method knows it, by name, ``[cases, …]``: nothing by default. It is stored as the artefact
@@ -222,9 +227,6 @@ class TaskSplit:
 
 FitData: TypeAlias = Mapping[str, tuple[TaskSplit, TaskSplit]]
 """``{task name: (training split, validation split)}``."""
-
-
-# --- methods ---
 
 
 class Method(ABC):

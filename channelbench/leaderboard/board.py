@@ -114,10 +114,17 @@ def _table(folder: Path, manifest: RunManifest, results: Sequence[Result], label
     of_table = [result for each in cells.values() for result in each.values()]
     columns = tuple(_column(task, rows, of_table, wanted[task], task in varied.tasks) for task in manifest.tasks)
     rows = _with_ranks(rows, columns)
-    overall = _overall([*rows, *_bundles(manifest, rows)], columns)
+    counted = _of_overall(columns, manifest.overall)
+    overall = _overall([*rows, *_bundles(manifest, rows)], counted)
     rows = _with_gains(_with_spread(rows, columns), columns)
     rows += _bundles(manifest, rows)
-    return Table(condition=label, changes=changes, columns=columns, rows=_in_order(rows, overall))
+    return Table(
+        condition=label,
+        changes=changes,
+        columns=columns,
+        rows=_in_order(rows, overall),
+        overall=tuple(column.task for column in counted),
+    )
 
 
 def _expected_seeds(manifest: RunManifest, method: str, of_method: Sequence[Result]) -> tuple[int, ...]:
@@ -296,12 +303,18 @@ def _bundles(manifest: RunManifest, rows: Sequence[Row]) -> list[Row]:
     return bundles
 
 
+def _of_overall(columns: Sequence[Column], named: Sequence[str]) -> list[Column]:
+    """The columns whose mean skill is the overall one: those that have the table's conditions, and of them those of the
+    tasks that the suite names, if it names any that are here."""
+    varied = [column for column in columns if column.varied]
+    return [column for column in varied if column.task in named] or varied
+
+
 def _overall(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, tuple[Estimate, Rank | None]]:
-    """Mean skill of the rows that have one on every task that has the table's conditions, and ranks among
-    contestants."""
+    """Mean skill of the rows that have one in each of these columns, and ranks among contestants."""
     complete: dict[str, Estimate] = {}
     for row in rows:
-        skills = [row.entries[column.task].skill for column in columns if column.varied]
+        skills = [row.entries[column.task].skill for column in columns]
         if skills and all(s is not None for s in skills):
             complete[row.method] = average([s for s in skills if s is not None])
     families = _families(rows)

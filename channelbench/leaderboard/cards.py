@@ -131,9 +131,17 @@ def conditions(board: Board, table: Table) -> str:
     )
 
 
+def _of_overall(board: Board) -> str:
+    """Of which tasks the overall skill is the mean, in words."""
+    named = [task for task in board.manifest.tasks if task in board.manifest.overall]
+    if named:
+        return ", ".join(map(labels.task_code, named))
+    tasks = len(board.manifest.tasks)
+    return f"{'all ' if tasks > 1 else ''}{tasks} task{'s' if tasks != 1 else ''}"
+
+
 def protocol(board: Board) -> list[tuple[str, str]]:
     """What every number on the page means."""
-    tasks = len(board.manifest.tasks)
     return [
         (
             "Observation",
@@ -149,8 +157,8 @@ def protocol(board: Board) -> list[tuple[str, str]]:
         *([("Gain over the start", MEANING)] if any(table.has_gains for table in board.tables) else []),
         (
             "Overall",
-            f"Mean skill over {'all ' if tasks > 1 else ''}{tasks} task{'s' if tasks != 1 else ''}, for rows that have "
-            "every one. A failed or missing cell is never averaged away: such a row is listed with its coverage. "
+            f"Mean skill over {_of_overall(board)}, for rows that have every one. A failed or missing cell is never "
+            "averaged away: such a row is listed with its coverage. "
             "A bundle answers each task with its first member that supports it.",
         ),
         (

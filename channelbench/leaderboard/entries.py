@@ -104,12 +104,14 @@ class Table:
     Attributes:
         condition: Its label.
         changes: What differs from the tasks' own conditions.
+        overall: The tasks whose mean skill is the overall one.
     """
 
     condition: str
     changes: Mapping[str, bool | int | float | str | None]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    overall: tuple[str, ...] = ()
 
     @property
     def has_gains(self) -> bool:
