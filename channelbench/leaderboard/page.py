@@ -46,6 +46,7 @@ class CellView:
     best: bool = False
     detail: str = ""
     caution: str = ""
+    note: str = ""
     gain: str = ""
     gain_interval: str = ""
     gain_hint: str = ""
@@ -332,6 +333,7 @@ def _metric_cell(entry: Entry, metric: str, places: int) -> CellView:
         value=fixed(score.value, places),
         interval=interval(score, places),
         caution=_caution(score),
+        note="; ".join(dict.fromkeys(r.scores[metric].note for r in entry.results if r.scores[metric].note)),
     )
 
 
