@@ -301,5 +301,5 @@ def test_wrong_paths_are_explained(path: str, fragment: str) -> None:
 
 
 def test_unknown_name_lists_the_choices() -> None:
-    with pytest.raises(RequestError, match="choices: bf, ce, cp, de, pe, pf"):
+    with pytest.raises(RequestError, match="choices: bf, ce, cp, de, det, pe, pf, pre_mm, pre_sr"):
         registry.find("tasks", "xx")
