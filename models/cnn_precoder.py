@@ -20,7 +20,7 @@ class CNNPrecoder(GroupNetworkMethod):
 
     card = Card(
         name="cnn_precoder",
-        title="CNN",
+        title="CNN precoder",
         description="Two 3×3 convolutions over users × antennas say p and λ of the optimal structure of beams.",
         reference="Xia et al. 2020, A deep learning framework for optimization of MISO downlink beamforming",
         family="small",

@@ -20,7 +20,7 @@ class DNNDetector(GroupNetworkMethod):
 
     card = Card(
         name="dnn_detector",
-        title="DNN",
+        title="DNN detector",
         description="A multi-layer perceptron from channels and receptions to symbols, without a formula in it.",
         reference="Multi-task PHY LLM, section V-D",
         family="small",

@@ -21,8 +21,8 @@ RESIDUAL = 0.9
 STEP = 1.5
 """What the untrained network goes along the gradient in a layer, the residual taken into account."""
 
-SHARPNESS = (2.0, 4.0)
-"""κ of the first and of the last untrained layer."""
+SHARPNESS = 2.0
+"""κ of an untrained layer."""
 
 MEMORY = 8
 """Numbers that each coordinate hands from layer to layer."""
@@ -55,7 +55,7 @@ class DetNet(CalibratedDetector):
         self.register_buffer("levels", axis_levels(modulation), persistent=False)
         step = STEP / (1 - self.residual)  # of which the residual leaves STEP
         self.backward_step, self.forward_step = (nn.Parameter(torch.full((layers,), -step)) for _ in range(2))
-        self.sharpness = nn.Parameter(torch.linspace(*SHARPNESS, layers))
+        self.sharpness = nn.Parameter(torch.full((layers,), SHARPNESS))
         self.hidden = nn.ModuleList(nn.Linear(BESIDE + MEMORY, width) for _ in range(layers))
         self.choice = nn.ModuleList(zeroed(nn.Linear(width, self.levels.shape[1])) for _ in range(layers))
         self.memory = nn.ModuleList(nn.Linear(width, MEMORY) for _ in range(layers))
