@@ -139,7 +139,7 @@ class _Plot:
         self.canvas.text(self.start, 32, self.panel.title, ink="ink", size=12)
         drawn = self.panel.drawn
         for i, line in enumerate(drawn):
-            self._line(line, 1.3 * (i - (len(drawn) - 1) / 2), dashes[line.title])
+            self._line(line, min(1.3, 10 / len(drawn)) * (i - (len(drawn) - 1) / 2), dashes[line.title])
         self._names(drawn)
 
     def _shade(self, trained: tuple[float, float] | None) -> None:

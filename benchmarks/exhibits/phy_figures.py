@@ -18,8 +18,8 @@ __all__ = ["DetectionBySNR", "PredictionBySNR", "PredictionBySpeed", "SumRateByP
 
 _PICTURE = "The paper shows this as a picture without numbers."
 _ORTHOGONAL = (
-    "Few users at random hardly disturb each other at 128 antennas, so that all precoders are near the ceiling there; "
-    "near users are ours."
+    "Few users at random hardly disturb each other at 128 antennas, so that every precoder but MRT is near the "
+    "ceiling there; near users are ours."
 )
 
 

@@ -115,6 +115,10 @@ _PARAMETERS = _Cost(label="Trained", unit="parameters", of=lambda costs: costs.g
 _BYTES = _Cost(label="Trunk", unit="% of its bytes at 16 bits", of=_stored)
 
 
+_Found = Mapping[str, Mapping[str, tuple[Estimate | None, str]]]
+"""The mean of each row and task, and why there is none."""
+
+
 class _Table(Exhibit):
     """One row a variant, one column a task."""
 
@@ -135,9 +139,7 @@ class _Table(Exhibit):
         found = {row.title: {c.task: _score(run, row.method, c) for c in _COLUMNS} for row in rows}
         return [self._section(run, rows, found)]
 
-    def _section(
-        self, run: Run, rows: list[TableRow], found: Mapping[str, Mapping[str, tuple[Estimate | None, str]]]
-    ) -> Section:
+    def _section(self, run: Run, rows: list[TableRow], found: _Found) -> Section:
         digits = {c.task: places(found[row.title][c.task][0] for row in rows) for c in _COLUMNS}
         heads = [SectionColumn(label=c.label, unit=c.unit, better=c.better) for c in _COLUMNS]
         return Section(
@@ -160,18 +162,7 @@ class _Table(Exhibit):
                     )
                 ),
             ),
-            picture=strips(
-                [Panel(c.label, c.unit, log=False) for c in _COLUMNS],
-                [
-                    Strip(
-                        row.title,
-                        tuple(Mark(found[row.title][c.task][0], self._published(row, c)) for c in _COLUMNS),
-                        row.family,
-                    )
-                    for row in rows
-                ],
-                self.title,
-            ),
+            picture=self._picture(rows, found),
             csv=csv_text(
                 [
                     record(found[row.title][c.task][0], self._published(row, c), **_keys(row, c))
@@ -181,6 +172,14 @@ class _Table(Exhibit):
             ),
             first="Variant",
         )
+
+    def _picture(self, rows: list[TableRow], found: _Found) -> str:
+        panels = [Panel(c.label, c.unit, log=False) for c in _COLUMNS]
+        marks = {
+            row.title: tuple(Mark(found[row.title][c.task][0], self._published(row, c)) for c in _COLUMNS)
+            for row in rows
+        }
+        return strips(panels, [Strip(row.title, marks[row.title], row.family) for row in rows], self.title)
 
     def _published(self, row: TableRow, column: _Column) -> float | None:
         return phy_paper.number(self.table, row.variant, column.published) if row.variant else None

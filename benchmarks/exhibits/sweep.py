@@ -226,8 +226,9 @@ def _point(view: View, method: str, task: str, part: Part, step: float) -> Point
     score = view.score(method, task, part.metric)
     if score is None:
         return Point(step, None)
-    least = max(view.least(method, task, part.metric) or 0.0, part.lowest)
-    return Point(step, score, least if score.value < least else None)
+    least = view.least(method, task, part.metric) or 0.0
+    below = max(least, part.lowest) if part.log else 0.0
+    return Point(step, score, below if part.log and score.value < below else None)
 
 
 def _table(swept: Swept, steps: Sequence[float], part: Part) -> tuple[SectionRow, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import re
 import xml.etree.ElementTree as ElementTree
@@ -79,6 +80,17 @@ def test_every_point_has_its_interval(lab: Any, detection: Path) -> None:
     shares = np.random.default_rng(0).binomial(CASES, 0.5, 200_000) / CASES / 2
     found = [float(word) for word in cell.interval.split("–")]
     assert found == pytest.approx(list(np.percentile(shares, [2.5, 97.5])), abs=0.5 / CASES + 0.005)
+
+
+def test_decibels_below_zero_are_values_as_any(lab: Any, tmp_path: Path) -> None:
+    folder = claim(tmp_path, "phy-snr", ["cp"], exhibits=("phy-snr",))
+    for snr_db, nmse in ((5.0, 0.1), (15.0, 0.01)):
+        put(folder, "wiener", "cp", {"nmse_db": np.full(CASES, nmse)}, conditions={"snr_db": snr_db})
+    part = lab.named(folder, "phy-snr")
+    row = lab.row_of(part, "wiener")
+    assert [cell.value for cell in row.cells] == pytest.approx([-10, -20], abs=1e-5)
+    assert [cell.remark for cell in row.cells] == ["", ""]
+    assert [line["resolution"] for line in csv.DictReader(part.csv.splitlines())] == ["", ""]
 
 
 SPEEDS = np.tile([10.0, 50.0], CASES // 2)
