@@ -97,5 +97,10 @@ def beam_rates(view: SplitView) -> NDArray[np.float32]:
     """Mean spectral efficiency of every beam, ``[samples, beams]``, computed once per dataset and split."""
     return view.memo(
         "beam rates",
-        lambda: beam_spectral_efficiency(view.array(f"h_{BEAM_BAND}"), view.spec.bands[BEAM_BAND].num_beams),
+        lambda: np.concatenate(
+            [
+                beam_spectral_efficiency(piece, view.spec.bands[BEAM_BAND].num_beams)
+                for piece in view.pieces(f"h_{BEAM_BAND}")
+            ]
+        ),
     )
