@@ -72,13 +72,14 @@ NOTES = (
     "presets take the short (at most 16 tokens); users and uses are tokens of their own in detection, and each pair "
     "is read by the decoder, so that any number of users will do; power over noise, strength and the SINR of "
     "regularised zero forcing stand beside a user's channel; shares of power by softmax, so that a decoder that says "
-    "0 is regularised zero forcing; it corrects the LMMSE estimate, in units of its error and given that error and "
-    "the unbiased estimate, and the aligned linear start that all our networks share in prediction; patches of four "
-    "slots and four CSI attentions, α = 2r, NMSE for prediction, 30 % of precoding's steps supervised (by max-min "
-    "optima where fairness is wanted), rates per user as loss; decisions and LLRs of detection by what the validation "
-    "split says at each SNR. Every task has as many steps as in a fit to it alone, in random order; the weights kept "
-    "have the least mean logarithm of errors and of gaps of rates to a bound. Three layers of the language model and "
-    "narrower encoders in the quick preset."
+    "0 is regularised zero forcing; it corrects the LMMSE estimate, in units of its error, and beside the tokens the "
+    "decoder is given that estimate and error, the posterior mean and spread of each symbol by them, and what a "
+    "matched filter finds when all users' posterior means are taken out; in prediction it corrects the aligned linear "
+    "start that all our networks share; patches of four slots and four CSI attentions, α = 2r, NMSE for prediction, "
+    "30 % of precoding's steps supervised (by max-min optima where fairness is wanted), rates per user as loss; "
+    "decisions and LLRs of detection by what the validation split says at each SNR. Every task has as many steps as "
+    "in a fit to it alone, in random order; the weights kept have the least mean logarithm of errors and of gaps of "
+    "rates to a bound. Three layers of the language model and narrower encoders in the quick preset."
 )
 
 

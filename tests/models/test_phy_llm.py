@@ -19,10 +19,12 @@ from channelbench.models.networks.groups import DetectionPart, PrecodingPart, pa
 from channelbench.models.networks.phy_llm import fitting
 from channelbench.models.networks.phy_llm.adaptation import LowRankLinear
 from channelbench.models.networks.phy_llm.network import PhyLLMNetwork
+from channelbench.models.networks.phy_llm.readout import MIXES, Readout
 from channelbench.models.networks.trunks import trained
 from channelbench.models.phy_llm import PhyLLM, PhyLLMSingle
 from channelbench.presets import Budget
 from channelbench.registry import create, find, names, tasks_of
+from channelbench.solvers.constellation import constellation_named, hard_decision, symbol_bits
 from channelbench.solvers.detection import lmmse
 from channelbench.solvers.precoding import rzf, sum_rate
 from channelbench.solvers.wmmse import structure_labels, wmmse
@@ -258,26 +260,70 @@ def test_detection_learns_squared_errors() -> None:
     assert float(whole.branch("det").loss(said, start, 0.0)) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_error_variances_are_those_of_the_validation_split() -> None:
-    """At each SNR, the mean that is stated is what is found; a network that says nothing is decided as LMMSE."""
+@pytest.mark.parametrize("modulation", ["bpsk", "qpsk", "16qam"])
+def test_what_formulas_say_of_symbols(modulation: str) -> None:
+    """Posterior means by summing over the points, and the matched filter's find user by user, in float64."""
+    part = replace(detection_part(3, groups=2), modulation=modulation)
+    start = network().branch("det").begin(part)
+    unbiased, v = start.unbiased.numpy().astype(complex), start.error_var.numpy().astype(float)
+    points = constellation_named(modulation).points
+    weight = np.exp(-(np.abs(unbiased[..., None] - points) ** 2) / v[..., None])
+    weight /= weight.sum(-1, keepdims=True)
+    mean = weight @ points
+    variance = weight @ np.abs(points) ** 2 - np.abs(mean) ** 2
+    h, y, unit = part.h.numpy(), part.y.numpy(), np.sqrt(v / (1 + v))
+    found = np.empty_like(mean)
+    for group, use, user in np.ndindex(mean.shape):
+        rest = y[group, use] - h[group] @ mean[group, use]
+        found[group, use, user] = np.vdot(h[group, :, user], rest) / np.linalg.norm(h[group, :, user]) ** 2
+    shown = start.of_pairs.numpy()
+    for place, expected in ((2, (mean - start.estimate.numpy()) / unit), (4, found / unit)):
+        np.testing.assert_allclose(shown[..., place], expected.real.clip(-3, 3), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(shown[..., place + 1], expected.imag.clip(-3, 3), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(shown[..., 6], np.sqrt(variance) / unit, rtol=1e-3, atol=2e-3)
+    errors = np.abs(start.estimate.numpy() - unbiased / (1 + v))
+    np.testing.assert_allclose(errors, 0, atol=1e-5)  # of gain 1/(1 + v), which `unit` is made of
+
+
+def test_readout_is_the_best_of_its_choices_on_the_validation_split() -> None:
+    """By decisions and bits as the task counts them; a network that says nothing is no worse than LMMSE."""
     whole = network().eval().requires_grad_(False)
-    _, validation = splits("det")
+    validation = splits("det")[1]
     parts = [part for _, part in parts_of(*validation.observe(np.arange(20)), "cpu")]
-    whole.finish("det", parts)
-    branch = whole.branch("det")
-    assert branch.offset == 1
-    stir(branch)
-    with torch.no_grad():
+    for stirred in (False, True):
+        if stirred:
+            stir(whole)
         whole.finish("det", parts)
-        stated, found = torch.zeros(7), torch.zeros(7)
-        for part in parts:
-            said, start = whole.said("det", part)
-            point = said + branch.offset * (start.unbiased - start.estimate)
-            node = branch._nodes(part)
-            variance = branch.ratio[node, None, None] * start.error_var
-            stated.index_add_(0, node, variance.expand(point.shape).sum((1, 2)))
-            found.index_add_(0, node, (point - part.x).abs().square().sum((1, 2)))
-    torch.testing.assert_close(stated, found, rtol=1e-3, atol=1e-5)
+        readout = whole.branch("det").readout
+        ours = _counted(whole, parts)
+        whole.branch("det").readout = Readout()
+        start = _counted(whole, parts) if not stirred else (np.inf, np.inf)
+        assert ours[0] <= start[0]
+        assert ours[1] <= start[1]
+        other = Readout()
+        for mix in range(len(MIXES)):
+            other.decided.fill_(mix)
+            other.soft.fill_(mix)
+            for factor in (0.7, 1.0, 1.4):
+                other.scale.copy_(readout.scale * factor)
+                whole.branch("det").readout = other
+                theirs = _counted(whole, parts)
+                assert ours[0] <= theirs[0]
+                assert ours[1] <= theirs[1] + 1e-6
+        whole.branch("det").readout = readout
+
+
+def _counted(whole: PhyLLMNetwork, parts: Any) -> tuple[float, float]:
+    """Wrong decisions, and the cross-entropy of all bits."""
+    constellation = constellation_named("16qam")
+    wrong, entropy = 0.0, 0.0
+    for part in parts:
+        answer = whole.answer("det", part)
+        sent = hard_decision(part.x.numpy(), constellation)
+        wrong += float((answer.decisions != sent).sum())
+        signs = 2.0 * symbol_bits(sent, constellation) - 1
+        entropy += float(-np.log(1 / (1 + np.exp(-signs * answer.llrs))).sum())
+    return wrong, entropy
 
 
 # --- the fit
@@ -340,7 +386,7 @@ def _curve(method: PhyLLM, task: str) -> Any:
 def test_training_improves_every_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over its start, on the training split."""
     monkeypatch.setattr(
-        fitting, "budget_of", lambda preset: Budget(batch_size=30, steps=40, validations=1, peak_rate=3e-3)
+        fitting, "budget_of", lambda preset: Budget(batch_size=15, steps=30, validations=1, peak_rate=5e-3)
     )
     whole = PhyLLM()
     data = all_splits("pre_sr", "det", "cp")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,17 +20,15 @@ from channelbench.models.networks.groups import DetectionPart
 from channelbench.models.networks.layers import zeroed
 from channelbench.models.networks.phy_llm.branch import Branch, Sizes, perceptron
 from channelbench.models.networks.phy_llm.instructions import Instruction
-from channelbench.solvers.constellation import constellation_named, hard_decision, max_log_llrs
+from channelbench.models.networks.phy_llm.readout import Estimates, Readout
+from channelbench.solvers.constellation import constellation_named
 from channelbench.solvers.detection import lmmse
 from channelbench.tasks.multiuser.answers import DetectionAnswer
-from channelbench.tasks.multiuser.conditions import TRAIN_SNR_DB
 
 __all__ = ["DetectionBranch", "DetectionStart"]
 
 TINY = 1e-30
-NODE_DB = 2.5
-NODES = int((TRAIN_SNR_DB[1] - TRAIN_SNR_DB[0]) / NODE_DB) + 1
-OFFSETS = (1.0, 0.75, 0.5, 0.25, 0.0)
+PAIR_FEATURES = 8
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class DetectionStart:
         estimate, unbiased: By LMMSE, ``[batch, uses, users]``, complex64; 0 where no formula is corrected.
         error_var: Of ``unbiased``, ``[batch, 1, users]``; 1 where no formula is corrected.
         of_users, of_uses, of_pairs: What encoders and decoder see, ``[batch, users, …]``, ``[batch, uses, …]``,
-            ``[batch, uses, users, …]``.
+            ``[batch, uses, users, …]``; the last only where a formula is corrected.
     """
 
     part: DetectionPart
@@ -57,19 +56,15 @@ class DetectionBranch(Branch[DetectionStart]):
     """A perceptron makes a token of each user's channel, another of what is received in each use, and one linear brings
     both to the trunk; two layers read a symbol off the tokens of its user and its use.
 
-    What it says is added to the LMMSE estimate, in units of that estimate's error. Decisions are of
-    ``x̂ + s (x̂_u − x̂_l)``: LMMSE estimates x̂_l are shrunk towards 0 and decided as x̂_u, which are not, and how much of
-    that a trained estimate x̂ needs, s, is what gives the fewest wrong ones on the validation split. The ratios of its
-    error variances to those of LMMSE, by SNR, are measured there, too.
+    What it says is added to the LMMSE estimate, in units of that estimate's error. Beside the tokens, the decoder is
+    given that estimate and its error, the posterior mean and spread of the symbol by it alone, and what a matched
+    filter finds of the symbol when all users' posterior means are taken out of what is received.
 
     Args:
         antennas, uses: Of an observation.
         width: Of the trunk.
         sizes: Of ``sizes``.
     """
-
-    offset: torch.Tensor
-    ratio: torch.Tensor
 
     def __init__(self, antennas: int, uses: int, width: int, sizes: Sizes) -> None:
         super().__init__()
@@ -79,17 +74,15 @@ class DetectionBranch(Branch[DetectionStart]):
         self.uses_in = perceptron(2 * antennas + 1, sizes.encoder, sizes.encoder)
         self.outlet = nn.Linear(sizes.encoder, width)
         self.of_user, self.of_use = nn.Linear(width, sizes.decoder), nn.Linear(width, sizes.decoder, bias=False)
-        self.of_pair = nn.Linear(3, sizes.decoder, bias=False) if sizes.aligned else None
+        self.of_pair = nn.Linear(PAIR_FEATURES, sizes.decoder, bias=False) if sizes.aligned else None
         self.last = zeroed(nn.Linear(sizes.decoder, 2))
-        self.register_buffer("offset", torch.ones(()), persistent=False)
-        self.register_buffer("ratio", torch.ones(NODES), persistent=False)
+        self.readout = Readout()
 
     def begin(self, part: DetectionPart) -> DetectionStart:
         estimate, unbiased, error_var = self._formula(part)
         scale = part.h.abs().square().mean((1, 2), keepdim=True).sqrt().clamp_min(TINY)
         noise = _bels(part.noise_var / scale.flatten().square())[:, None, None]
         h, y = (part.h / scale).mT, part.y / (scale * part.h.shape[2] ** 0.5)
-        spread = _bels(error_var).expand(unbiased.shape)
         return DetectionStart(
             part,
             estimate,
@@ -97,7 +90,7 @@ class DetectionBranch(Branch[DetectionStart]):
             error_var,
             of_users=torch.cat([h.real, h.imag, noise.expand(*h.shape[:2], 1)], dim=2),
             of_uses=torch.cat([y.real, y.imag, noise.expand(*y.shape[:2], 1)], dim=2),
-            of_pairs=torch.stack([unbiased.real.clamp(-3, 3), unbiased.imag.clamp(-3, 3), spread], dim=3),
+            of_pairs=_pairs(part, estimate, unbiased, error_var) if self.aligned else error_var,
         )
 
     def embed(self, start: DetectionStart) -> torch.Tensor:
@@ -110,7 +103,7 @@ class DetectionBranch(Branch[DetectionStart]):
         if self.of_pair is not None:
             hidden = hidden + self.of_pair(start.of_pairs)
         change = torch.view_as_complex(self.last(functional.gelu(hidden)).contiguous())
-        return start.estimate + change * (start.error_var / (1 + start.error_var)).sqrt()
+        return start.estimate + change * _unit(start.error_var)
 
     def loss(self, said: torch.Tensor, start: DetectionStart, progress: float) -> torch.Tensor:
         """Eq. 38, of all uses: half the squared error."""
@@ -125,45 +118,16 @@ class DetectionBranch(Branch[DetectionStart]):
 
     def answer(self, said: torch.Tensor, start: DetectionStart) -> DetectionAnswer:
         """Estimates, decisions and LLRs."""
-        node = self._nodes(start.part)
-        point = said + self.offset * (start.unbiased - start.estimate)
-        error_var = self.ratio[node, None, None] * start.error_var
-        return _answer(said, point, error_var.expand(said.shape), start.part.modulation)
+        return cast(DetectionAnswer, self.readout(_estimates(said, start)))
 
     def alone(self, part: DetectionPart) -> DetectionAnswer:
         """The LMMSE answer; of a network that corrects no formula, 0."""
         estimate, unbiased, error_var = self._formula(part)
-        return _answer(estimate, unbiased, error_var.expand(estimate.shape), part.modulation)
+        return cast(DetectionAnswer, Readout()(Estimates(part, estimate, estimate, unbiased, error_var)))
 
     def finish(self, answered: Iterable[tuple[torch.Tensor, DetectionStart]]) -> None:
-        """Take the offset and the ratios of estimates of validation cases."""
-        rows = [self._errors(said, start) for said, start in answered]
-        node = torch.cat([each[0] for each in rows])
-        wrong, squares, known = (torch.cat([each[i] for each in rows]) for i in (1, 2, 3))
-        best = int(wrong.sum(0).argmin())
-        self.offset.fill_(OFFSETS[best])
-        for index in node.unique():
-            chosen = node == index
-            self.ratio[index] = squares[chosen][:, best].sum() / known[chosen].sum().clamp_min(TINY)
-
-    def _errors(
-        self, said: torch.Tensor, start: DetectionStart
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Of each case: node, wrong decisions and squared errors at each offset, and the errors that LMMSE expects."""
-        constellation = constellation_named(start.part.modulation)
-        points = [said + offset * (start.unbiased - start.estimate) for offset in OFFSETS]
-        sent = hard_decision(start.part.x.cpu().numpy(), constellation)
-        wrong = [(hard_decision(p.cpu().numpy(), constellation) != sent).sum(axis=(1, 2)) for p in points]
-        squares = [(p - start.part.x).abs().square().sum((1, 2)) for p in points]
-        known = start.error_var.expand(said.shape).sum((1, 2))
-        counted = torch.as_tensor(np.stack(wrong, axis=1), device=said.device)
-        return self._nodes(start.part), counted, torch.stack(squares, dim=1), known
-
-    def _nodes(self, part: DetectionPart) -> torch.Tensor:
-        """The node of each case's SNR, ``[batch]``."""
-        snr = part.h.abs().square().sum((1, 2)) / (part.h.shape[1] * part.noise_var).clamp_min(TINY)
-        place = (10 * torch.log10(snr.clamp_min(TINY)) - TRAIN_SNR_DB[0]) / NODE_DB
-        return place.round().clamp(0, NODES - 1).long()
+        """Have the readout fitted to validation cases."""
+        self.readout.fit([_estimates(said, start) for said, start in answered])
 
     def _formula(self, part: DetectionPart) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         shape = (len(part), part.y.shape[1], part.h.shape[2])
@@ -180,13 +144,37 @@ class DetectionBranch(Branch[DetectionStart]):
         return tensor(found.estimate, torch.complex64), tensor(found.unbiased, torch.complex64), spread
 
 
-def _answer(x: torch.Tensor, point: torch.Tensor, error_var: torch.Tensor, modulation: str) -> DetectionAnswer:
-    constellation, points = constellation_named(modulation), point.cpu().numpy()
-    return DetectionAnswer(
-        x=x.cpu().numpy(),
-        decisions=hard_decision(points, constellation),
-        llrs=max_log_llrs(points, error_var.cpu().numpy(), constellation),
-    )
+def _estimates(said: torch.Tensor, start: DetectionStart) -> Estimates:
+    return Estimates(start.part, said, start.estimate, start.unbiased, start.error_var)
+
+
+def _unit(error_var: torch.Tensor) -> torch.Tensor:
+    """Root of the mean squared error of the LMMSE estimate: with its gain ``1/(1 + v)``, v of the unbiased one."""
+    return (error_var / (1 + error_var)).sqrt()
+
+
+def _pairs(
+    part: DetectionPart, estimate: torch.Tensor, unbiased: torch.Tensor, error_var: torch.Tensor
+) -> torch.Tensor:
+    """What formulas say of each symbol, ``[batch, uses, users, PAIR_FEATURES]``, in units of the LMMSE error."""
+    unit = _unit(error_var).clamp_min(1e-3)
+    mean, variance = _posterior(unbiased, error_var, part.modulation)
+    power = part.h.abs().square().sum(1)[:, None].clamp_min(TINY)
+    rest = ((part.y - mean @ part.h.mT) @ part.h.conj()) / power
+    complex_ones = [unbiased, (mean - estimate) / unit, rest / unit]
+    real_ones = [part for each in complex_ones for part in (each.real.clamp(-3, 3), each.imag.clamp(-3, 3))]
+    return torch.stack([*real_ones, variance.sqrt() / unit, _bels(error_var).expand(unbiased.shape)], dim=3)
+
+
+def _posterior(unbiased: torch.Tensor, error_var: torch.Tensor, modulation: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean, complex, and variance of symbols that are equally likely, given each plus a Gaussian error."""
+    means, variances = [], []
+    for part, levels in zip((unbiased.real, unbiased.imag), constellation_named(modulation).axes, strict=True):
+        values = torch.tensor(levels, dtype=torch.float32, device=part.device)
+        likely = (-(part[..., None] - values).square() / error_var.clamp(1e-6, 1e6)[..., None]).softmax(-1)
+        means.append(likely @ values)
+        variances.append((likely @ values.square() - means[-1].square()).clamp_min(0))
+    return torch.complex(*means), variances[0] + variances[1]
 
 
 def _bels(power: torch.Tensor) -> torch.Tensor:
