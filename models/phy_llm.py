@@ -130,7 +130,7 @@ class PhyLLM(LanguageMethod):
             return network
 
         fitted = fit_in_turns(build, data, context=context, identity=identity, deploys=self.deployed)
-        self._fitted |= fitted.tasks  # type: ignore[arg-type]
+        self._fitted |= fitted.tasks
         self._network_costs |= dict.fromkeys(data, fitted.costs)
         self._curves |= dict.fromkeys(data, fitted.curves)
         self._weights = identity["weights"]
