@@ -68,8 +68,8 @@ def test_a_changed_text_is_changed_code() -> None:
 def test_texts_are_in_the_wheel() -> None:
     folder = Path(adaptation.__file__).parent
     patterns = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    of_package = patterns["tool"]["setuptools"]["package-data"]["channelbench.models.networks.phy_llm"]
-    shipped = {path.name for pattern in of_package for path in folder.glob(pattern)}
+    of_package = patterns["tool"]["setuptools"]["package-data"]["channelbench.models.networks.phy_llm.texts"]
+    shipped = {path.name for pattern in of_package for path in (folder / "texts").glob(pattern)}
     assert shipped == {f"{kind}.{length}.txt" for kind in KINDS for length in LENGTHS}
 
 
