@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from channelbench.bootstrap import RESAMPLES
@@ -140,14 +140,21 @@ def _of_overall(board: Board) -> str:
     return f"{'all ' if tasks > 1 else ''}{tasks} task{'s' if tasks != 1 else ''}"
 
 
+def _observed(board: Board) -> Iterator[str]:
+    """What is seen, of the kinds of tasks that there are; of a run that does not say, as links have it."""
+    fields = [set(task_entry(board.manifest, task).fields) for task in board.manifest.tasks]
+    links = [names for names in fields if "users" not in names]
+    if links:
+        yield "Pilots are the channel plus complex Gaussian noise at the stated SNR."
+    if len(links) < len(fields):
+        yield "Groups are of users of one split, disjoint in the test; what is known of them stands above each table."
+    yield "All draws are the same for every method. Training draws the SNR uniformly from 5–20 dB."
+
+
 def protocol(board: Board) -> list[tuple[str, str]]:
     """What every number on the page means."""
     return [
-        (
-            "Observation",
-            "Pilots are the channel plus complex Gaussian noise at the stated SNR, the same draws for every method. "
-            "Training draws the SNR uniformly from 5–20 dB.",
-        ),
+        ("Observation", " ".join(_observed(board))),
         ("Targets", "Clean, unless a table says otherwise. Scores are of the test split; its drops occur in no other."),
         (
             "Skill",
