@@ -31,8 +31,8 @@ def error_counts(
         ``[cases, 2]`` each: errors, and of how many.
     """
     bits, blocks = np.zeros((cases, 2)), np.zeros((cases, 2))
-    each = wrong.reshape(-1, codewords_per_case, wrong.shape[-1])
-    bits[: len(each)] = np.stack([each.sum(axis=(1, 2)), np.full(len(each), each[0].size if len(each) else 0)], axis=-1)
+    each = wrong.reshape(len(wrong) // codewords_per_case, codewords_per_case, wrong.shape[-1])
+    bits[: len(each)] = np.stack([each.sum(axis=(1, 2)), np.full(len(each), each.shape[1] * each.shape[2])], axis=-1)
     blocks[: len(each)] = np.stack([each.any(axis=2).sum(axis=1), np.full(len(each), codewords_per_case)], axis=-1)
     return bits, blocks
 

@@ -138,7 +138,7 @@ def test_parts_of_a_split_add_up_and_only_the_first_groups_are_coded(
             terms for _, terms in task.secondary(view, np.array(cases), conditions, np.empty(0), asked(task, method))
         ]
 
-    whole, parts = of(range(10)), [of(range(4)), of(range(4, 10))]
+    whole, parts = of(range(10)), [of(range(4)), of(range(4, 7)), of(range(7, 10))]
     for number in range(2):
         np.testing.assert_array_equal(whole[number], np.concatenate([part[number] for part in parts]))
     np.testing.assert_array_equal(whole[1][:, 1], [4] * 5 + [0] * 5)
@@ -179,6 +179,18 @@ def test_better_estimates_make_fewer_errors(links: ChannelDataset) -> None:
     assert true[1] < guess[1]
     assert ce_rates(links, lambda o, t: t.value, 30.0) == [0, 0]
     assert ce_rates(links, lambda o, t: 0 * t.value, 30.0)[1] == 1
+
+
+def test_samples_beyond_the_first_are_not_coded(links: ChannelDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    import channelbench.tasks.link.coded as module
+
+    monkeypatch.setattr(module, "MOST_CODEWORDS", 10)
+    task = registry.create("tasks", "ce")
+    for cases, coded in ((np.arange(40), 10), (np.arange(5, 20), 5), (np.arange(10, 40), 0)):
+        observation, target = task.observe(links.view("test"), cases, task.conditions())
+        clean = target.context["h_clean"]
+        scores = module.coded_scores(links.view("test"), "ce", cases, clean, observation.noise_var, clean)
+        np.testing.assert_array_equal(scores[1][1][:, 1], [1] * coded + [0] * (len(cases) - coded))
 
 
 def test_the_lmmse_filters_error_is_what_it_says(links: ChannelDataset) -> None:

@@ -66,13 +66,14 @@ def coded_scores(
         error_var: Of the estimate's complex errors, as ``h``, where the method gives it.
     """
     coded = np.flatnonzero(cases < MOST_CODEWORDS)
+    if not len(coded):
+        nothing = error_counts(np.empty((0, 1), bool), 1, len(cases))
+        return tuple(zip((CodedBER(), BLER()), nothing, strict=True))
     grid = h.shape[1:3]
     code = _code(2 * int(np.prod(grid)))
     noise, _ = view.noise(f"{name} coded", cases[coded], (*grid, 2), None)
     angles, _ = view.noise(f"{name} coded bits", cases[coded], (code.information_bits,), None)
     bits = angles.real >= 0
-    if not len(coded):
-        return tuple(zip((CodedBER(), BLER()), error_counts(bits, 1, len(cases)), strict=True))
     x = bits_to_symbols(
         code.encode(bits.astype(np.uint8)).reshape(len(coded), *grid, 2), constellation_named(MODULATION)
     )

@@ -45,6 +45,9 @@ def coded_scores(
         method: Whose LLRs.
     """
     coded = cases[cases < MOST_CODEWORDS // conditions.users]
+    if not len(coded):
+        nothing = error_counts(np.empty((0, 1), bool), conditions.users, len(cases))
+        return tuple(zip((CodedBER(), BLER()), nothing, strict=True))
     constellation = constellation_named(conditions.modulation)
     number, users = view.spec.sub6.num_subcarriers, conditions.users
     code = link_code(uses * number * constellation.num_bits, constellation.num_bits)
@@ -67,8 +70,7 @@ def coded_scores(
             loss="symbols",
         )
         target = Target(value=x[:, :, :, subcarrier].swapaxes(1, 2))
-        if len(coded):
-            llrs[:, :, :, subcarrier] = detected(method.answer(observation, target)).llrs.swapaxes(1, 2)
-    wrong = code.decode(llrs.reshape(-1, code.length)) != bits if len(coded) else bits
+        llrs[:, :, :, subcarrier] = detected(method.answer(observation, target)).llrs.swapaxes(1, 2)
+    wrong = code.decode(llrs.reshape(-1, code.length)) != bits
     counts = error_counts(wrong, users, len(cases))
     return tuple(zip((CodedBER(), BLER()), counts, strict=True))
