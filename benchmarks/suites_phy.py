@@ -203,6 +203,6 @@ phy_csi = _suite(
         *({"csi": f"predicted:{name}"} for name in CSI_PREDICTORS),
     ),
     ("phy-csi",),
-    experiment=ExperimentSpec(name="csi"),
+    experiment=ExperimentSpec(name="csi", parameters={"predicted": ["cp"], "precoded": ["pre_sr", "pre_mm"]}),
     once={},  # what is precoded for has to be predicted
 )

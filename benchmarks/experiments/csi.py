@@ -22,10 +22,10 @@ class CSI(Experiment):
         family="experiment",
     )
 
-    predicted: tuple[str, ...] = Field(("cp",), min_length=1)
-    """Tasks of the first stage."""
-    precoded: tuple[str, ...] = Field(("pre_sr", "pre_mm"), min_length=1)
-    """Tasks of the second."""
+    predicted: tuple[str, ...] = Field(min_length=1)
+    """Names of the tasks of the first stage."""
+    precoded: tuple[str, ...] = Field(min_length=1)
+    """Of the second."""
 
     def plan(self, spec: ScenarioSpec, seed: int) -> Plan:
         return Plan(

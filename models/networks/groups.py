@@ -263,10 +263,10 @@ class FittedGroups:
             ):
                 pieces = [answer(piece) for piece in _pieces(part)]
                 found.append((groups, _as_array(pieces, seen)))
-        if len(found) == 1:
+        axis = 2  # that of the users, also in ``h`` of either kind of observation
+        most = observation.h.shape[axis]  # type: ignore[attr-defined]
+        if len(found) == 1 and found[0][1].shape[axis] == most:
             return found[0][1]
-        axis = 2  # that of the users
-        most = max(values.shape[axis] for _, values in found)
         whole = np.zeros((len(observation), found[0][1].shape[1], most, *found[0][1].shape[3:]), found[0][1].dtype)
         for groups, values in found:
             whole[groups, :, : values.shape[axis]] = values

@@ -26,7 +26,7 @@ SUITE = Suite(
     tasks=("cp", "pre_sr"),
     methods=("hold", "zero", "mrt", "zf"),
     conditions=CONDITIONS,
-    experiment=ExperimentSpec(name="csi"),
+    experiment=ExperimentSpec(name="csi", parameters={"predicted": ["cp"], "precoded": ["pre_sr", "pre_mm"]}),
 )
 
 HERE = f"{__name__}:SUITE"

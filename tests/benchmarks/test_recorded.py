@@ -27,7 +27,7 @@ import typer
 
 from channelbench import registry
 from channelbench.benchmarks import scoring
-from channelbench.benchmarks.suites import GROUP_ROWS, full, llm4wm_ablation
+from channelbench.benchmarks.suites import GROUP_ROWS, SIX_TASKS, full, llm4wm_ablation
 from channelbench.cli import app
 from channelbench.conditions import DEFAULT, condition_label
 from channelbench.contracts import FitContext, TaskSplit
@@ -128,7 +128,7 @@ def scores_of(method: str, conditions: tuple[dict[str, Any], ...]) -> dict[str, 
     found: dict[str, dict[str, float]] = {}
     with one_thread():
         for wanted in conditions:
-            for name in registry.tasks_of(kind):
+            for name in _tasks(kind):
                 task = registry.create("tasks", name)
                 condition = task.conditions.of(wanted if task.conditions.has(wanted) else {})
                 instance = _fitted(kind, condition_label(condition.of_fit()))
@@ -141,12 +141,17 @@ def scores_of(method: str, conditions: tuple[dict[str, Any], ...]) -> dict[str, 
     return found
 
 
+def _tasks(kind: Any) -> list[str]:
+    """Of those that there were."""
+    return [name for name in registry.tasks_of(kind) if name in SIX_TASKS]
+
+
 @cache
 def _fitted(kind: Any, training: str) -> Any:
     dataset, instance = few_rays(), kind()
     wanted = dict(item.split("=") for item in training.split(",")) if training != DEFAULT else {}
     splits = {}
-    for name in registry.tasks_of(kind):
+    for name in _tasks(kind):
         task = registry.create("tasks", name)
         conditions = task.conditions.of(wanted if task.conditions.has(wanted) else {})
         splits[name] = tuple(TaskSplit(task, dataset.view(part), conditions) for part in ("train", "val"))
