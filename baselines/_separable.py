@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from channelbench.baselines._common import in_batches, signal_power
 from channelbench.contracts import Target, TaskSplit
-from channelbench.solvers.lmmse import SeparableFilter, apply_separable, project_psd, separable_filter
+from channelbench.solvers.lmmse import SeparableFilter, apply_separable, project_psd, separable_error, separable_filter
 from channelbench.tasks.link.observations import ChannelObservation
 
-__all__ = ["estimate", "fit_filter"]
+__all__ = ["error_variance", "estimate", "fit_filter"]
 
 Factor = tuple[NDArray[np.complex128], NDArray[np.complex128]]
 
@@ -33,7 +33,8 @@ def fit_filter(train: TaskSplit) -> SeparableFilter:
         noisy, clean, noise_var = _normalised(observation, target)
         for axis in sums:
             axis.add(noisy, clean, noise_var, sums)
-    return separable_filter([axis.factor() for axis in sums])
+    parts = [axis.factor() for axis in sums]
+    return separable_filter([factor for factor, _ in parts], [prior for _, prior in parts])
 
 
 def estimate(prepared: SeparableFilter, observation: ChannelObservation) -> NDArray[np.complex64]:
@@ -44,6 +45,14 @@ def estimate(prepared: SeparableFilter, observation: ChannelObservation) -> NDAr
     guess = apply_separable(prepared, y, observation.noise_var / scale)
     guess *= np.sqrt(scale).astype(np.float32)[:, None, None, None]
     return guess.astype(np.complex64, copy=False)
+
+
+def error_variance(prepared: SeparableFilter, observation: ChannelObservation) -> NDArray[np.float32]:
+    """Variance of the complex errors of ``estimate`` as the training covariance has it."""
+    power = signal_power(observation)
+    scale = np.where(power > 0, power, 1)
+    error = separable_error(prepared, observation.noise_var / scale)
+    return (error * scale[:, None, None, None]).astype(np.float32)
 
 
 def _coordinates(observation: ChannelObservation) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
@@ -126,12 +135,14 @@ class _Axis:
         self.total += rows.T @ rows.conj()
         self.count += len(rows)
 
-    def factor(self) -> Factor:
-        """Covariance of the observed coordinates at mean power 1, and of the target's with them."""
+    def factor(self) -> tuple[Factor, NDArray[np.float64]]:
+        """Covariance of the observed coordinates at mean power 1, of the target's with them, and the target's own
+        variances."""
         covariance = self.total / max(self.count, 1)
         if self.joined:
             covariance[self.seen, self.seen] -= self.noise / max(self.count, 1)
         covariance = project_psd(covariance)
         observed = covariance[np.ix_(self.seen, self.seen)]
         power = max(float(observed.diagonal().real.mean()), np.finfo(float).tiny)
-        return observed / power, covariance[np.ix_(self.wanted, self.seen)] / power
+        cross = covariance[np.ix_(self.wanted, self.seen)] / power
+        return (observed / power, cross), covariance.diagonal().real[self.wanted] / power

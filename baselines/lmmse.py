@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.baselines._separable import estimate, fit_filter
+from channelbench.baselines._separable import error_variance, estimate, fit_filter
 from channelbench.card import Card
 from channelbench.contracts import FitContext, FitData, Method
 from channelbench.solvers.lmmse import SeparableFilter
@@ -41,3 +42,6 @@ class LMMSE(Method):
 
     def predict(self, task: str, observation: SameSlotsObservation) -> NDArray[Any]:
         return estimate(self._filters[task], observation)
+
+    def error_variance(self, task: str, observation: SameSlotsObservation) -> NDArray[np.float32]:
+        return error_variance(self._filters[task], observation)

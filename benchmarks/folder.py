@@ -89,7 +89,7 @@ def fill(request: Request, stage: OpenStage, reporter: Reporter, perform: Perfor
         common |= origin.fields(task, origin.code)
         with threadpool_limits(limits=1):
             result, scored = scoring.ceiling_cell(common, task, stage.test, condition)
-        write_cell(stage.folder, result, scored.terms, scored.units)
+        write_cell(stage.folder, result, scored.terms, scored.units, strata=scored.strata)
         keep(result)
     for result in perform(jobs, request, stage, reporter):
         keep(result)
@@ -160,14 +160,19 @@ class _Varied:
     @classmethod
     def of(cls, request: Request, spec: ScenarioSpec) -> _Varied:
         found: dict[str, dict[str, Conditions]] = {name: {} for name in request.tasks}
-        tables = {}
+        tables: dict[str, VariedEntry] = {}
         for fields in request.conditions:
             each = conditions_of(request.tasks, fields, spec)
             for name, condition in each.items():
                 found[name][condition.label] = condition
             having = tuple(name for name, task in request.tasks.items() if task.conditions.has(fields))
             cells = {name: condition.label for name, condition in each.items()}
-            tables[cells[having[0]]] = VariedEntry(cells=cells, tasks=having)
+            # Tasks of different conditions may be at the same label, such as their defaults: one table has them all.
+            known = tables.get(label := cells[having[0]], VariedEntry(cells=cells, tasks=()))
+            tables[label] = VariedEntry(
+                cells={**known.cells, **{name: cells[name] for name in having}},
+                tasks=tuple(name for name in request.tasks if name in {*known.tasks, *having}),
+            )
         own = {name: task.default_conditions(spec) for name, task in request.tasks.items()}
         return cls({name: tuple(each.values()) for name, each in found.items()}, tables, own)
 
@@ -205,6 +210,7 @@ def manifest(request: Request, provenance: Provenance) -> RunManifest:
             if method.joint and (tasks := _own_tasks(method, request.tasks))
         },
         bundles=dict(request.suite.bundles),
+        overall=tuple(name for name in request.suite.overall if name in request.tasks),
         once=request.once,
         backbone=request.backbone if any(family_of(method.card.family).backbone for method in methods.values()) else "",
         source=provenance.source,

@@ -14,6 +14,8 @@ from typing import Any
 
 from channelbench.benchmarks import scoring
 from channelbench.benchmarks.fits import code_of_fit
+from channelbench.benchmarks.keeping import Keeper
+from channelbench.benchmarks.latency import latencies
 from channelbench.benchmarks.measured import CountedSplit, budget_of, with_parameters
 from channelbench.benchmarks.memory import PeakMemory
 from channelbench.benchmarks.origin import Origin
@@ -21,6 +23,8 @@ from channelbench.benchmarks.request import Request
 from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import FitContext, Method, Observation, Task, TaskSplit
 from channelbench.families import family_of
+from channelbench.predictions import KeptPredictions
+from channelbench.presets import preset_of
 from channelbench.results import Result, Training, cell_name, check_artefacts, write_cell
 from channelbench.store.dataset import ChannelDataset
 
@@ -88,6 +92,8 @@ class OpenStage:
         start: The ``checkpoints`` of the fits to start from.
         scale: The dataset on whose scale ``train`` and ``test`` are observed, if it is another.
         share: Share of the training and validation split that a fit sees.
+        keeps_predictions: Whether cells keep what they predict.
+        reads: Results folder whose kept predictions tasks may read.
     """
 
     folder: Path
@@ -99,14 +105,19 @@ class OpenStage:
     start: Path | None = None
     scale: ChannelDataset | None = None
     share: float = 1.0
+    keeps_predictions: bool = False
+    reads: Path | None = None
 
     @property
     def fits_here(self) -> bool:
         """Whether its fits are made for it: else they are another stage's."""
         return self.checkpoints.parent == self.folder
 
-    def share_scale(self, tasks: Iterable[Task]) -> None:
-        """Have ``train`` and ``test`` observed on the scale of ``scale``; before anything of them is observed."""
+    def prepare(self, tasks: Iterable[Task]) -> None:
+        """Have ``train`` and ``test`` observed on the scale of ``scale``, and the predictions of ``reads`` at hand;
+        before anything of them is observed."""
+        if self.reads is not None:
+            self.test.lent = KeptPredictions(self.reads, self.test.split_digest("test"))
         if self.scale is None:
             return
         for dataset, task in itertools.product({self.train, self.test} - {self.scale}, tasks):
@@ -199,10 +210,21 @@ def work(
         try:
             with chdir("."), memory.watch(), scoring.threads_for(job.method, threads):
                 answer, start = scoring.answer_of(method, task.card.name), _start_of(method, task, memory)
-                found, predict_s = scoring.score(task, stage.test, condition, answer, scored, start=start)
+                keep = Keeper(task, condition) if stage.keeps_predictions else None
+                found, predict_s = scoring.score(
+                    task,
+                    stage.test,
+                    condition,
+                    answer,
+                    scored,
+                    start=start,
+                    keep=keep,
+                    secondary=not preset_of(shared.preset).is_narrow,
+                    error_variance=partial(method.error_variance, task.card.name),
+                )
                 costs = {**with_parameters(method.costs(task.card.name), method), "predict_s": predict_s}
                 training = _training(job, stage, shared.preset, method, task, splits, seen if is_whole else None)
-                artefacts = method.artefacts(task.card.name)
+                artefacts = {**method.artefacts(task.card.name), **(keep.artefacts if keep else {})}
             if is_whole:
                 costs["fit_s"] = fit_s
                 costs |= _seen(training)
@@ -211,16 +233,16 @@ def work(
             derived: tuple[str, ...] = ()
             if alone and family_of(job.method.card.family).timed:
                 with chdir("."), scoring.threads_for(job.method, threads):
-                    timed, derived = scoring.latencies(method, task, stage.test, condition, scored, predict_s=predict_s)
+                    timed, derived = latencies(method, task, stage.test, condition, scored, predict_s=predict_s)
                 costs |= timed
             common = _common(job, stage, shared, where, task, condition, weights, code=context.code)
             common |= {"artefacts": check_artefacts(artefacts), "training": training, "derived_costs": derived}
-            result = scoring.scored_cell(common, task.metrics_for(stage.test.spec, condition), found, costs)
+            result = scoring.scored_cell(common, found.metrics, found, costs)
         except BaseException as error:
             _raise_if_ours(error)
             yield from fail(job, stage, shared, where, error, [(task, condition)], weights)
         else:
-            write_cell(stage.folder, result, found.terms, found.units, artefacts)
+            write_cell(stage.folder, result, found.terms, found.units, artefacts, found.strata)
             yield result
 
 

@@ -146,7 +146,7 @@ def _do(packed: bytes, events: _Events) -> dict[str, str]:
     try:
         order: Order = pickle.loads(packed)
         _check_code(order.job)
-        order.stage.share_scale(order.job.tasks)
+        order.stage.prepare(order.job.tasks)
         with scoring.threads_for(order.job.method, order.threads) as count:
             device = order.shared.device if order.job.method.learned else "cpu"
             events.send("where", where=asdict(scoring.Where.here(device, count, learned=order.job.method.learned)))

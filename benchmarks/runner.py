@@ -107,7 +107,7 @@ def run(
         reporter.began(describe(dataset), request.device)
         for name, stage in stages.opened(request, reporter):
             reporter.entered(name)
-            outcomes[name] = fill(request, stage, reporter, perform)
+            outcomes[name] = fill(stages.request_of(request, stages.planned(name)), stage, reporter, perform)
     sweep(folder, before=began)
     outcome = outcomes.pop("")
     outcome.stages.update(outcomes)
@@ -125,6 +125,7 @@ def _checked(request: Request, dataset: ChannelDataset, folder: Path) -> Stages:
     plan = request.experiment.plan(dataset.spec, dataset.seed)
     stages = Stages(plan, dataset, folder)
     stages.check(request)
+    stages.check_reads(request)
     for stage in plan.stages:
-        check(folder / stage.folder, manifest(request, stages.provenance(stage)))
+        check(folder / stage.folder, manifest(stages.request_of(request, stage), stages.provenance(stage)))
     return stages

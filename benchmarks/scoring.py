@@ -6,9 +6,9 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.benchmarks.arithmetic import arithmetic
+from channelbench.benchmarks.keeping import Keeper
 from channelbench.bootstrap import interval
 from channelbench.conditions import Conditions
-from channelbench.contracts import Genie, GenieMethod, Method, Metric, Observation, Target, Task
-from channelbench.costs import LATENCY_BATCHES, latency_key
+from channelbench.contracts import Asked, Genie, GenieMethod, Method, Metric, Observation, Target, Task
 from channelbench.families import CEILING, family_of
 from channelbench.prediction import InvalidPrediction
 from channelbench.results import MetricScore, Result
@@ -33,7 +33,6 @@ __all__ = [
     "common_fields",
     "failed_cell",
     "hardware",
-    "latencies",
     "score",
     "scored_cell",
     "threads_for",
@@ -42,9 +41,6 @@ __all__ = [
 
 CHUNK = 256
 """Samples observed and scored at a time, which bounds memory whatever the test split's size."""
-
-LONGEST_S = 10.0
-"""A call that would take longer is not repeated for its latency."""
 
 Terms = dict[str, NDArray[np.float64]]
 
@@ -85,11 +81,15 @@ class Scored:
         terms: ``{metric: [cases, terms]}``.
         units: The independent unit of each case, ``[cases]``; ``None`` where each is one.
         same_as_start: Cases that are answered as the start alone answers them; ``None`` where there is none.
+        metrics: What the terms are of.
+        strata: What the task tells apart of the cases, ``{stratum: [cases]}``.
     """
 
     terms: Terms
     units: NDArray[np.int64] | None = None
     same_as_start: int | None = None
+    metrics: tuple[Metric, ...] = ()
+    strata: Terms = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -97,6 +97,7 @@ class Scored:
         terms: Mapping[str, list[NDArray[np.float64]]],
         units: list[NDArray[np.int64]],
         same_as_start: int | None = None,
+        strata: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> Scored:
         """The parts of all batches, joined."""
         unit = np.concatenate(units)
@@ -104,6 +105,7 @@ class Scored:
             {name: np.concatenate(parts) for name, parts in terms.items()},
             None if len(np.unique(unit)) == len(unit) else unit,
             same_as_start,
+            strata=dict(strata or {}),
         )
 
 
@@ -126,6 +128,9 @@ def score(
     progress: Callable[[int, int], None] = lambda done, total: None,
     *,
     start: Start = lambda observation: None,
+    keep: Keeper | None = None,
+    secondary: bool = False,
+    error_variance: Callable[[Any], NDArray[Any] | None] = lambda observation: None,
 ) -> tuple[Scored, float]:
     """Terms of all metrics on the test split, and the seconds spent in ``answer``.
 
@@ -134,24 +139,43 @@ def score(
         answer: What is predicted.
         progress: Called with (done, all) cases.
         start: What would be predicted without a network, as ``Method.predict_start`` has it.
+        keep: Is given what is predicted.
+        secondary: Whether the task's secondary scores are worked out, too.
+        error_variance: What the method knows of its errors.
     """
     view, metrics = dataset.view("test"), task.metrics_for(dataset.spec, conditions)
     total = task.size(dataset.spec, "test", conditions)
     collected: dict[str, list[NDArray[np.float64]]] = {metric.card.name: [] for metric in metrics}
+    further: dict[str, Metric] = {}
     units: list[NDArray[np.int64]] = []
     seconds, same = 0.0, _SameAsStart(task, start)
     for cases in _chunks(task, dataset, conditions):
         observation, target = task.observe(view, cases, conditions)
+        genie = task.genie(view, cases, conditions)
         began = time.perf_counter()
-        raw = answer(observation, target, task.genie(view, cases, conditions))
+        raw = answer(observation, target, genie)
         seconds += time.perf_counter() - began
         prediction = task.check(raw, observation, target)
         for metric in metrics:
             collected[metric.card.name].append(metric.accumulate(prediction, target))
+        if secondary:
+            asked = Asked(partial(_asked, task, answer, genie), error_variance)
+            for metric, terms in task.secondary(view, cases, conditions, prediction, asked):
+                collected.setdefault(metric.card.name, []).append(terms)
+                further[metric.card.name] = metric
         units.append(task.drops(view, cases, conditions))
+        if keep is not None:
+            keep.add(prediction, error_variance(observation))
         same.count(prediction, observation, target)
         progress(int(cases[-1]) + 1, total)
-    return Scored.of(collected, units, same.cases), seconds
+    strata = task.strata(view, np.arange(total), conditions)
+    found = Scored.of(collected, units, same.cases, strata)
+    return replace(found, metrics=(*metrics, *further.values())), seconds
+
+
+def _asked(task: Task, answer: Answer, genie: Genie, observation: Observation, target: Target) -> NDArray[Any]:
+    """What is said of another observation of the same cases, as the task has it."""
+    return task.check(answer(observation, target, genie), observation, target)
 
 
 class _SameAsStart:
@@ -190,7 +214,10 @@ def scored_cell(
     """A finished cell from its terms."""
     scores = {}
     for metric in metrics:
-        value, low, high = interval(metric, scored.terms[metric.card.name], scored.units)
+        terms = scored.terms[metric.card.name]
+        value, low, high = interval(metric, terms, scored.units)
+        if (exact := metric.exact_interval(terms)) is not None:
+            low, high = exact
         scores[metric.card.name] = MetricScore(
             value=value,
             low=low,
@@ -200,6 +227,7 @@ def scored_cell(
             metric=metric.path,
             parameters=metric.parameters,
             title=metric.card.label,
+            note=metric.note(terms),
         )
     return Result(**common, status="ok", scores=scores, costs=dict(costs), same_as_start=scored.same_as_start)
 
@@ -229,7 +257,8 @@ def ceiling_cell(
             if (terms := task.ceiling_terms(metric, target)) is not None:
                 collected.setdefault(metric.card.name, []).append(terms)
         units.append(task.drops(view, cases, conditions))
-    scored = Scored.of(collected, units)
+    every = np.arange(task.size(dataset.spec, "test", conditions))
+    scored = Scored.of(collected, units, strata=task.strata(view, every, conditions))
     known = tuple(metric for metric in metrics if metric.card.name in collected)
     return scored_cell(common, known, scored, {}), scored
 
@@ -267,7 +296,7 @@ def common_fields(
         }
     return identity | {
         "task": task.card.name,
-        "primary_metric": task.primary.card.name,
+        "primary_metric": task.primary_for(test.view("test"), conditions).card.name,
         "conditions": conditions.changes(),
         "seed": seed,
         "preset": preset,
@@ -282,49 +311,6 @@ def common_fields(
         "versions": where.versions,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def latencies(
-    method: Method,
-    task: Task,
-    dataset: ChannelDataset,
-    conditions: Conditions,
-    timed: Callable[[int, int], None] = lambda done, total: None,
-    *,
-    predict_s: float = 0.0,
-) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Median milliseconds of ``predict`` at each of ``LATENCY_BATCHES`` that the test split has as many samples for.
-
-    Args:
-        method, task, dataset, conditions: What predicts, and what.
-        timed: Called after each prediction with (done, most that there will be).
-        predict_s: Seconds that the test split took. A batch that would take more than ``LONGEST_S`` by them is not
-            predicted again for its latency, which is then worked out from them.
-
-    Returns:
-        The latencies by their key in ``channelbench.costs``, and the keys of those that were worked out.
-    """
-    found, derived = {}, []
-    total = task.size(dataset.spec, "test", conditions)
-    for batch in LATENCY_BATCHES:
-        if batch > total:
-            continue
-        if (expected_s := predict_s * batch / total) > LONGEST_S:
-            found[latency_key(batch)] = 1e3 * expected_s
-            derived.append(latency_key(batch))
-            continue
-        observation, _ = task.observe(dataset.view("test"), np.arange(batch), conditions)
-        times: list[float] = []
-        repeats = 5 if batch == 1 else 3
-        for _ in range(repeats):
-            began = time.perf_counter()
-            method.predict(task.card.name, observation)
-            times.append(time.perf_counter() - began)
-            timed(len(times), repeats)
-            if sum(times) > 2.0:
-                break
-        found[latency_key(batch)] = 1e3 * float(np.median(times))
-    return found, tuple(derived)
 
 
 @contextmanager

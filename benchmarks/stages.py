@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from channelbench.benchmarks.jobs import OpenStage, Reporter
 from channelbench.benchmarks.request import Request, conditions_of, open_verified, supported_tasks
+from channelbench.conditions import Conditions
 from channelbench.errors import RequestError
 from channelbench.experiment import DATA, Plan, Stage
 from channelbench.generation import generate
+from channelbench.predictions import Kept
 from channelbench.results import DatasetCard
 from channelbench.spec import ScenarioSpec
 from channelbench.store import open_dataset
@@ -116,6 +118,45 @@ class Stages:
     def _card(self, name: str) -> DatasetCard:
         return _dataset_card(self.own) if name == DATA else self._ordered[name].card
 
+    def planned(self, folder: str) -> Stage:
+        """The stage of this folder."""
+        return next(stage for stage in self.plan.stages if stage.folder == folder)
+
+    def request_of(self, request: Request, stage: Stage) -> Request:
+        """What of a request is for a stage: its own tasks, and what is varied of these.
+
+        Raises:
+            RequestError: none of its tasks is among the run's.
+        """
+        if stage.tasks is None:
+            return request
+        tasks = {name: task for name, task in request.tasks.items() if name in stage.tasks}
+        if not tasks:
+            got = ", ".join(request.tasks)
+            raise RequestError(
+                "--tasks", expected="one at least for each stage of the experiment", got=got, choices=stage.tasks
+            )
+        varied = [v for v in request.conditions if any(task.conditions.has(v) for task in tasks.values())]
+        return replace(request, tasks=tasks, conditions=tuple(varied) or ({},))
+
+    def check_reads(self, request: Request) -> None:
+        """Refuse conditions that are about predictions which no earlier stage keeps."""
+        for stage in self.plan.stages:
+            source = self.plan.read_by(stage)
+            kept = [] if source is None else list(self._kept(self.request_of(request, source)))
+            for name, conditions in _each(self.request_of(request, stage), self.own.spec):
+                wanted = request.tasks[name].reads(conditions)
+                if wanted is not None and wanted not in kept:
+                    got = ", ".join(f"{there.method} at {there.snr_db:g} dB" for there in kept) or "no such predictions"
+                    raise wanted.refused(got)
+
+    def _kept(self, request: Request) -> Iterator[Kept]:
+        """What the cells of a request predict that is worth keeping."""
+        for name, conditions in _each(request, self.own.spec):
+            for method in request.methods.values():
+                if method.covers(request.tasks[name]) and hasattr(conditions, "snr_db"):
+                    yield Kept(method.card.name, conditions.snr_db)
+
     def opened(self, request: Request, reporter: Reporter) -> Iterator[tuple[str, OpenStage]]:
         """Folder and datasets of each stage in turn. They are made, or finished, when the first stage needs them; those
         that the next stage has no use for need not stay in memory."""
@@ -124,7 +165,7 @@ class Stages:
             needed = {DATA, stage.test, self.plan.training(stage).train, self.plan.origin(stage)}
             here = {name: here[name] if name in here else self._make(name, reporter) for name in sorted(needed)}
             ready = self._open(stage, here)
-            ready.share_scale(request.tasks.values())
+            ready.prepare(request.tasks.values())
             yield stage.folder, ready
 
     def _make(self, name: str, reporter: Reporter) -> ChannelDataset:
@@ -145,7 +186,15 @@ class Stages:
             start=None if trained.start is None else self.folder / trained.start / "checkpoints",
             scale=None if {trained.train, stage.test} == {DATA} else self.own,
             share=trained.share,
+            keeps_predictions=stage.keeps_predictions,
+            reads=None if stage.reads is None else self.folder / stage.reads,
         )
+
+
+def _each(request: Request, spec: ScenarioSpec) -> Iterator[tuple[str, Conditions]]:
+    """Every task under every condition that is asked for."""
+    for varied in request.conditions:
+        yield from conditions_of(request.tasks, varied, spec).items()
 
 
 def _dataset_card(dataset: ChannelDataset) -> DatasetCard:

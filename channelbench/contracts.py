@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -14,94 +13,14 @@ from channelbench.card import Card
 from channelbench.conditions import Conditions
 from channelbench.errors import RequestError
 from channelbench.fit_context import FitContext
+from channelbench.metric import Asked, Genie, Metric, Observation, Target
+from channelbench.predictions import Kept
 from channelbench.results import Training
 from channelbench.spec import ScenarioSpec
 from channelbench.store.dataset import SplitView
 
-__all__ = ["FitContext", "FitData", "Genie", "GenieMethod", "Method", "Metric", "Observation"]
+__all__ = ["Asked", "FitContext", "FitData", "Genie", "GenieMethod", "Method", "Metric", "Observation"]
 __all__ += ["Target", "Task", "TaskSplit"]
-
-
-# --- what passes between tasks, methods and metrics ---
-
-
-class Observation(ABC):
-    """What a contestant may know of a batch of cases, and nothing that tells which cases they are.
-
-    Each kind of problem has its own subclass, by which methods know what they understand.
-    """
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Cases in the batch."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Genie:
-    """Which samples a batch of cases is made of: what references may know that redraw the rays, and no contestant.
-
-    Attributes:
-        spec, seed, split: Of the dataset.
-        samples: Positions within the split, ``[cases]``, or ``[cases, samples of a case]``.
-    """
-
-    spec: ScenarioSpec
-    seed: int
-    split: str
-    samples: NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """What a prediction is compared with.
-
-    Attributes:
-        value: The right answer, ``[cases, …]``, in the form that the task states; empty where there is no single one.
-        context: Arrays ``[cases, …]`` that metrics need besides (clean channels, beam rates, path gains).
-        constants: Numbers of the training split that metrics need (means, spans).
-    """
-
-    value: NDArray[Any]
-    context: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    constants: Mapping[str, float] = field(default_factory=dict)
-
-
-# --- metrics ---
-
-
-class Metric(ABC):
-    """A score as a mean of per-case terms and a function of that mean, so that bootstraps are exact and cheap.
-
-    An instance may have parameters, which are then arguments of its class: they are what ``parameters`` gives, and
-    ``card`` follows from them. ``listed`` has the arguments of those that lists show.
-    """
-
-    unit: ClassVar[str] = ""
-    higher_is_better: ClassVar[bool] = False
-    listed: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
-
-    @property
-    @abstractmethod
-    def card(self) -> Card:
-        """Who it is; a class attribute where there are no parameters."""
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The arguments that make it anew: JSON values."""
-        return {}
-
-    @property
-    def path(self) -> str:
-        """Where its class is found, ``package.module:Class``."""
-        return f"{type(self).__module__}:{type(self).__qualname__}"
-
-    @abstractmethod
-    def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
-        """Per-case terms ``[cases, terms]``; their mean over cases is all that ``finalize`` needs."""
-
-    @abstractmethod
-    def finalize(self, mean_terms: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scores ``[…]`` of mean terms ``[…, terms]``."""
 
 
 # --- tasks ---
@@ -191,6 +110,39 @@ class Task(ABC):
         samples = self.samples(view, cases, conditions).reshape(len(cases), -1)
         return view.array("drop")[samples[:, 0]]
 
+    def strata(self, view: SplitView, cases: NDArray[np.int64], conditions: Any) -> dict[str, NDArray[np.float64]]:
+        """Numbers by which an exhibit may group the cases, such as a speed, ``{stratum: [cases]}``; they are stored
+        beside the terms. None by default."""
+        return {}
+
+    def kept(self, prediction: NDArray[Any], error_var: NDArray[Any] | None) -> Mapping[str, NDArray[Any]]:
+        """What later stages of an experiment may want to read of a prediction, and of the variance of its errors where
+        the method knows it, by name, ``[cases, …]``: nothing by default. It is stored as the artefact
+        ``predictions.KEPT`` of the cell."""
+        return {}
+
+    def reads(self, conditions: Any) -> Kept | None:
+        """Whose kept prediction these conditions are about; ``None``, the default, of none."""
+        return None
+
+    def secondary(
+        self,
+        view: SplitView,
+        cases: NDArray[np.int64],
+        conditions: Any,
+        prediction: NDArray[Any],
+        method: Asked,
+    ) -> Sequence[tuple[Metric, NDArray[np.float64]]]:
+        """Scores that take more than one look, such as those of a coded link behind a receiver: metrics with their
+        terms ``[cases, terms]``. They are worked out where the preset is not a quick one; none by default.
+
+        Args:
+            view, cases, conditions: As of ``observe``, of a test.
+            prediction: Of these cases, as ``check`` gives it.
+            method: Whom to ask about other observations of the task's type.
+        """
+        return ()
+
     def share_scale(self, source: SplitView, target: SplitView) -> None:
         """Have ``target`` observed on the scale of ``source``, another dataset whose fits are carried over to it. For
         tasks that scale what is seen by constants of the training split; called before anything of ``target`` is
@@ -203,8 +155,12 @@ class Task(ABC):
 
     @property
     def primary(self) -> Metric:
-        """The metric that a cell is ranked by."""
+        """The metric that cells are ranked by."""
         return self.metrics[0]
+
+    def primary_for(self, view: SplitView, conditions: Any) -> Metric:
+        """The metric that cells of this test split are ranked by, where it is not always the same."""
+        return self.primary
 
     def genie(self, view: SplitView, cases: NDArray[np.int64], conditions: Any) -> Genie:
         """Which samples these cases are made of."""
@@ -273,9 +229,6 @@ FitData: TypeAlias = Mapping[str, tuple[TaskSplit, TaskSplit]]
 """``{task name: (training split, validation split)}``."""
 
 
-# --- methods ---
-
-
 class Method(ABC):
     """Anything that predicts: a trivial answer, a formula, a network.
 
@@ -329,6 +282,11 @@ class Method(ABC):
     @abstractmethod
     def predict(self, task: str, observation: Any) -> NDArray[Any]:
         """What the task asks for, one row per observed case."""
+
+    def error_variance(self, task: str, observation: Any) -> NDArray[np.floating] | None:
+        """Variance of the complex error of each number that ``predict`` gives, of its shape, where the method knows it:
+        what a receiver or a precoder behind it does with it. ``None``, the default, where it does not."""
+        return None
 
     def predict_start(self, task: str, observation: Any) -> NDArray[Any] | None:
         """What this fit would predict if the last layer of its network answered 0: where a network corrects an answer

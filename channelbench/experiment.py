@@ -52,6 +52,9 @@ class Stage:
         test: Name of the dataset whose test split they are scored on.
         share: Share of the training and validation splits that a fit sees, the first samples of each.
         start: Folder of an earlier stage whose fits the fits of learned methods start from; ``None`` starts anew.
+        tasks: Names of those of the run's tasks that are its own; all by default.
+        keeps_predictions: Whether its cells keep what they predict, as tasks have it (``Task.kept``), for later stages.
+        reads: Folder of an earlier stage whose kept predictions its tasks may read.
         fits: Folder of an earlier stage whose fits are scored here as they are. Nothing is trained then: ``train``,
             ``share`` and ``start`` are that stage's and stay unset here.
         setting: How the fits came about, in words, for ``run.json`` and the page. A results folder keeps to one
@@ -65,6 +68,9 @@ class Stage:
     start: str | None = None
     fits: str | None = None
     setting: str = ""
+    tasks: tuple[str, ...] | None = None
+    keeps_predictions: bool = False
+    reads: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +110,10 @@ class Plan:
         trained = self.training(stage)
         return trained.train if trained.start is None else self.origin(self._earlier(trained, trained.start))
 
+    def read_by(self, stage: Stage) -> Stage | None:
+        """The stage whose predictions the tasks of ``stage`` may read."""
+        return None if stage.reads is None else self._earlier(stage, stage.reads)
+
     def _earlier(self, stage: Stage, folder: str) -> Stage:
         before = {earlier.folder: earlier for earlier in takewhile(lambda other: other is not stage, self.stages)}
         if folder not in before:
@@ -128,6 +138,8 @@ class Plan:
             raise RequestError(where, expected="a share above 0 and up to 1", got=stage.share)
         if stage.fits is not None and (stage.train, stage.share, stage.start) != (DATA, 1.0, None):
             raise RequestError(where, expected="fits, or what new ones are made from", got="both")
+        if stage.reads is not None and not self._earlier(stage, stage.reads).keeps_predictions:
+            raise RequestError(where, expected="predictions of a stage that keeps them", got=stage.reads)
         for folder in (stage.fits, stage.start):
             if folder is not None and self._earlier(stage, folder).fits is not None:
                 raise RequestError(where, expected="a stage with fits of its own", got=folder)

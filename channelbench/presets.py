@@ -83,6 +83,7 @@ class Preset:
         budget: How long networks train.
         width: How wide networks are: ``narrow``, to be quick; ``published``; or ``medium``, which is as published but
             for networks that would take seconds for a step on two cores.
+        prompt_tokens: Tokens of an instruction in words, at most: each costs as much as one of data.
         seeds: Seeds of learned methods, where a suite has no number of its own.
         silence_s: Seconds without a sign of progress after which a job of a run is given up.
         caution: What the leaderboard says of such scores.
@@ -94,6 +95,7 @@ class Preset:
     system_sizes: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     budget: Budget
     width: Literal["narrow", "medium", "published"]
+    prompt_tokens: int = 16
     seeds: int
     silence_s: float
     caution: str = ""
@@ -142,6 +144,7 @@ _LINES = (
         # LLM4WM Table III and section V-A3: 250 epochs, warm-up over 50, cosine with a period of 100, Adam.
         budget=Budget(batch_size=512, epochs=250, validations=50, warmup=50 / 250, cycle=100 / 250),
         width="published",
+        prompt_tokens=128,
         seeds=3,
         silence_s=6 * 3600.0,
     ),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from channelbench.conditions import condition_label
+from channelbench.terms import UNITS, packed, read_strata, read_terms, read_units, terms_path
 
 __all__ = [
     "KNOWN_SCHEMAS",
@@ -33,6 +34,7 @@ __all__ = [
     "check_artefacts",
     "read_artefact",
     "read_cells",
+    "read_strata",
     "read_terms",
     "read_units",
     "split_digest",
@@ -44,9 +46,6 @@ __all__ = [
 RESULT_SCHEMA = "2"
 KNOWN_SCHEMAS = ("1", RESULT_SCHEMA)
 """Cells of schema 1 do not say which code made them."""
-
-UNITS = "independent unit"
-"""Name, among a cell's terms, of the unit that each case belongs to; no metric can have it."""
 
 _SPECIAL = re.compile(r"[^\w.=,+-]")
 """What the name of a file is not to have, on any system."""
@@ -83,6 +82,8 @@ class MetricScore(_Frozen):
     """The arguments of that class."""
     title: str = ""
     """What the metric is called."""
+    note: str = ""
+    """What a reader has to know of it, in a few words."""
 
 
 class DatasetCard(_Frozen):
@@ -141,6 +142,8 @@ class RunManifest(_Frozen):
     joint_tasks: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """The tasks that each method which is fitted to all at once was given: on others it would be another fit."""
     bundles: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    overall: tuple[str, ...] = ()
+    """The tasks whose mean skill is the overall one; all of a table where none is named, or none of these is there."""
     once: tuple[str, ...] = ()
     """Methods that were run under the tasks' own conditions alone: other tables have a row of theirs only where
     somebody asked for its cells."""
@@ -298,6 +301,7 @@ def write_cell(
     terms: Mapping[str, NDArray[np.float64]],
     units: NDArray[np.int64] | None = None,
     artefacts: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
+    strata: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> None:
     """Write a cell; the per-case terms of its metrics and its artefacts go beside it first, so that a cell never lacks
     them.
@@ -308,12 +312,10 @@ def write_cell(
         terms: ``{metric: [cases, terms]}``; float32 on the disk.
         units: The independent unit of each case, ``[cases]``; ``None`` where each is one.
         artefacts: What the method left of its fit, ``{artefact: {name: array}}``.
+        strata: What the task tells apart of the cases, ``{stratum: [cases]}``; see ``Task.strata``.
     """
     if terms:
-        compact: dict[str, NDArray[Any]] = {name: values.astype(np.float32) for name, values in terms.items()}
-        if units is not None:
-            compact[UNITS] = units
-        _write_arrays(folder / "cells" / f"{result.name}.npz", compact)
+        _write_arrays(terms_path(folder, result), packed(terms, units, strata))
     for name, arrays in (artefacts or {}).items():
         _write_arrays(_artefact_path(folder, result, name), arrays)
     write_atomic(folder / "cells" / f"{result.name}.json", (result.model_dump_json(indent=1) + "\n").encode())
@@ -366,21 +368,3 @@ def read_cells(folder: Path) -> Iterator[Result]:
     """All cells of a results folder, by file name."""
     for path in sorted((folder / "cells").glob("*.json")):
         yield Result(**json.loads(path.read_text()))
-
-
-def read_terms(folder: Path, result: Result) -> dict[str, NDArray[np.float64]]:
-    """Per-case terms ``{metric: [cases, terms]}`` of a cell; empty where it failed."""
-    path = folder / "cells" / f"{result.name}.npz"
-    if not path.exists():
-        return {}
-    with np.load(path) as archive:
-        return {name: archive[name].astype(np.float64) for name in archive.files if name != UNITS}
-
-
-def read_units(folder: Path, result: Result) -> NDArray[np.int64] | None:
-    """The independent unit of each case of a cell, ``[cases]``; ``None`` where each case is one."""
-    path = folder / "cells" / f"{result.name}.npz"
-    if not path.exists():
-        return None
-    with np.load(path) as archive:
-        return archive[UNITS] if UNITS in archive.files else None

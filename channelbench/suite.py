@@ -27,8 +27,13 @@ class Suite(BaseModel):
     scenario: str = "uma"
     """Of the dataset that is made where there is none. A suite that states one, such as a paper's, takes no other
     scenario's dataset unless somebody names it."""
+    system: str = "dualband"
+    """Likewise."""
+    overall: tuple[str, ...] = ()
+    """The tasks whose mean skill is the overall one; all by default. A suite of problems of different kinds names those
+    of one kind: few methods answer all of them."""
     bundles: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Named sets of methods that together cover the tasks, as the papers' tables combine them."""
+    """Named sets of methods that together cover these tasks, as the papers' tables combine them."""
     seeds: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """How many seeds learned methods have, by preset, where it is not the preset's own number."""
     once: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -49,6 +54,11 @@ class Suite(BaseModel):
     def states_scenario(self) -> bool:
         """Whether the suite itself says of which scenario its dataset is."""
         return "scenario" in self.model_fields_set
+
+    @property
+    def states_system(self) -> bool:
+        """Whether it says of which system."""
+        return "system" in self.model_fields_set
 
     def num_seeds(self, preset: str) -> int:
         """Seeds of learned methods at a preset."""

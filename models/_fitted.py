@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from channelbench.contracts import Method
 from channelbench.results import Training
-from channelbench.tasks.link.observations import LinkObservation
 
 if TYPE_CHECKING:
     from channelbench.models.networks.fitting import Fitted
+    from channelbench.models.networks.groups import FittedGroups
 
 __all__ = ["NetworkMethod"]
 
@@ -22,12 +22,12 @@ class NetworkMethod(Method):
     learned = True
 
     def __init__(self) -> None:
-        self._fitted: dict[str, Fitted] = {}
+        self._fitted: dict[str, Fitted | FittedGroups] = {}
 
-    def predict(self, task: str, observation: LinkObservation) -> NDArray[Any]:
+    def predict(self, task: str, observation: Any) -> NDArray[Any]:
         return self._of(task).predict(observation)
 
-    def predict_start(self, task: str, observation: LinkObservation) -> NDArray[Any] | None:
+    def predict_start(self, task: str, observation: Any) -> NDArray[Any] | None:
         return self._of(task).predict_start(observation)
 
     def fit_record(self, task: str) -> Training:
@@ -39,7 +39,7 @@ class NetworkMethod(Method):
     def costs(self, task: str) -> dict[str, float]:
         return self._of(task).costs()
 
-    def _of(self, task: str) -> Fitted:
+    def _of(self, task: str) -> Any:
         if task not in self._fitted:
             raise RuntimeError(f"{self.card.name} has not been fitted for {task}")
         return self._fitted[task]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from channelbench.card import Card
 from channelbench.models._small import SmallNetwork
@@ -37,8 +37,11 @@ class LSTM(SmallNetwork):
         "full": {ChannelObservation: 131},
     }
 
+    cell: ClassVar[Literal["LSTM", "GRU", "RNN"]] = "LSTM"
+
     def build(self, example: ChannelObservation, preset: str) -> nn.Module:
-        from channelbench.models.networks.lstm import ReconstructionLSTM
+        from channelbench.models.networks.lstm import ReconstructionRecurrent
         from channelbench.models.networks.reconstruction import ReconstructionShape
 
-        return ReconstructionLSTM(ReconstructionShape.of(example.grid), width=self.width(example, preset))
+        width = self.width(example, preset)
+        return ReconstructionRecurrent(ReconstructionShape.of(example.grid), width=width, cell=self.cell)

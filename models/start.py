@@ -13,6 +13,7 @@ from channelbench.tasks.link.observations import (
     LinkObservation,
     ScalarObservation,
 )
+from channelbench.tasks.multiuser.observations import DetectionObservation, GroupObservation, PrecodingObservation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,19 +34,23 @@ class AlignedStart(NetworkMethod):
             "The frame that all networks stand in, its network always answering 0, fitted on the common training path: "
             "three resampling matrices that begin as linear interpolation, after mean angle, Doppler and phase are "
             "taken out (CE, CP, PF); the strongest path's beam, with one trained sharpness (BF); a least-squares curve "
-            "in the received power and the strongest path's share, with nothing to train (DE, PE). What a network "
-            "gains is its difference to this row."
+            "in the received power and the strongest path's share, with nothing to train (DE, PE); regularised zero "
+            "forcing (PRE) and LMMSE symbols (DET). What a network gains is its difference to this row."
         ),
     )
-    observes = (ChannelObservation, BeamObservation, ScalarObservation)
+    observes = (ChannelObservation, BeamObservation, ScalarObservation, PrecodingObservation, DetectionObservation)
 
     def fit(self, data: FitData, context: FitContext) -> None:
         from channelbench.models.networks.fitting import at_task, fit_network
+        from channelbench.models.networks.groups import fit_groups
+        from channelbench.models.networks.start import GroupStart
 
         for task, splits in data.items():
-            self._fitted[task] = fit_network(
-                self.build, splits, context=at_task(context, task), identity={"method": self.card.name, "task": task}
-            )
+            here, identity = at_task(context, task), {"method": self.card.name, "task": task}
+            if issubclass(splits[0].task.observation, GroupObservation):
+                self._fitted[task] = fit_groups(lambda _: GroupStart(), splits, context=here, identity=identity)
+            else:
+                self._fitted[task] = fit_network(self.build, splits, context=here, identity=identity)
 
     def build(self, example: LinkObservation) -> nn.Module:
         """The untrained start for a task, its shapes and loss taken from an observation of one sample."""

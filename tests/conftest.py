@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from channelbench import cluster
 from channelbench.store.dataset import ChannelDataset
-from channelbench.testing import conformance_dataset
+from channelbench.testing import make_dataset
 
 # Threads that wait for each other would spin, and take the processor from those that work where others work too.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -26,9 +26,9 @@ settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")
-def few_rays() -> ChannelDataset:
+def few_rays(tmp_path_factory: pytest.TempPathFactory) -> ChannelDataset:
     """Six-ray channels, both bands: 60 train, 20 val, 30 test."""
-    return conformance_dataset()
+    return make_dataset(tmp_path_factory.mktemp("few-rays") / "few.zarr")
 
 
 @pytest.fixture(scope="session", autouse=True)

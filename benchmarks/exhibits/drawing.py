@@ -88,6 +88,13 @@ class Canvas:
         """A filled circle: what was measured."""
         self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.8" style="fill:{colour(ink)}">{_tip(tip)}</circle>')
 
+    def ring(self, x: float, y: float, ink: str, tip: str = "") -> None:
+        """A hollow circle: what lies below what can be measured."""
+        self.parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.6" '
+            f'style="fill:{colour("bg")};stroke:{colour(ink)};stroke-width:1.4">{_tip(tip)}</circle>'
+        )
+
     def diamond(self, x: float, y: float, tip: str = "") -> None:
         """What is published."""
         corners = f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5-5z"
@@ -95,11 +102,13 @@ class Canvas:
             f'<path d="{corners}" style="fill:none;stroke:{colour("ink")};stroke-width:1.3">{_tip(tip)}</path>'
         )
 
-    def path(self, points: list[tuple[float, float]], ink: str) -> None:
-        """A line through points."""
+    def path(self, points: list[tuple[float, float]], ink: str, dash: str = "") -> None:
+        """A line through points, of dashes and gaps where ``dash`` says how long."""
+        dashed = f";stroke-dasharray:{dash}" if dash else ""
         corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         self.parts.append(
-            f'<polyline points="{corners}" style="fill:none;stroke:{colour(ink)};stroke-width:1.4;stroke-opacity:.6"/>'
+            f'<polyline points="{corners}" '
+            f'style="fill:none;stroke:{colour(ink)};stroke-width:1.4;stroke-opacity:.6{dashed}"/>'
         )
 
     def svg(self, summary: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from channelbench.benchmarks.exhibits.cells import csv_text
 from channelbench.benchmarks.exhibits.paper import TASKS
-from channelbench.benchmarks.exhibits.rows import CONTROLS, LLM_METHODS
+from channelbench.benchmarks.exhibits.rows import CONTROLS
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
 from channelbench.families import LLM
@@ -135,47 +136,61 @@ class Pretraining(Exhibit):
         family="exhibit",
     )
 
+    titles: ClassVar[Mapping[str, str]] = _TITLES
+    """The methods that it asks of, and what they are called."""
+    tasks: ClassVar[tuple[str, ...]] = TASKS
+
+    def views(self, run: Run) -> tuple[View, ...]:
+        """The conditions that it asks under."""
+        return run.views
+
+    def said(self, view: View) -> str:
+        """One of these, in words."""
+        return view.title
+
     def sections(self, run: Run) -> list[Section]:
-        found = _section(run)
+        found = _section(run, self)
         return [] if found is None else [found]
 
 
-def _section(run: Run) -> Section | None:
-    rows = [(view, method) for view in run.views for method in LLM_METHODS if view.results(_names(method))]
+def _section(run: Run, asked: Pretraining) -> Section | None:
+    views, tasks, name = asked.views(run), asked.tasks, asked.card.name
+    rows = [(view, method) for view in views for method in asked.titles if view.results(_names(method))]
     if not rows:
         return None
     if run.board.manifest.backbone.startswith("random:"):
         text = f"The run’s backbone, {run.board.manifest.backbone}, has random weights itself: nothing can be said."
-        return Section(name="pretraining", title=_TITLE, text=text)
+        return Section(name=name, title=_TITLE, text=text)
     compared = [(view, method) for view, method in rows if view.results(_names(method)[1:])]
     if not compared:
         text = f"{_TEXT} No control has been run in this folder yet: nothing can be said."
-        return Section(name="pretraining", title=_TITLE, text=text)
+        return Section(name=name, title=_TITLE, text=text)
     verdicts = judge(
         {
             (view.condition, method, control, task): found
             for view, method in compared
             for control in CONTROLS
-            for task in TASKS
+            for task in tasks
             if (found := compare(view, method, control, task)) is not None
         }
     )
-    heads = {c.task: c for c in run.views[0].table.columns if c.metric}
+    heads = {c.task: c for c in views[0].table.columns if c.metric}
     columns = tuple(
-        SectionColumn(label=task.upper(), unit=f"gain in {_unit(heads.get(task))}", better="high") for task in TASKS
+        SectionColumn(label=labels.task_code(task), unit=f"gain in {_unit(heads.get(task))}", better="high")
+        for task in tasks
     )
     return Section(
-        name="pretraining",
+        name=name,
         title=_TITLE,
         text=_TEXT,
         columns=columns,
-        groups=tuple(_group(view, method, verdicts, len(run.views) > 1) for view, method in compared),
+        groups=tuple(_group(view, method, verdicts, len(views) > 1, asked) for view, method in compared),
         csv=csv_text(
             [
                 _record(view, method, control, task, verdicts.get((view.condition, method, control, task)))
                 for view, method in compared
                 for control in CONTROLS
-                for task in TASKS
+                for task in tasks
             ]
         ),
         first="Control",
@@ -193,14 +208,15 @@ def _unit(column: Column | None) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _group(view: View, method: str, verdicts: Mapping[Key, Verdict], several: bool) -> SectionGroup:
+def _group(view: View, method: str, verdicts: Mapping[Key, Verdict], several: bool, asked: Pretraining) -> SectionGroup:
     rows = []
     for control in CONTROLS:
         cells = tuple(
-            _cell(view, method, control, task, verdicts.get((view.condition, method, control, task))) for task in TASKS
+            _cell(view, method, control, task, verdicts.get((view.condition, method, control, task)))
+            for task in asked.tasks
         )
         rows.append(SectionRow(title=_AGAINST[control], cells=cells, family=LLM))
-    return SectionGroup(title=_TITLES[method], note=view.title if several else "", rows=tuple(rows))
+    return SectionGroup(title=asked.titles[method], note=asked.said(view) if several else "", rows=tuple(rows))
 
 
 def _cell(view: View, method: str, control: str, task: str, verdict: Verdict | None) -> SectionCell:

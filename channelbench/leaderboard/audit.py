@@ -24,6 +24,7 @@ from channelbench.errors import RequestError
 from channelbench.leaderboard.catalogue import find_metric
 from channelbench.manifests import MANIFEST, Unreadable, most_common, read_manifest, told_from, with_tasks_of
 from channelbench.results import KNOWN_SCHEMAS, UNITS, MetricScore, Result, RunManifest, split_digest
+from channelbench.terms import stratum_of
 
 __all__ = ["Audit", "Problem", "agrees", "audit", "score_again"]
 
@@ -198,8 +199,10 @@ def _terms(path: Path, cell: Result) -> dict[str, NDArray[np.float64]]:
             arrays = {name: archive[name] for name in archive.files}
     except _UNREADABLE as error:
         raise _WrongError("terms", f"a readable {path.name}", f"{type(error).__name__}: {error}") from None
-    if UNITS in arrays and arrays[UNITS].shape != (cell.num_test,):
-        raise _WrongError("terms", f"a unit of each of the {cell.num_test} cases", f"{list(arrays[UNITS].shape)}")
+    for name, array in arrays.items():
+        what = "unit" if name == UNITS else stratum_of(name)
+        if what and array.shape != (cell.num_test,):
+            raise _WrongError("terms", f"a {what} of each of the {cell.num_test} cases", f"{list(array.shape)}")
     found = {}
     for name in cell.scores:
         field = f"terms.{name}"

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from channelbench.conditions import DEFAULT
 from channelbench.families import BUNDLE, CEILING, FAMILIES, FLOOR, family_of
 from channelbench.leaderboard.audit import Problem, audit
@@ -111,10 +114,17 @@ def _table(folder: Path, manifest: RunManifest, results: Sequence[Result], label
     of_table = [result for each in cells.values() for result in each.values()]
     columns = tuple(_column(task, rows, of_table, wanted[task], task in varied.tasks) for task in manifest.tasks)
     rows = _with_ranks(rows, columns)
-    overall = _overall([*rows, *_bundles(manifest, rows)], columns)
+    counted = _of_overall(columns, manifest.overall)
+    overall = _overall([*rows, *_bundles(manifest, rows)], counted)
     rows = _with_gains(_with_spread(rows, columns), columns)
     rows += _bundles(manifest, rows)
-    return Table(condition=label, changes=changes, columns=columns, rows=_in_order(rows, overall))
+    return Table(
+        condition=label,
+        changes=changes,
+        columns=columns,
+        rows=_in_order(rows, overall),
+        overall=tuple(column.task for column in counted),
+    )
 
 
 def _expected_seeds(manifest: RunManifest, method: str, of_method: Sequence[Result]) -> tuple[int, ...]:
@@ -165,7 +175,14 @@ def _entry(folder: Path, cells: Mapping[int, Result], seeds: Sequence[int], decl
         )
         for name in names
     }
-    return Entry(state="ok", scores=scores, results=results)
+    return Entry(state="ok", scores=scores, results=results, least=_least(results[0], terms[results[0].seed]))
+
+
+def _least(result: Result, terms: Mapping[str, NDArray[np.float64]]) -> float | None:
+    """The least primary score that a cell tells from 0, where its metric counts decades."""
+    primary = result.primary_metric
+    metric = find_metric(primary, result.scores[primary]) if primary in result.scores and primary in terms else None
+    return None if metric is None else metric.least(terms[primary])
 
 
 def _column(task: str, rows: Sequence[Row], results: Sequence[Result], condition: str, varied: bool) -> Column:
@@ -195,6 +212,7 @@ def _column(task: str, rows: Sequence[Row], results: Sequence[Result], condition
         titles=titles,
         condition=condition,
         varied=varied,
+        least=next((e.least for row in rows if (e := row.entries[task]).least is not None), None),
         floor=anchor(FLOOR),
         ceiling=anchor(CEILING),
     )
@@ -215,7 +233,7 @@ def _with_ranks(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
         for method, score in scores.items():
             worth = None
             if column.has_skill and column.floor and column.ceiling:
-                worth = skill(score, column.floor[1], column.ceiling[1])
+                worth = skill(score, column.floor[1], column.ceiling[1], column.least)
             entries[method][task] = replace(entries[method][task], skill=worth, rank=ranks.get(method))
     return [replace(row, entries=entries[row.method]) for row in rows]
 
@@ -229,7 +247,7 @@ def _with_spread(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
                 entry = entries[method][column.task]
                 worth = entry.skill
                 if metric == column.metric and worth is not None and column.floor and column.ceiling:
-                    worth = skill(score, column.floor[1], column.ceiling[1])
+                    worth = skill(score, column.floor[1], column.ceiling[1], column.least)
                 scores = {**entry.scores, metric: score}
                 entries[method][column.task] = replace(entry, scores=scores, skill=worth)
     return [replace(row, entries=entries[row.method]) for row in rows]
@@ -285,12 +303,18 @@ def _bundles(manifest: RunManifest, rows: Sequence[Row]) -> list[Row]:
     return bundles
 
 
+def _of_overall(columns: Sequence[Column], named: Sequence[str]) -> list[Column]:
+    """The columns whose mean skill is the overall one: those that have the table's conditions, and of them those of the
+    tasks that the suite names, if it names any that are here."""
+    varied = [column for column in columns if column.varied]
+    return [column for column in varied if column.task in named] or varied
+
+
 def _overall(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, tuple[Estimate, Rank | None]]:
-    """Mean skill of the rows that have one on every task that has the table's conditions, and ranks among
-    contestants."""
+    """Mean skill of the rows that have one in each of these columns, and ranks among contestants."""
     complete: dict[str, Estimate] = {}
     for row in rows:
-        skills = [row.entries[column.task].skill for column in columns if column.varied]
+        skills = [row.entries[column.task].skill for column in columns]
         if skills and all(s is not None for s in skills):
             complete[row.method] = average([s for s in skills if s is not None])
     families = _families(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from channelbench.bootstrap import RESAMPLES
@@ -131,15 +131,30 @@ def conditions(board: Board, table: Table) -> str:
     )
 
 
+def _of_overall(board: Board) -> str:
+    """Of which tasks the overall skill is the mean, in words."""
+    named = [task for task in board.manifest.tasks if task in board.manifest.overall]
+    if named:
+        return ", ".join(map(labels.task_code, named))
+    tasks = len(board.manifest.tasks)
+    return f"{'all ' if tasks > 1 else ''}{tasks} task{'s' if tasks != 1 else ''}"
+
+
+def _observed(board: Board) -> Iterator[str]:
+    """What is seen, of the kinds of tasks that there are; of a run that does not say, as links have it."""
+    fields = [set(task_entry(board.manifest, task).fields) for task in board.manifest.tasks]
+    links = [names for names in fields if "users" not in names]
+    if links:
+        yield "Pilots are the channel plus complex Gaussian noise at the stated SNR."
+    if len(links) < len(fields):
+        yield "Groups are of users of one split, disjoint in the test; what is known of them stands above each table."
+    yield "All draws are the same for every method. Training draws the SNR uniformly from 5–20 dB."
+
+
 def protocol(board: Board) -> list[tuple[str, str]]:
     """What every number on the page means."""
-    tasks = len(board.manifest.tasks)
     return [
-        (
-            "Observation",
-            "Pilots are the channel plus complex Gaussian noise at the stated SNR, the same draws for every method. "
-            "Training draws the SNR uniformly from 5–20 dB.",
-        ),
+        ("Observation", " ".join(_observed(board))),
         ("Targets", "Clean, unless a table says otherwise. Scores are of the test split; its drops occur in no other."),
         (
             "Skill",
@@ -149,8 +164,8 @@ def protocol(board: Board) -> list[tuple[str, str]]:
         *([("Gain over the start", MEANING)] if any(table.has_gains for table in board.tables) else []),
         (
             "Overall",
-            f"Mean skill over {'all ' if tasks > 1 else ''}{tasks} task{'s' if tasks != 1 else ''}, for rows that have "
-            "every one. A failed or missing cell is never averaged away: such a row is listed with its coverage. "
+            f"Mean skill over {_of_overall(board)}, for rows that have every one. A failed or missing cell is never "
+            "averaged away: such a row is listed with its coverage. "
             "A bundle answers each task with its first member that supports it.",
         ),
         (

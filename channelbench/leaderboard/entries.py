@@ -31,6 +31,7 @@ class Entry:
         rank: The places that it may have among contestants on the primary metric; ``None`` of a contestant whose spread
             between trainings nobody knows.
         gain: The share of the start's error that it removes, on the primary score; see ``leaderboard.gain``.
+        least: Of the primary metric; see ``Metric.least``.
         member: Which method of a bundle this is the entry of: score, skill and rank are that method's.
     """
 
@@ -42,6 +43,7 @@ class Entry:
     skill: Estimate | None = None
     rank: Rank | None = None
     gain: Estimate | None = None
+    least: float | None = None
     member: str = ""
 
 
@@ -59,6 +61,8 @@ class Column:
     """What the metrics are called, where the cells say so."""
     condition: str = DEFAULT
     """Label of its cells."""
+    least: float | None = None
+    """See ``Metric.least``."""
     varied: bool = True
     """Whether these are the table's conditions; else the task has no such condition, and its own are shown."""
     floor: tuple[str, Estimate] | None = None
@@ -100,12 +104,14 @@ class Table:
     Attributes:
         condition: Its label.
         changes: What differs from the tasks' own conditions.
+        overall: The tasks whose mean skill is the overall one.
     """
 
     condition: str
     changes: Mapping[str, bool | int | float | str | None]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    overall: tuple[str, ...] = ()
 
     @property
     def has_gains(self) -> bool:

@@ -105,6 +105,24 @@ class Estimate:
             spread=None if self.spread is None else replace(self.spread, variance=scale**2 * self.spread.variance),
         )
 
+    def decades(self, least: float) -> Estimate:
+        """The estimate of ``log10 max(x, least)``; what is known by small errors alone, to first order."""
+        slope = 1 / (max(self.value, least) * math.log(10)) if self.value > least else 0.0
+
+        def scaled(value: float) -> float:
+            return math.log10(max(value, least))
+
+        return replace(
+            self,
+            value=scaled(self.value),
+            low=scaled(self.low),
+            high=scaled(self.high),
+            by_seed={seed: scaled(value) for seed, value in self.by_seed.items()},
+            replicates=None if self.replicates is None else np.log10(np.maximum(self.replicates, least)),
+            errors=None if self.errors is None else self.errors.scaled(slope),
+            spread=None if self.spread is None else replace(self.spread, variance=slope**2 * self.spread.variance),
+        )
+
     def widened(self, spread: Spread | None) -> Estimate:
         """The estimate whose interval holds the spread between trainings too: the distances add as squares."""
         if spread is None or self.seeds == 0:

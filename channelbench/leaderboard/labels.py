@@ -21,11 +21,13 @@ __all__ = [
 
 _ACRONYMS = {word: word.upper() for word in ("nmse", "mae", "rmse", "se", "ser", "ber", "snr")} | {"db": "dB"}
 _FIELDS = {"snr_db": "SNR", "pilot_spacing": "pilot spacing", "snr_reference": "SNR reference"}
+_FIELDS |= {"power_dbw": "power", "csi": "CSI", "csi_snr_db": "CSI SNR"}
+_UNITS = {"snr_db": " dB", "power_dbw": " dBW", "csi_snr_db": " dB"}
 
 
 def task_code(task: str) -> str:
-    """Short names are acronyms."""
-    return task.upper() if len(task) <= 4 else task
+    """Names of short parts are acronyms: ``PRE-SR`` for ``pre_sr``."""
+    return task.upper().replace("_", "-") if max(map(len, task.split("_"))) <= 4 else task
 
 
 def metric_label(metric: str) -> str:
@@ -58,8 +60,13 @@ def condition_title(label: str) -> str:
             parts.append(key.replace("_", " "))
         else:
             name = _FIELDS.get(key, key.replace("_", " "))
-            parts.append(f"{name} {value}{' dB' if key == 'snr_db' else ''}".replace("-", "−"))
+            parts.append(f"{name} {_signed(value)}{_UNITS.get(key, '')}")
     return ", ".join(parts)
+
+
+def _signed(value: str) -> str:
+    """A number with a true minus sign; words, such as a method's name, as they are."""
+    return f"−{value[1:]}" if value.startswith("-") else value
 
 
 def scenario(record: Mapping[str, Any]) -> str:

@@ -46,6 +46,7 @@ class CellView:
     best: bool = False
     detail: str = ""
     caution: str = ""
+    note: str = ""
     gain: str = ""
     gain_interval: str = ""
     gain_hint: str = ""
@@ -113,8 +114,8 @@ def _panel(index: int, board: Board, table: Table) -> dict[str, Any]:
     groups = [
         {
             "name": name,
-            "note": note if all(column.varied for column in table.columns) else note.replace("all tasks", _VARIED),
-            "rows": [_row(row, table.columns, places) for row in table.rows if _group(row) == place],
+            "note": note.replace("all tasks", _counted(table)),
+            "rows": [_row(row, table, places) for row in table.rows if _group(row) == place],
         }
         for place, (name, note) in enumerate(_GROUPS)
     ]
@@ -124,10 +125,27 @@ def _panel(index: int, board: Board, table: Table) -> dict[str, Any]:
         "sentence": cards.conditions(board, table),
         "notes": [note for note in _notes(table) if note],
         "has_gains": table.has_gains,
+        "overall": _overall_head(table),
         "columns": [_head(board, column) for column in table.columns],
         "groups": [group for group in groups if group["rows"]],
         "tasks": [_task(index, board, table, column) for column in table.columns],
         "costs": _costs(table),
+    }
+
+
+def _counted(table: Table) -> str:
+    """The tasks of the overall skill, in words."""
+    varied = [column.task for column in table.columns if column.varied]
+    if len(table.overall) < len(varied):
+        return ", ".join(map(labels.task_code, table.overall))
+    return "all tasks" if len(varied) == len(table.columns) else _VARIED
+
+
+def _overall_head(table: Table) -> dict[str, str]:
+    number, all_of_them = len(table.overall), len(table.overall) == len(table.columns)
+    return {
+        "unit": "mean skill" if all_of_them else f"mean skill, {number} task{'s' if number != 1 else ''}",
+        "hint": f"Mean skill over {', '.join(map(labels.task_code, table.overall))}",
     }
 
 
@@ -147,13 +165,13 @@ def _head(board: Board, column: Column) -> dict[str, str]:
     }
 
 
-def _row(row: Row, columns: Sequence[Column], places: Mapping[str, int]) -> RowView:
+def _row(row: Row, table: Table, places: Mapping[str, int]) -> RowView:
     return RowView(
         **_identity(row),
         rank=str(row.rank or ""),
         sort_rank=_sort_rank(row),
-        overall=_overall(row, columns),
-        cells=tuple(_cell(row, column, places[column.task]) for column in columns),
+        overall=_overall(row, table.overall),
+        cells=tuple(_cell(row, column, places[column.task]) for column in table.columns),
     )
 
 
@@ -187,11 +205,10 @@ def _tag_hint(row: Row) -> str:
     return f"{borrowed}, where there are any" if unknown else borrowed
 
 
-def _overall(row: Row, columns: Sequence[Column]) -> CellView:
+def _overall(row: Row, tasks: Sequence[str]) -> CellView:
     if row.overall is None:
-        varied = [column for column in columns if column.varied]
-        covered = sum(row.entries[column.task].state == "ok" for column in varied)
-        return CellView(state="partial", value=f"{covered}/{len(varied)} tasks", sort="")
+        covered = sum(row.entries[task].state == "ok" for task in tasks)
+        return CellView(state="partial", value=f"{covered}/{len(tasks)} tasks", sort="")
     return CellView(
         state="ok",
         sort=_sort(row.overall.value),
@@ -316,6 +333,7 @@ def _metric_cell(entry: Entry, metric: str, places: int) -> CellView:
         value=fixed(score.value, places),
         interval=interval(score, places),
         caution=_caution(score),
+        note="; ".join(dict.fromkeys(r.scores[metric].note for r in entry.results if r.scores[metric].note)),
     )
 
 

@@ -44,11 +44,14 @@ def anchors_usable(floor: Estimate | None, ceiling: Estimate | None) -> bool:
     )
 
 
-def skill(score: Estimate, floor: Estimate, ceiling: Estimate) -> Estimate:
+def skill(score: Estimate, floor: Estimate, ceiling: Estimate, least: float | None = None) -> Estimate:
     """``(floor − score) / (floor − ceiling)``: 0 for the best trivial answer, 1 for the ceiling.
 
-    The anchors count as numbers without uncertainty; the interval is the score's own.
+    The anchors count as numbers without uncertainty; the interval is the score's own. With ``least``, all three are
+    taken as ``log10 max(x, least)``: see ``Metric.least``.
     """
+    if least is not None:
+        score, floor, ceiling = (each.decades(least) for each in (score, floor, ceiling))
     span = floor.value - ceiling.value
     return score.affine(-1 / span, floor.value / span)
 

@@ -158,6 +158,8 @@ def _of_cell(column: Column, entry: Entry, result: Result) -> Iterator[dict[str,
             "low": score.low,
             "high": score.high,
         }
+        if score.note:
+            record["remark"] = score.note
         record |= _over_seeds(entry.scores[name]) if name in entry.scores else {}
         yield record | (_standing(column, entry, result.seed) if name == column.metric else {})
 

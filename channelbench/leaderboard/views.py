@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from channelbench.bootstrap import interval as bootstrap_interval
 from channelbench.conditions import DEFAULT
+from channelbench.contracts import Metric
 from channelbench.leaderboard.board import Board, Entry, Row, Table, build
 from channelbench.leaderboard.catalogue import find_metric
 from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate, estimate
 from channelbench.leaderboard.spread import are_trainings
-from channelbench.results import Result, read_terms, read_units
+from channelbench.results import Result, read_strata, read_terms, read_units
 
 __all__ = ["Run", "View"]
 
@@ -79,6 +84,34 @@ class View:
         shown = entry.scores.get(metric)
         return over_drops.widened(None if shown is None else shown.spread)
 
+    def by_stratum(self, method: str, task: str, metric: str, stratum: str) -> dict[float, Estimate]:
+        """A metric over the cases of each value of a stratum, and all seeds; empty unless every seed is there, and
+        where the cells do not tell their cases apart. Of the spread between trainings the intervals hold nothing:
+        ``leaderboard.spread.widened`` adds it."""
+        entry = self.entry(method, task)
+        if entry is None or entry.state != "ok" or not all(metric in r.scores for r in entry.results):
+            return {}
+        first = entry.results[0]
+        values = read_strata(self.folder, first).get(stratum)
+        found = find_metric(metric, first.scores[metric])
+        if values is None or found is None:
+            return {}
+        terms = {result.seed: read_terms(self.folder, result)[metric] for result in entry.results}
+        units = read_units(self.folder, first)
+        return {
+            float(value): _within(entry.results, terms, units, found, metric, np.flatnonzero(values == value))
+            for value in np.unique(values[~np.isnan(values)])
+        }
+
+    def least(self, method: str, task: str, metric: str) -> float | None:
+        """The least score that a cell tells from 0, where the metric counts decades; see ``Metric.least``."""
+        entry = self.entry(method, task)
+        if entry is None or entry.state != "ok" or metric not in entry.results[0].scores:
+            return None
+        found = find_metric(metric, entry.results[0].scores[metric])
+        terms = read_terms(self.folder, entry.results[0])
+        return None if found is None or metric not in terms else found.least(terms[metric])
+
     def higher_is_better(self, task: str, metric: str) -> bool | None:
         """Which way a metric points, as the cells of a task say; ``None`` where none has it."""
         column = next((column for column in self.table.columns if column.task == task), None)
@@ -115,6 +148,24 @@ class View:
         return count if 0 < count < MIN_SEEDS else 0
 
 
+def _within(
+    results: Sequence[Result],
+    terms: Mapping[int, NDArray[np.float64]],
+    units: NDArray[np.int64] | None,
+    found: Metric,
+    metric: str,
+    cases: NDArray[np.int64],
+) -> Estimate:
+    """The estimate over some of the cases."""
+    of_cases = {seed: array[cases] for seed, array in terms.items()}
+    of_units = None if units is None else units[cases]
+    scores = {}
+    for result in results:
+        value, low, high = bootstrap_interval(found, of_cases[result.seed], of_units)
+        scores[result.seed] = result.scores[metric].model_copy(update={"value": value, "low": low, "high": high})
+    return estimate(scores, of_cases, found, of_units, learned=are_trainings(results))
+
+
 @dataclass(frozen=True)
 class Run:
     """A results folder."""
@@ -132,3 +183,10 @@ class Run:
         """The run under the default condition and under plain ``paper_compat``; without either, under its first."""
         shown = [t for t in self.board.tables if t.condition in (DEFAULT, "paper_compat=true")]
         return tuple(View(self.folder, table) for table in shown or self.board.tables[:1])
+
+    @cached_property
+    def all_views(self) -> tuple[View, ...]:
+        """The run under each of its conditions, in the order in which the run states them."""
+        order = {label: place for place, label in enumerate(self.board.manifest.conditions)}
+        tables = sorted(self.board.tables, key=lambda table: order.get(table.condition, len(order)))
+        return tuple(View(self.folder, table) for table in tables)

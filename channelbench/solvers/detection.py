@@ -142,22 +142,31 @@ def _filtered(
 # --- maximum likelihood ---
 
 
-def maximum_likelihood(h: GivenComplex, y: GivenComplex, constellation: Constellation) -> NDArray[np.int64]:
+def maximum_likelihood(
+    h: GivenComplex, y: GivenComplex, constellation: Constellation, *, most_visits: int = 2**40
+) -> NDArray[np.int64]:
     """The points that minimise ``‖y − Hx‖²`` over all M^K candidates: exact, by the search of ``sphere``.
 
-    Its time depends on H and the noise. Any of candidates that are equally likely may be the answer.
+    Its time depends on H and the noise: it is long where users are alike, antennas few, and noise is strong. Any of
+    candidates that are equally likely may be the answer.
+
+    Args:
+        h, y, constellation: As above; y finite.
+        most_visits: Points, whole and partial, that the search for the answer to one y may visit, some tens of
+            nanoseconds each.
 
     Returns:
         Numbers of points, ``[groups, uses, K]``.
 
     Raises:
         RequestError: more than ``MOST_SEARCHED`` candidates, or ``MOST_SUMMED`` where there are more users than
-            antennas, most of which then have to be visited; shapes that do not fit.
+            antennas, most of which then have to be visited; a search that is longer than ``most_visits``; shapes that
+            do not fit.
     """
     h, y, _ = _checked(h, y, np.zeros(len(h)))
     _few_enough(constellation, h.shape[2], MOST_SEARCHED if h.shape[1] >= h.shape[2] else MOST_SUMMED)
     step = max(1, CHUNK // max(h[:1].size, y[:1].size, 1))
-    pieces = [_searched(h[i : i + step], y[i : i + step], constellation) for i in range(0, len(h), step)]
+    pieces = [_searched(h[i : i + step], y[i : i + step], constellation, most_visits) for i in range(0, len(h), step)]
     return np.concatenate(pieces) if pieces else np.empty((*y.shape[:2], h.shape[2]), np.int64)
 
 
@@ -168,7 +177,7 @@ def _few_enough(constellation: Constellation, users: int, most: int) -> None:
         raise RequestError("users", expected=f"at most {most} candidates", got=got)
 
 
-def _searched(h: Complex, y: Complex, constellation: Constellation) -> NDArray[np.int64]:
+def _searched(h: Complex, y: Complex, constellation: Constellation, most_visits: int) -> NDArray[np.int64]:
     from channelbench.solvers.sphere import nearest_levels
 
     users, axes = h.shape[2], constellation.axes
@@ -179,7 +188,9 @@ def _searched(h: Complex, y: Complex, constellation: Constellation) -> NDArray[n
     for axis, values in enumerate(axes):
         levels[axis::2, : len(values)] = values
     labels = np.zeros(z.shape, np.int64)
-    nearest_levels(r, z, levels, counts, labels)
+    if not nearest_levels(r, z, levels, counts, most_visits, labels):
+        expected = f"channels of which a search visits at most {most_visits} points"
+        raise RequestError("users", expected=expected, got=f"{users} users, {h.shape[1]} antennas")
     points = constellation.index(labels[..., 0::2], labels[..., 1::2])
     return np.take_along_axis(points, np.argsort(permutation, axis=1)[:, None], axis=2)
 

@@ -18,7 +18,7 @@ from channelbench.grid import ChannelGrid
 from channelbench.solvers.dft import steering_vectors
 from channelbench.solvers.interpolation import apply_along
 
-__all__ = ["SeparableFilter", "apply_separable", "path_lmmse", "project_psd", "separable_filter"]
+__all__ = ["SeparableFilter", "apply_separable", "path_lmmse", "project_psd", "separable_error", "separable_filter"]
 
 _RELATIVE_RANK = 1e-10
 """Eigenvalues below this share of the largest are rounding errors of a sample covariance and count as zero."""
@@ -32,11 +32,13 @@ class SeparableFilter:
         basis: Eigenvectors of each observed factor, ``[observed, rank]``.
         eigenvalues: Theirs, positive, ``[rank]``.
         synthesis: Cross-covariance of target and observation in that basis, ``[targets, rank]``.
+        prior: Variance of each target coefficient before anything is observed, ``[targets]``.
     """
 
     basis: tuple[NDArray[np.complex128], ...]
     eigenvalues: tuple[NDArray[np.float64], ...]
     synthesis: tuple[NDArray[np.complex128], ...]
+    prior: tuple[NDArray[np.float64], ...] = ()
 
 
 def project_psd(matrix: NDArray[np.complex128]) -> NDArray[np.complex128]:
@@ -45,12 +47,16 @@ def project_psd(matrix: NDArray[np.complex128]) -> NDArray[np.complex128]:
     return (vectors * np.maximum(values, 0)) @ vectors.conj().T
 
 
-def separable_filter(factors: Sequence[tuple[NDArray[np.complex128], NDArray[np.complex128]]]) -> SeparableFilter:
+def separable_filter(
+    factors: Sequence[tuple[NDArray[np.complex128], NDArray[np.complex128]]],
+    prior: Sequence[NDArray[np.float64]] = (),
+) -> SeparableFilter:
     """Prepare the filter of ``R = ⊗ R_m`` from each axis's covariances.
 
     Args:
         factors: Per axis, the covariance of the observed coefficients ``[observed, observed]`` and that of targets
             with observed ones ``[targets, observed]``.
+        prior: Per axis, variances of the targets, which ``separable_error`` needs.
     """
     basis, eigenvalues, synthesis = [], [], []
     for observed, cross in factors:
@@ -59,7 +65,30 @@ def separable_filter(factors: Sequence[tuple[NDArray[np.complex128], NDArray[np.
         basis.append(vectors[:, kept])
         eigenvalues.append(values[kept])
         synthesis.append(cross @ vectors[:, kept])
-    return SeparableFilter(basis=tuple(basis), eigenvalues=tuple(eigenvalues), synthesis=tuple(synthesis))
+    return SeparableFilter(
+        basis=tuple(basis), eigenvalues=tuple(eigenvalues), synthesis=tuple(synthesis), prior=tuple(prior)
+    )
+
+
+def separable_error(prepared: SeparableFilter, noise_var: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Variance of the error that the filter leaves where its covariances are right: the diagonal of
+    ``R_gg − R_gh (R_hh + σ²I)⁻¹ R_hg``.
+
+    Args:
+        prepared: From ``separable_filter``, with its prior.
+        noise_var: σ², ``[batch]``.
+
+    Returns:
+        ``[batch, targets_1, targets_2, …]``.
+    """
+    prior, spectrum = prepared.prior[0], prepared.eigenvalues[0]
+    for variance, values in zip(prepared.prior[1:], prepared.eigenvalues[1:], strict=True):
+        prior, spectrum = np.multiply.outer(prior, variance), np.multiply.outer(spectrum, values)
+    noise = np.asarray(noise_var, dtype=np.float64).reshape(-1, *[1] * spectrum.ndim)
+    known = 1 / (spectrum + noise)
+    for axis, synthesis in enumerate(prepared.synthesis, start=1):
+        known = np.moveaxis(np.tensordot(np.abs(synthesis) ** 2, known, axes=(1, axis)), 0, axis)
+    return np.maximum(prior - known, 0)
 
 
 def apply_separable(

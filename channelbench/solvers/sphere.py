@@ -45,7 +45,9 @@ def _expand(row: int, r: Reals, z: Reals, point: Reals, levels: Reals, count: in
 
 
 @_compiled
-def nearest_levels(r: Reals, z: Reals, levels: Reals, counts: NDArray[np.int64], best: NDArray[np.int64]) -> int:
+def nearest_levels(
+    r: Reals, z: Reals, levels: Reals, counts: NDArray[np.int64], most_visits: int, best: NDArray[np.int64]
+) -> bool:
     """The levels x that minimise ``‖z − Rx‖²``.
 
     Args:
@@ -53,20 +55,20 @@ def nearest_levels(r: Reals, z: Reals, levels: Reals, counts: NDArray[np.int64],
         z: ``[groups, uses, rows]``.
         levels: What a row's x may be, ``[rows, most levels]``.
         counts: How many levels a row has, ``[rows]``.
+        most_visits: Partial and whole points that a search may visit.
         best: Where to write numbers of levels, ``[groups, uses, rows]``.
 
     Returns:
-        Partial and whole points that were visited.
+        Whether all searches came to their end.
     """
     groups, uses, rows = z.shape
     order = np.zeros((rows, levels.shape[1]), np.int64)
     cost = np.zeros((rows, levels.shape[1]))
     tried, chosen = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     point, partial = np.zeros(rows), np.zeros(rows + 1)
-    visited = 0
     for group in range(groups):
         for use in range(uses):
-            least, row = np.inf, rows - 1
+            least, row, visited = np.inf, rows - 1, 0
             tried[row] = 0
             _expand(row, r[group], z[group, use], point, levels[row], counts[row], order[row], cost[row])
             while row < rows:
@@ -75,6 +77,8 @@ def nearest_levels(r: Reals, z: Reals, levels: Reals, counts: NDArray[np.int64],
                     row += 1
                     continue
                 visited += 1
+                if visited > most_visits:
+                    return False
                 tried[row] += 1
                 chosen[row] = order[row, place]
                 if row == 0:
@@ -86,4 +90,4 @@ def nearest_levels(r: Reals, z: Reals, levels: Reals, counts: NDArray[np.int64],
                 row -= 1
                 tried[row] = 0
                 _expand(row, r[group], z[group, use], point, levels[row], counts[row], order[row], cost[row])
-    return visited
+    return True

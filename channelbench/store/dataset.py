@@ -21,6 +21,7 @@ from channelbench.spec import ScenarioSpec
 from channelbench.store import layout
 from channelbench.store.checked import checked_arrays
 from channelbench.store.copies import part
+from channelbench.store.direct import DirectArray
 from channelbench.store.location import Location, is_network_error, is_store_error, said
 from channelbench.store.record import PART_OF, Record
 from channelbench.store.schema import SCHEMA_VERSION, Variable
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 __all__ = ["ChannelDataset", "SplitView", "data_key", "open_dataset", "open_group", "read_group", "recorded_spec"]
 
 T = TypeVar("T")
+
+MOST_IN_MEMORY = 6 * 2**30
+"""A variable of a split that is larger, some of the largest preset of the planar array, is read row by row."""
+
+PIECE_BYTES = 2**27
+"""What is read in pieces is read in pieces of about this size."""
 
 
 def open_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> zarr.Group:
@@ -142,6 +149,7 @@ class ChannelDataset:
         seed: The seed it was made with.
         path: Where it is: a path or a URL.
         variables: What it holds of each sample, in writing order.
+        lent: What an earlier stage of an experiment leaves to tasks; see ``predictions``.
     """
 
     def __init__(
@@ -150,6 +158,7 @@ class ChannelDataset:
         self.group, self.spec, self.record, self.path, self.variables = group, spec, record, path, variables
         self.seed, self.digest, self.versions = record.seed, record.content_digest, record.versions
         self._memo: dict[Hashable, Any] = {}
+        self.lent: Any = None
 
     @cached_property
     def xarray(self) -> xr.Dataset:
@@ -186,13 +195,43 @@ class ChannelDataset:
 
         return self.memo((name, split), read)
 
+    def rows(self, name: str, split: str, cases: NDArray[np.int64], *index: Any) -> NDArray[Any]:
+        """See ``SplitView.rows``."""
+        if not self._is_large(name, split):
+            return self.array(name, split)[(cases, *index)]
+        array, first = self.group[name], layout.split_rows(self.spec)[split].start
+        direct, row = DirectArray.of(array), np.empty((1, *array.shape[1:]), array.dtype)
+        found: list[NDArray[Any]] = []
+        with self.reading():
+            for at in (first + int(case) for case in cases):
+                if direct is None or not direct.read(at, at + 1, row):
+                    row[0] = array[at]
+                found.append(row[(0, *index)].copy())
+        return np.stack(found) if found else np.empty((0, *row[(0, *index)].shape), array.dtype)
+
+    def _is_large(self, name: str, split: str) -> bool:
+        array = self.group[name]
+        row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:]))
+        return self.spec.sizes.of(split) * row_bytes > MOST_IN_MEMORY
+
+    def pieces(self, name: str, split: str, *index: Any) -> Iterator[NDArray[Any]]:
+        """See ``SplitView.pieces``: whole files at a time, one at least."""
+        array, rows = self.group[name], layout.split_rows(self.spec)[split]
+        file_rows = (array.shards or array.chunks)[0]
+        file_bytes = file_rows * array.dtype.itemsize * int(np.prod(array.shape[1:]))
+        step = max(1, PIECE_BYTES // file_bytes) * file_rows
+        for start in range(rows.start, rows.stop, step):
+            with self.reading():
+                piece = np.asarray(array[(slice(start, min(start + step, rows.stop)), *index)])
+            yield piece
+
     def sample_power(self, band: str, split: str) -> NDArray[np.float64]:
         """Mean ``|h|²`` of every sample over slots, subcarriers and antennas, ``[samples]``."""
 
         def compute() -> NDArray[np.float64]:
-            h = self.array(f"h_{band}", split)
-            pairs = h.view(np.float32).reshape(len(h), -1)
-            return np.einsum("bi,bi->b", pairs, pairs, dtype=np.float64) / (pairs.shape[1] // 2)
+            name = f"h_{band}"
+            whole = self.pieces(name, split) if self._is_large(name, split) else [self.array(name, split)]
+            return np.concatenate([_power(piece) for piece in whole])
 
         return self.memo(("sample power", band, split), compute)
 
@@ -210,6 +249,12 @@ class ChannelDataset:
     def split_digest(self, split: str) -> str:
         """Digest of one split of this dataset."""
         return hashlib.sha256(f"{self.digest}\n{split}".encode()).hexdigest()
+
+
+def _power(h: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean ``|h|²`` of each row."""
+    pairs = h.view(np.float32).reshape(len(h), -1)
+    return np.einsum("bi,bi->b", pairs, pairs, dtype=np.float64) / (pairs.shape[1] // 2)
 
 
 def data_key(identity: str, seed: int) -> str:
@@ -238,6 +283,11 @@ class SplitView:
         return self._dataset.seed
 
     @property
+    def lent(self) -> Any:
+        """See ``ChannelDataset.lent``."""
+        return self._dataset.lent
+
+    @property
     def train(self) -> SplitView:
         """The training split of the same dataset, whose means and spans are no secret."""
         return self._dataset.view("train")
@@ -249,6 +299,26 @@ class SplitView:
     def sample_power(self, band: str) -> NDArray[np.float64]:
         """Mean ``|h|²`` of every sample over slots, subcarriers and antennas, ``[samples]``."""
         return self._dataset.sample_power(band, self.split)
+
+    def rows(self, name: str, cases: NDArray[np.int64], *index: Any) -> NDArray[Any]:
+        """Some rows of one variable, a copy. A split that is small enough is kept in memory; of a larger one these rows
+        are read alone.
+
+        Args:
+            name: Of the variable.
+            cases: Positions within the split, ``[cases]``.
+            index: Slices and integers: what is wanted of each row, e.g. some slots.
+        """
+        return self._dataset.rows(name, self.split, cases, *index)
+
+    def pieces(self, name: str, *index: Any) -> Iterator[NDArray[Any]]:
+        """The rows of one variable some at a time, for what need not be in memory as a whole.
+
+        Args:
+            name: Of the variable.
+            index: What is read of each row, e.g. a slot.
+        """
+        yield from self._dataset.pieces(name, self.split, *index)
 
     def memo(self, key: Hashable, compute: Callable[[], T]) -> T:
         """``compute()``, once per split."""

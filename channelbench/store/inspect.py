@@ -134,7 +134,7 @@ def _drop_map(ax: Axes, dataset: ChannelDataset) -> None:
 
 def _time_frequency(ax: Axes, dataset: ChannelDataset, link: int) -> None:
     band = dataset.spec.sub6
-    h = dataset.array("h_sub6", "test")[link, :, :, 0]
+    h = dataset.rows("h_sub6", "test", np.array([link]))[0, :, :, 0]
     level = 20 * np.log10(np.maximum(np.abs(h), 1e-6))
     offset = (subcarrier_hz(band) - band.carrier_hz) / 1e6
     time_ms = np.arange(band.num_slots + 1) * band.slot_s * 1e3
@@ -165,7 +165,7 @@ def _angle_spectra(ax: Axes, dataset: ChannelDataset, link: int) -> None:
     for name, band in dataset.spec.bands.items():
         row = band.array.rows // 2
         columns = slice(row * band.array.columns, (row + 1) * band.array.columns)
-        h = dataset.array(f"h_{name}", "test")[link, 0][:, columns]
+        h = dataset.rows(f"h_{name}", "test", np.array([link]), 0)[0][:, columns]
         angle, power = angle_spectrum(h, band.array.spacing_wavelengths)
         label = f"{band.carrier_hz / 1e9:g} GHz, {band.array.columns} antennas"
         ax.plot(angle, 10 * np.log10(np.maximum(power, 1e-6)), color=_BAND_COLOURS[name], label=label, lw=1.4)

@@ -33,7 +33,7 @@ from channelbench.spec import ScenarioSpec, SizesSpec
 from channelbench.store.dataset import ChannelDataset, SplitView
 from channelbench.store.exact_rows import LARGEST_DEVIATION
 from channelbench.store.schema import variables
-from channelbench.testing.factories import make_dataset
+from channelbench.testing.factories import make_dataset, small_spec
 
 __all__ = ["GeneratorTests", "MethodTests", "TaskTests", "conformance_dataset"]
 
@@ -43,7 +43,7 @@ def conformance_dataset() -> ChannelDataset:
     """A small dataset that all conformance tests of one process share."""
     folder = Path(tempfile.mkdtemp(prefix="channelbench-conformance-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return make_dataset(folder / "few.zarr")
+    return make_dataset(folder / "few.zarr", small_spec(test=64))
 
 
 class MethodTests:
@@ -76,18 +76,20 @@ class MethodTests:
 
     def test_batch_size_does_not_matter(self) -> None:
         """A case's prediction does not depend on who is predicted beside it."""
-        for task, observation, _, genie in self.observations():
-            together = _answer(self.fitted, task, observation, genie)
+        for task, observation, target, genie in self.observations():
+            together = task.check(_answer(self.fitted, task, observation, genie), observation, target)
             for rows in (np.array([3]), np.array([6, 2])):
-                part, _, of_part = _observed(task, rows)
-                alone = _answer(self.fitted, task, part, of_part)
+                part, of_target, of_part = _observed(task, rows)
+                alone = task.check(_answer(self.fitted, task, part, of_part), part, of_target)
                 scale = np.abs(together).max() + 1e-12
                 np.testing.assert_allclose(alone, together[rows], rtol=1e-3, atol=1e-4 * scale)
 
     def test_prediction_repeats(self) -> None:
         """The same observation gives the same bits twice."""
-        for task, observation, _, genie in self.observations():
-            first, second = (_answer(self.fitted, task, observation, genie) for _ in range(2))
+        for task, observation, target, genie in self.observations():
+            first, second = (
+                task.check(_answer(self.fitted, task, observation, genie), observation, target) for _ in range(2)
+            )
             np.testing.assert_array_equal(first, second)
 
     def test_observation_is_left_alone(self) -> None:
@@ -104,11 +106,11 @@ class MethodTests:
             together = self.fitted.predict_start(task.card.name, observation)
             if together is None:
                 continue
-            task.check(together, observation, target)
-            part, _, _ = _observed(task, np.array([6, 2]))
-            alone: Any = self.fitted.predict_start(task.card.name, part)
-            scale = np.abs(together).max() + 1e-12
-            np.testing.assert_allclose(alone, together[[6, 2]], rtol=1e-3, atol=1e-4 * scale)
+            whole = task.check(together, observation, target)
+            part, of_part, _ = _observed(task, np.array([6, 2]))
+            alone = task.check(self.fitted.predict_start(task.card.name, part), part, of_part)
+            scale = np.abs(whole).max() + 1e-12
+            np.testing.assert_allclose(alone, whole[[6, 2]], rtol=1e-3, atol=1e-4 * scale)
 
     def test_costs_are_numbers(self) -> None:
         """Parameters are counted."""

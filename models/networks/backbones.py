@@ -20,6 +20,7 @@ from torch.nn import functional
 from channelbench.errors import RequestError
 from channelbench.models.networks.layers import sinusoids
 from channelbench.models.networks.weights import Model, load_pretrained, load_random
+from channelbench.models.networks.words import Words
 
 __all__ = [
     "Backbone",
@@ -50,6 +51,7 @@ class Backbone(nn.Module, ABC):
         weights_sha256: Digest of the weights file, empty where there is none.
         unused_parameters: Parameters of the model that were left out because embeddings never pass them (the
             vocabulary); papers count them in their totals.
+        words: What turns text into embeddings, where that was asked for and there is such a thing.
     """
 
     width: int
@@ -59,6 +61,7 @@ class Backbone(nn.Module, ABC):
     max_tokens: int | None = None
     weights_sha256: str = ""
     unused_parameters: int = 0
+    words: Words | None = None
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Embeddings ``[batch, tokens, width]`` to embeddings of the same shape and dtype.
@@ -106,6 +109,7 @@ class LanguageTrunk(Backbone):
         self.weights_sha256 = model.sha256
         self.is_pretrained = bool(model.sha256)
         self.unused_parameters = model.unused_parameters
+        self.words = model.words
         self.is_causal = _looks_back_only(self)
 
     def _transform(self, embeddings: torch.Tensor) -> torch.Tensor:
@@ -182,6 +186,7 @@ def load_backbone(
     trainable: Trainable | None = None,
     causal: bool | None = None,
     dtype: torch.dtype = torch.float32,
+    words: bool = False,
 ) -> Backbone:
     """The trunk called ``name``.
 
@@ -199,6 +204,7 @@ def load_backbone(
             looking ahead among its tokens gives nothing away. Models of BERT's kind can be made causal; the
             others stay as they are.
         dtype: Of the weights of a language model.
+        words: Keep a language model's vocabulary beside it, as ``Backbone.words``, which is no part of the module.
 
     Raises:
         RequestError: the name, the weights or an argument will not do; without network or weights, what to download
@@ -210,7 +216,7 @@ def load_backbone(
     if name in ("scratch", "none"):
         trunk = _small_trunk(name, layers, width, seed, causal)
     else:
-        trunk = _language_trunk(name, layers, seed, causal, dtype)
+        trunk = _language_trunk(name, layers, seed, causal, dtype, words)
         if width not in (None, trunk.width):
             raise RequestError("width", expected=f"{trunk.width}, the width of {name}, or nothing", got=width)
     trunk.set_trainable(trainable or ("all" if name == "scratch" else "none"))
@@ -230,13 +236,15 @@ def _small_trunk(name: str, layers: int | None, width: int | None, seed: int, ca
     return ScratchTrunk(width, layers=SCRATCH_LAYERS if layers is None else layers, seed=seed)
 
 
-def _language_trunk(name: str, layers: int | None, seed: int, causal: bool | None, dtype: torch.dtype) -> Backbone:
+def _language_trunk(
+    name: str, layers: int | None, seed: int, causal: bool | None, dtype: torch.dtype, words: bool
+) -> Backbone:
     shape = name.removeprefix("random:")
     if shape != name:
-        model = load_random(shape, layers=layers, causal=causal, dtype=dtype, seed=seed)
+        model = load_random(shape, layers=layers, causal=causal, dtype=dtype, seed=seed, words=words)
         what = f"random weights, seed {seed}, in the shape of {model.label}"
     else:
-        model = load_pretrained(name, layers=layers, causal=causal, dtype=dtype)
+        model = load_pretrained(name, layers=layers, causal=causal, dtype=dtype, words=words)
         what = f"{model.label}, SHA-256 {model.sha256}"
     kept = f"{model.layers} of {model.all_layers} layers"
     trunk = LanguageTrunk(model, description="")

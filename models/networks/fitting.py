@@ -35,6 +35,7 @@ __all__ = [
     "count_flops",
     "fit_identity",
     "fit_network",
+    "flops_of",
     "start_from",
 ]
 
@@ -121,8 +122,14 @@ class Fitted:
 
 
 def count_flops(module: nn.Module, shape: tuple[int, ...]) -> int:
-    """Floating-point operations of one prediction from an observation ``shape`` (matrix products and convolutions;
-    Fourier transforms and elementwise operations are not counted)."""
+    """Floating-point operations of one prediction from an observation ``shape``; see ``flops_of``."""
+    h, noise_var = torch.ones((1, *shape), dtype=torch.complex64), torch.full((1,), 0.1)
+    return flops_of(module, lambda replica: replica(h, noise_var))
+
+
+def flops_of(module: nn.Module, call: Callable[[Any], Any]) -> int:
+    """Floating-point operations of a call of a copy of ``module`` on the CPU (matrix products and convolutions; Fourier
+    transforms, decompositions and elementwise operations are not counted)."""
     replica = copy.deepcopy(module).cpu()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -133,7 +140,7 @@ def count_flops(module: nn.Module, shape: tuple[int, ...]) -> int:
             torch.no_grad(),
             FlopCounterMode(display=False) as counter,
         ):
-            replica(torch.ones((1, *shape), dtype=torch.complex64), torch.full((1,), 0.1))
+            call(replica)
     return counter.get_total_flops()
 
 

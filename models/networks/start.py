@@ -1,15 +1,21 @@
-"""The start that all networks correct, as a network of its own: a frame whose network always answers 0."""
+"""The start that networks correct, as a network of its own: a frame whose network always answers 0."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from channelbench.models.networks.frames import Frame
+from channelbench.models.networks.groups import DetectionPart, Part, PrecodingPart
+from channelbench.models.networks.precoding import objective, structure
+from channelbench.solvers.constellation import constellation_named, hard_decision, max_log_llrs
+from channelbench.solvers.detection import lmmse
+from channelbench.tasks.multiuser.answers import DetectionAnswer
 
-__all__ = ["StartNetwork"]
+__all__ = ["GroupStart", "StartNetwork"]
 
 
 class StartNetwork(nn.Module):
@@ -35,3 +41,35 @@ class StartNetwork(nn.Module):
     def calibrate(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
         """The frame's statistics of training samples."""
         self.frame.calibrate(h, noise_var, target)
+
+
+class GroupStart(nn.Module):
+    """What networks of groups correct, with nothing to train: regularised zero forcing, which equal shares of power
+    are, and the LMMSE estimate of symbols. It is a ``GroupNetwork``."""
+
+    def loss(self, part: Part, progress: float) -> torch.Tensor:
+        return self.score(part)
+
+    def score(self, part: Part) -> torch.Tensor:
+        """Minus the rate, or the mean squared error of the symbols."""
+        if isinstance(part, PrecodingPart):
+            return -objective(part.h, self.answer(part), part.noise_var, part.loss).mean()
+        return (torch.as_tensor(self.answer(part).x) - part.x.cpu()).abs().square().mean()
+
+    def answer(self, part: Part) -> Any:
+        """See ``GroupNetwork``."""
+        if isinstance(part, DetectionPart):
+            return _detected(part)
+        equal = (part.power / part.h.shape[1])[:, None].expand(part.h.shape[:2])
+        return structure(part.h, equal, equal, part.noise_var).to(torch.complex64)
+
+
+def _detected(part: DetectionPart) -> DetectionAnswer:
+    found = lmmse(part.h.cpu().numpy(), part.y.cpu().numpy(), part.noise_var.cpu().numpy())
+    constellation = constellation_named(part.modulation)
+    error_var = np.broadcast_to(found.error_variance[:, None], found.unbiased.shape)
+    return DetectionAnswer(
+        x=found.estimate,
+        decisions=hard_decision(found.unbiased, constellation),
+        llrs=max_log_llrs(found.unbiased, error_var, constellation),
+    )

@@ -33,6 +33,7 @@ def build_on_trunk(
     *,
     context: FitContext,
     trainable: Trainable = "none",
+    words: bool = False,
 ) -> nn.Module:
     """A network built on its trunk.
 
@@ -44,16 +45,17 @@ def build_on_trunk(
             parameters: those that require gradients once it returns.
         context: Preset, backbone, and seed of random weights.
         trainable: What is trained of a language model's own weights.
+        words: Whether a language model keeps its vocabulary beside it.
 
     Raises:
         RequestError: the backbone cannot be had.
     """
     name, layers = context.backbone, trunk_layers(context.preset)
     if kind == "pretrained":
-        return build(load_backbone(name, layers=layers, seed=context.seed, trainable=trainable))
+        return build(load_backbone(name, layers=layers, seed=context.seed, trainable=trainable, words=words))
     stand_in = f"random:{name.removeprefix('random:')}"
     if kind == "random":
-        return build(load_backbone(stand_in, layers=layers, seed=context.seed, trainable=trainable))
+        return build(load_backbone(stand_in, layers=layers, seed=context.seed, trainable=trainable, words=words))
     if kind == "none":
         return build(load_backbone("none", width=load_backbone(stand_in, layers=1).width))
     whole = trained(build(load_backbone(stand_in, layers=layers, trainable=trainable)))

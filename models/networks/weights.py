@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from channelbench.errors import RequestError
+from channelbench.models.networks.words import TOKENIZER_FILES, Words, words_of
 
 __all__ = ["MINILM_SHA256", "Model", "load_pretrained", "load_random"]
 
@@ -58,6 +59,7 @@ class Model:
         layers, all_layers: How many layers were kept, of how many.
         sha256: Digest of the weights, empty where they are random. Of several files, the digest of their digests.
         unused_parameters: Size of what was left out because embeddings never pass it: vocabulary and pooling.
+        words: Its vocabulary, where that was asked for.
     """
 
     module: Any
@@ -66,15 +68,20 @@ class Model:
     all_layers: int
     sha256: str
     unused_parameters: int
+    words: Words | None = None
 
 
-def load_pretrained(name: str, *, layers: int | None, causal: bool | None, dtype: torch.dtype) -> Model:
-    """The first ``layers`` layers of ``minilm``, of a model on the Hugging Face hub, or of one in a local folder.
+def load_pretrained(
+    name: str, *, layers: int | None, causal: bool | None, dtype: torch.dtype, words: bool = False
+) -> Model:
+    """The first ``layers`` layers of ``minilm``, of a model on the Hugging Face hub, or of one in a local folder; with
+    its vocabulary if ``words`` are wanted.
 
     Raises:
         RequestError: there are no such weights here or on the hub, they are pickled, or they do not fit the model.
     """
-    folder, label = _minilm_folder() if name == "minilm" else _folder_of(name, ["config.json", "*.safetensors*"])
+    wanted = ["config.json", "*.safetensors*", *(TOKENIZER_FILES if words else ())]
+    folder, label = _minilm_folder() if name == "minilm" else _folder_of(name, wanted)
     files = _safetensors_in(folder, name)
     digest = _digest(files)
     if name == "minilm" and digest != MINILM_SHA256:
@@ -82,34 +89,55 @@ def load_pretrained(name: str, *, layers: int | None, causal: bool | None, dtype
     config = _read_config(folder)
     all_layers = _shorten(config, layers)
     _configure(config, causal)
-    module, unused = _without_vocabulary(_read_weights(folder, config, dtype))
+    whole = _read_weights(folder, config, dtype)
+    vocabulary = words_of(whole, folder) if words else None
+    module, unused = _without_vocabulary(whole)
     kept = config.num_hidden_layers
     return Model(
-        module=module, label=label, layers=kept, all_layers=all_layers, sha256=digest, unused_parameters=unused
+        module=module,
+        label=label,
+        layers=kept,
+        all_layers=all_layers,
+        sha256=digest,
+        unused_parameters=unused,
+        words=vocabulary,
     )
 
 
-def load_random(name: str, *, layers: int | None, causal: bool | None, dtype: torch.dtype, seed: int) -> Model:
-    """A network of the shape of ``name`` as it was before any training, drawn from ``seed``.
+def load_random(
+    name: str, *, layers: int | None, causal: bool | None, dtype: torch.dtype, seed: int, words: bool = False
+) -> Model:
+    """A network of the shape of ``name`` as it was before any training, drawn from ``seed``; with its vocabulary, no
+    less random, if ``words`` are wanted.
 
     ``gpt2`` and ``minilm`` need no files and no network; other names need the model's ``config.json``.
     """
-    transformers = _transformers()
+    transformers, folder = _transformers(), None
     if name == "gpt2":
         config = transformers.GPT2Config()
     elif name == "minilm":
         config = transformers.BertConfig(**MINILM_SHAPE)
     else:
-        folder, _ = _folder_of(name, ["config.json"])
+        folder, _ = _folder_of(name, ["config.json", *(TOKENIZER_FILES if words else ())])
         config = _read_config(folder)
     all_layers = _shorten(config, layers)
     _configure(config, causal)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module, unused = _without_vocabulary(_supported(config, lambda: transformers.AutoModel.from_config(config)))
+        whole = _supported(config, lambda: transformers.AutoModel.from_config(config))
+    vocabulary = words_of(whole, _tokenizer_folder(name, folder)) if words else None
+    module, unused = _without_vocabulary(whole)
     module = module.to(dtype)
     kept = config.num_hidden_layers
-    return Model(module=module, label=name, layers=kept, all_layers=all_layers, sha256="", unused_parameters=unused)
+    return Model(
+        module=module,
+        label=name,
+        layers=kept,
+        all_layers=all_layers,
+        sha256="",
+        unused_parameters=unused,
+        words=vocabulary,
+    )
 
 
 # --- where weights lie
@@ -139,6 +167,13 @@ def _minilm_folder() -> tuple[Path, str]:
             choices=("random:minilm", "scratch", "none", "a folder with config.json and model.safetensors"),
         )
     return Path(spec.submodule_search_locations[0]) / "model", MINILM_LABEL
+
+
+def _tokenizer_folder(name: str, folder: Path | None) -> Path | None:
+    """Where the tokenizer of a random network lies: in its folder, or in the package of MiniLM where there is one."""
+    if name == "minilm" and importlib.util.find_spec(MINILM_PACKAGE) is not None:
+        return _minilm_folder()[0]
+    return folder
 
 
 def _folder_of(name: str, patterns: list[str]) -> tuple[Path, str]:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from channelbench import registry
-from channelbench.benchmarks import scoring
+from channelbench.benchmarks import latency, scoring
+from channelbench.benchmarks.latency import latencies
 from channelbench.benchmarks.runner import run
 from channelbench.results import read_cells
 from channelbench.store import open_dataset
@@ -25,7 +26,7 @@ def test_peak_memory_is_what_a_method_has_taken(data: Path, tmp_path: Path) -> N
 def test_latency_is_the_median_of_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that the method moves; after two seconds there are no more repeats."""
     clock = {"s": 100.0}
-    monkeypatch.setattr(scoring.time, "perf_counter", lambda: clock["s"])
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: clock["s"])
     make_dataset(tmp_path / "d.zarr", small_spec(train=20, val=5, test=520, sub6__num_subcarriers=4))
     durations = {1: iter([0.3, 0.1, 0.2, 0.5, 0.4, 9]), 512: iter([0.9, 1.5, 9])}
     hold = registry.find("methods", "hold")
@@ -37,9 +38,7 @@ def test_latency_is_the_median_of_repeats(tmp_path: Path, monkeypatch: pytest.Mo
 
     told: list[tuple[int, int]] = []
     task, dataset = registry.create("tasks", "cp"), open_dataset(tmp_path / "d.zarr")
-    found, derived = scoring.latencies(
-        Slow(), task, dataset, task.conditions(), lambda done, total: told.append((done, total))
-    )
+    found, derived = latencies(Slow(), task, dataset, task.conditions(), lambda done, total: told.append((done, total)))
     assert derived == ()
     assert found == {"latency_ms_batch1": pytest.approx(300), "latency_ms_batch512": pytest.approx(1200)}
     assert told == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5), (1, 3), (2, 3)], "each is a sign of life"
@@ -47,10 +46,10 @@ def test_latency_is_the_median_of_repeats(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_long_call_is_worked_out_from_the_scoring_time(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """10 samples in 60 s: a call with one takes 6 s and is timed, one with two would take 12 s and is not."""
-    monkeypatch.setattr(scoring, "LATENCY_BATCHES", (1, 2))
+    monkeypatch.setattr(latency, "LATENCY_BATCHES", (1, 2))
     hold, task, dataset = registry.create("methods", "hold"), registry.create("tasks", "cp"), open_dataset(data)
     seconds = 6.0 * task.size(dataset.spec, "test", task.conditions())
-    found, derived = scoring.latencies(hold, task, dataset, task.conditions(), predict_s=seconds)
+    found, derived = latencies(hold, task, dataset, task.conditions(), predict_s=seconds)
     assert derived == ("latency_ms_batch2",)
     assert found["latency_ms_batch2"] == pytest.approx(12_000)
     assert found["latency_ms_batch1"] < 1000
@@ -58,7 +57,7 @@ def test_a_long_call_is_worked_out_from_the_scoring_time(data: Path, monkeypatch
 
 def test_a_small_test_split_has_no_large_batch(data: Path) -> None:
     hold, task = registry.create("methods", "hold"), registry.create("tasks", "cp")
-    assert list(scoring.latencies(hold, task, open_dataset(data), task.conditions())[0]) == ["latency_ms_batch1"]
+    assert list(latencies(hold, task, open_dataset(data), task.conditions())[0]) == ["latency_ms_batch1"]
 
 
 def test_hardware_names_the_processor() -> None:

@@ -115,7 +115,7 @@ WRONG = {
     "results missing": (["report", "nowhere"], "results", "expected"),
     "key in TOML": (["generate", "--spec", "spec.toml"], "sub6.colour", "choices: array, bandwidth_hz"),
     "bad TOML": (["generate", "--spec", "file"], "--spec", "a readable TOML file"),
-    "bad condition": (["run", "--condition", "snr=1"], "--condition", "choices: observed_slots, paper_compat"),
+    "bad condition": (["run", "--condition", "snr=1"], "--condition", "choices: band, csi, csi_snr_db, grouping"),
     "bad set": (["generate", "--set", "sub6.carrier_hz=fast"], "sub6.carrier_hz", "got 'fast'"),
     "unknown option": (["generate", "--fast"], "No such option: --fast", ""),
     "unknown command": (["fly"], "No such command 'fly'", ""),

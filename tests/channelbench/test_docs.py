@@ -67,13 +67,13 @@ def test_a_task_its_metric_and_its_methods_are_one_file(
     board = pd.read_csv(tmp_path / "results" / "leaderboard.csv")
     four = board[board["conditions"] == "default"].set_index("method")
     two = board[board["conditions"] == "users=2"].set_index("method")
-    assert set(four.index) == {"mrt", "zf", "ceiling"}
+    assert set(four.index) == {"toy_mrt", "toy_zf", "ceiling"}
     assert (four["num_test"] == 60).all()
     assert (two["num_test"] == 120).all()
-    assert four["value"]["mrt"] < four["value"]["zf"] < four["value"]["ceiling"]
-    assert four["skill"]["mrt"] == 0
-    assert 0 < four["skill"]["zf"] < 1
-    assert four["rank_low"]["zf"] == four["rank_high"]["zf"] == 1
+    assert four["value"]["toy_mrt"] < four["value"]["toy_zf"] < four["value"]["ceiling"]
+    assert four["skill"]["toy_mrt"] == 0
+    assert 0 < four["skill"]["toy_zf"] < 1
+    assert four["rank_low"]["toy_zf"] == four["rank_high"]["toy_zf"] == 1
     page_text = (tmp_path / "results" / "leaderboard.html").read_text()
     for words in ("Beams for the users of a group", "Sum rate", "bit/s/Hz", "users 2"):
         assert words in page_text

@@ -80,10 +80,12 @@ def test_nmse_of_nothing_wrong_is_a_number_in_decibels_too(channels) -> None:
 
 
 HIGHER = {"se", "se_link", "top1_accuracy", "top3_accuracy", "top5_accuracy", "beam_se", "beam_se_link"}
-HIGHER |= {"within_one_beam", "beam_se_ratio"}
+HIGHER |= {"within_one_beam", "beam_se_ratio", "sum_rate", "min_rate", "capacity_share", "bit_mutual_information"}
 UNITS_OF = {
     **dict.fromkeys(("se", "se_link", "beam_se", "se_loss", "beam_se_link"), "bit/s/Hz"),
-    "nmse_db": "dB",
+    **dict.fromkeys(("sum_rate", "min_rate"), "bit/s/Hz"),
+    **dict.fromkeys(("nmse_db", "symbol_nmse_db", "sinr_spread_db"), "dB"),
+    "bit_mutual_information": "bit",
     "rmse_db": "dB",
     "mae_m": "m",
 }
@@ -101,7 +103,11 @@ def test_metrics_of_the_tasks_and_what_is_better() -> None:
         ),
         "de": ("mae_m", "mae_of_span"),
         "pe": ("rmse_db", "nmse_centred", "nmse_linear"),
+        "pre_sr": ("sum_rate", "capacity_share", "min_rate"),
+        "pre_mm": ("min_rate", "sinr_spread_db", "sum_rate"),
+        "det": ("ser", "symbol_nmse", "symbol_nmse_db", "uncoded_ber", "bit_mutual_information"),
     }
+    coded = {"ber", "bler"}
     for name, expected in names.items():
         task = registry.create("tasks", name)
         metrics = task.metrics_for(small_spec(), task.conditions())
@@ -110,7 +116,7 @@ def test_metrics_of_the_tasks_and_what_is_better() -> None:
             assert metric.higher_is_better == (metric.card.name in HIGHER), metric.card.name
             assert metric.unit == UNITS_OF.get(metric.card.name, ""), metric.card.name
             assert registry.create("metrics", metric.card.name).parameters == metric.parameters
-    assert set(registry.names("metrics")) == {metric for expected in names.values() for metric in expected}
+    assert set(registry.names("metrics")) == {metric for expected in names.values() for metric in expected} | coded
 
 
 def test_matched_filter_bounds() -> None:

@@ -64,7 +64,7 @@ cubed = Power(3)
 
 def test_everything_built_in_is_found() -> None:
     assert {"uma", "rma", "umi"} <= set(registry.names("generators"))
-    assert set(registry.names("tasks")) == {"ce", "cp", "pf", "bf", "de", "pe"}
+    assert set(registry.names("tasks")) == {"ce", "cp", "pf", "bf", "de", "pe", "pre_sr", "pre_mm", "det"}
     assert {"full", "classical"} <= set(registry.names("suites"))
     assert {"bi", "codebook", "fifs", "lmmse", "wiener", "mlp", "lstm", "cnn"} <= set(registry.names("methods"))
     for kind in ("exhibits", "experiments", "generators", "methods", "metrics", "suites", "tasks"):
@@ -110,12 +110,14 @@ def test_suites_name_what_exists() -> None:
         for members in suite.bundles.values():
             assert set(members) <= set(suite.methods)
             covered = {task for member in members for task in registry.tasks_of(registry.find("methods", member))}
-            assert covered >= set(suite.tasks)
+            assert covered >= set(suite.overall or suite.tasks)
+        assert set(suite.overall) <= set(suite.tasks)
 
 
-def test_full_suite_has_every_method() -> None:
+def test_two_suites_have_every_method() -> None:
     """Variants need not be there; the methods that they are variants of do."""
-    assert set(registry.find("suites", "full").methods) >= set(registry.names("methods"))
+    full, phy = (registry.find("suites", name) for name in ("full", "phy"))
+    assert {*full.methods, *phy.methods} >= set(registry.names("methods"))
 
 
 def test_entry_point_is_registered(entry_points) -> None:
@@ -299,5 +301,5 @@ def test_wrong_paths_are_explained(path: str, fragment: str) -> None:
 
 
 def test_unknown_name_lists_the_choices() -> None:
-    with pytest.raises(RequestError, match="choices: bf, ce, cp, de, pe, pf"):
+    with pytest.raises(RequestError, match="choices: bf, ce, cp, de, det, pe, pf, pre_mm, pre_sr"):
         registry.find("tasks", "xx")

@@ -12,7 +12,7 @@ from channelbench.grid import ChannelGrid
 from channelbench.solvers import dft
 from channelbench.solvers.dft import beam_spectral_efficiency, dft_codebook, steering_vectors
 from channelbench.solvers.interpolation import apply_along, linear_weights, nearest
-from channelbench.solvers.lmmse import apply_separable, path_lmmse, project_psd, separable_filter
+from channelbench.solvers.lmmse import apply_separable, path_lmmse, project_psd, separable_error, separable_filter
 
 Complex = NDArray[np.complex128]
 
@@ -307,3 +307,19 @@ def test_path_lmmse_without_noise_has_no_scale_of_its_own(power: float) -> None:
     truth = columns(paths, 0, GRID.target_slot_s, GRID.target_subcarrier_hz) @ amplitudes
     result = path_lmmse(h, np.zeros(1, np.float32), paths, GRID)
     np.testing.assert_allclose(result.ravel(), truth, atol=1e-3 * np.abs(truth).max())
+
+
+def test_the_error_of_a_separable_filter_is_that_of_the_whole_one() -> None:
+    """By the Kronecker product of three factors, in full."""
+    rng = np.random.default_rng(11)
+    wholes = [a @ a.conj().T / 6 for a in (rng.standard_normal((6, 6, 2)) @ [1, 1j] for _ in range(3))]
+    seen = [[0, 1, 2, 3], [1, 3], [0, 1, 2, 3, 4, 5]]
+    factors = [(r[np.ix_(s, s)], r[:, s]) for r, s in zip(wholes, seen, strict=True)]
+    prepared = separable_filter(factors, [r.diagonal().real for r in wholes])
+    joint = np.kron(np.kron(wholes[0], wholes[1]), wholes[2])
+    flat = np.ravel_multi_index(np.ix_(*seen), (6, 6, 6)).ravel()
+    for sigma in (0.01, 3.0):
+        inverse = np.linalg.inv(joint[np.ix_(flat, flat)] + sigma * np.eye(len(flat)))
+        wanted = (joint - joint[:, flat] @ inverse @ joint[flat]).diagonal().real.reshape(6, 6, 6)
+        found = separable_error(prepared, np.array([sigma]))
+        np.testing.assert_allclose(found[0], wanted, rtol=1e-8, atol=1e-10)

@@ -4,6 +4,7 @@ import json
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
 from channelbench.store import layout, open_dataset, verify
 from channelbench.store.schema import antenna_positions, subcarrier_hz, variables
 from channelbench.store.verify import CHECKS
-from channelbench.testing import FewRays, small_spec
+from channelbench.testing import FewRays, make_dataset, small_spec
 
 TINY = {"sub6__num_subcarriers": 8, "mmwave__num_subcarriers": 4, "mmwave__array__columns": 16}
 
@@ -267,3 +268,26 @@ def test_missing_variable_is_refused(made: Path, spec: ScenarioSpec) -> None:
     layout.finish(made, spec, 0)
     with pytest.raises(RequestError, match="los"):
         open_dataset(made)
+
+
+@pytest.mark.parametrize("index", [(), (slice(0, 2),), (1, slice(1, 4))])
+def test_rows_of_what_is_too_large_for_memory_are_read_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: tuple[Any, ...]
+) -> None:
+    """The same rows, whether or not the split is kept, and the same mean powers; nothing is kept then."""
+    import channelbench.store.dataset as module
+
+    small = make_dataset(tmp_path / "few.zarr", small_spec(sub6__num_slots=4, sub6__num_subcarriers=6))
+    cases = np.array([7, 0, 19, 7])
+    kept = small.rows("h_sub6", "val", cases, *index)
+    power = small.sample_power("sub6", "val")
+    monkeypatch.setattr(module, "MOST_IN_MEMORY", 100)
+    monkeypatch.setattr(module, "PIECE_BYTES", 1)
+    large = module.open_dataset(small.path)
+    np.testing.assert_array_equal(large.rows("h_sub6", "val", cases, *index), kept)
+    np.testing.assert_array_equal(large.view("val").rows("h_sub6", cases, *index), kept)
+    np.testing.assert_array_equal(large.sample_power("sub6", "val"), power)
+    assert ("h_sub6", "val") not in large._memo
+    assert large.rows("h_sub6", "val", np.empty(0, np.int64), *index).shape == (0, *kept.shape[1:])
+    monkeypatch.setattr(module.DirectArray, "of", lambda array: None)
+    np.testing.assert_array_equal(large.rows("h_sub6", "val", cases, *index), kept)

@@ -19,6 +19,7 @@ from channelbench.store.dataset import ChannelDataset, SplitView
 from channelbench.tasks.link.channel import ChannelEstimation
 from channelbench.tasks.link.conditions import CombConditions
 from channelbench.tasks.link.observations import SameSlotsObservation
+from channelbench.tasks.multiuser.precoding import SumRatePrecoding
 from channelbench.testing import TaskTests, conformance, conformance_dataset
 
 ALL = ["ce", "cp", "pf", "bf", "de", "pe"]
@@ -28,8 +29,17 @@ for _name in registry.names("tasks"):
     globals()[f"Test{_task.__name__}"] = type(f"Test{_task.__name__}", (TaskTests,), {"task": _task})
 
 
+class TestSumRatePrecoding(TaskTests):
+    """Its ceiling is no prediction."""
+
+    task = SumRatePrecoding
+
+    def answer(self, observation: Observation, target: Target) -> Any:
+        return np.zeros_like(target.context["h"])
+
+
 def test_all_are_here() -> None:
-    assert set(registry.names("tasks")) == set(ALL)
+    assert set(registry.names("tasks")) == {*ALL, "pre_sr", "pre_mm", "det"}
 
 
 # --- tasks that cheat are caught --------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from channelbench.models.networks.alignment import antenna_groups, at_strongest_
 from channelbench.models.networks.cnn import BeamCNN, ConvolutionStack, ReconstructionCNN
 from channelbench.models.networks.data import training_batches, validation_batches
 from channelbench.models.networks.fitting import count_flops, fit_network
-from channelbench.models.networks.lstm import ReconstructionLSTM
+from channelbench.models.networks.lstm import ReconstructionRecurrent
 from channelbench.models.networks.mlp import BeamMLP, ScalarMLP
 from channelbench.models.networks.reconstruction import (
     ReconstructionFrame,
@@ -69,7 +69,7 @@ def cut(h: torch.Tensor, where: tuple[range, range]) -> torch.Tensor:
 
 
 def build(name: str, of: ReconstructionShape) -> ReconstructionNetwork:
-    return ReconstructionLSTM(of, width=8) if name == "lstm" else ReconstructionCNN(of, width=8, patch=(2, 4))
+    return ReconstructionRecurrent(of, width=8) if name == "lstm" else ReconstructionCNN(of, width=8, patch=(2, 4))
 
 
 def stir(network: nn.Module) -> None:
@@ -249,7 +249,7 @@ def test_flops_of_matrix_products_by_hand() -> None:
     inputs, width, features = 64 * 16 + 17, 8, 64 * 16
     lstm = 2 * 16 * 4 * width * (inputs + width + 3 * 2 * width)
     head = 2 * 16 * width * features
-    total = count_flops(ReconstructionLSTM(of, width=width), (16, 32, 8))
+    total = count_flops(ReconstructionRecurrent(of, width=width), (16, 32, 8))
     # Resampling: complex products, counted as one multiply-add each.
     resampling = 2 * (16 * 16 * 32 * 8 + 16 * 32 * 64 * 8)
     assert lstm + head <= total <= lstm + head + 4 * resampling

@@ -19,9 +19,11 @@ from channelbench.contracts import FitContext, Method, TaskSplit
 from channelbench.errors import RequestError
 from channelbench.models._small import SmallNetwork
 from channelbench.models.cnn import CNN
+from channelbench.models.gru import GRU
 from channelbench.models.lstm import LSTM
 from channelbench.models.mlp import MLP
 from channelbench.models.networks.training import TrainingDiverged
+from channelbench.models.rnn import RNN
 from channelbench.presets import Budget
 from channelbench.registry import create, tasks_of
 from channelbench.store.dataset import ChannelDataset
@@ -74,6 +76,27 @@ class TestLSTM(SmallNetworkTests):
 
 class TestCNN(SmallNetworkTests):
     method = CNN
+
+
+class TestGRU(SmallNetworkTests):
+    method = GRU
+
+
+class TestRNN(SmallNetworkTests):
+    method = RNN
+
+
+@pytest.mark.parametrize(("method", "gates"), [(LSTM, 4), (GRU, 3), (RNN, 1)])
+def test_recurrent_layers_have_their_gates(method: type[SmallNetwork], gates: int, few_rays: ChannelDataset) -> None:
+    """Four layers, of which each has two matrices and two biases a gate; everything else is the LSTM's."""
+    example, _ = splits(few_rays, "cp")[0].observe([0])
+    network = method().build(example, "quick")
+    layers = network.layers
+    inputs, width = layers.input_size, layers.hidden_size
+    expected = gates * (width * (inputs + width) + 3 * width * 2 * width + 4 * 2 * width)
+    assert sum(parameter.numel() for parameter in layers.parameters()) == expected
+    rest = {name for name in network.state_dict() if not name.startswith("layers.")}
+    assert rest == {name for name in LSTM().build(example, "quick").state_dict() if not name.startswith("layers.")}
 
 
 @pytest.mark.parametrize(("method", "millions"), [(MLP, 1.29), (CNN, 2.14), (LSTM, 1.17)])

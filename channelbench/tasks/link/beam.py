@@ -74,7 +74,7 @@ class BeamPrediction(LinkTask):
         gains, constants = link_context(view, BEAM_BAND, cases)
         context: dict[str, NDArray[Any]] = {**gains, "beam_se": rates}
         if epoch is None:
-            context |= {"h_beam_band": view.array(f"h_{BEAM_BAND}")[cases]}
+            context |= {"h_beam_band": view.rows(f"h_{BEAM_BAND}", cases)}
         target = Target(value=rates.argmax(axis=1), context=context, constants=constants)
         return BeamObservation(**seen(self, region, 1, subcarriers), grid=grid), target
 
@@ -97,5 +97,10 @@ def beam_rates(view: SplitView) -> NDArray[np.float32]:
     """Mean spectral efficiency of every beam, ``[samples, beams]``, computed once per dataset and split."""
     return view.memo(
         "beam rates",
-        lambda: beam_spectral_efficiency(view.array(f"h_{BEAM_BAND}"), view.spec.bands[BEAM_BAND].num_beams),
+        lambda: np.concatenate(
+            [
+                beam_spectral_efficiency(piece, view.spec.bands[BEAM_BAND].num_beams)
+                for piece in view.pieces(f"h_{BEAM_BAND}")
+            ]
+        ),
     )

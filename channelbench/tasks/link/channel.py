@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.card import Card
-from channelbench.contracts import Metric, Observation, Target
+from channelbench.contracts import Asked, Metric, Observation, Target
 from channelbench.errors import RequestError
 from channelbench.grid import ChannelGrid
 from channelbench.metrics.channel import NMSE, SE, NMSEdB, NMSEInSlot, NMSEPooled, SELink
@@ -18,6 +19,7 @@ from channelbench.prediction import as_numbers
 from channelbench.spec import BandSpec, ScenarioSpec
 from channelbench.store.dataset import SplitView
 from channelbench.store.schema import slot_times, subcarrier_hz
+from channelbench.tasks.link.coded import coded_scores
 from channelbench.tasks.link.conditions import CombConditions, LinkConditions, SlotConditions
 from channelbench.tasks.link.observations import ChannelObservation, LaterSlotsObservation, SameSlotsObservation
 from channelbench.tasks.link.pilots import (
@@ -31,7 +33,15 @@ from channelbench.tasks.link.pilots import (
     seen_subcarriers,
 )
 
-__all__ = ["ChannelEstimation", "ChannelPrediction", "ChannelTask", "Cut", "FrequencyPrediction"]
+__all__ = [
+    "LAST_SLOT",
+    "LAST_SLOT_ERROR",
+    "ChannelEstimation",
+    "ChannelPrediction",
+    "ChannelTask",
+    "Cut",
+    "FrequencyPrediction",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +59,10 @@ class Cut:
     wanted_slots: slice
     seen_subcarriers: NDArray[np.int64]
     wanted_subcarriers: NDArray[np.int64]
+
+
+LAST_SLOT, LAST_SLOT_ERROR = "last_slot", "last_slot_error"
+"""Of a kept prediction: its last slot, and the variance of its errors."""
 
 
 class ChannelTask(LinkTask):
@@ -123,6 +137,20 @@ class ChannelEstimation(ChannelTask):
             wanted_subcarriers=np.arange(band.num_subcarriers),
         )
 
+    def secondary(
+        self,
+        view: SplitView,
+        cases: NDArray[np.int64],
+        conditions: CombConditions,
+        prediction: NDArray[Any],
+        method: Asked,
+    ) -> Sequence[tuple[Metric, NDArray[np.float64]]]:
+        """A coded link that is equalised with the estimate, and with the variance of its errors where that is known."""
+        observation, target = self.observe(view, cases, conditions)
+        error_var = method.error_variance(observation)
+        clean, noise_var = target.context["h_clean"], observation.noise_var
+        return coded_scores(view, self.card.name, cases, clean, noise_var, prediction, error_var)
+
 
 class ChannelPrediction(ChannelTask):
     """Predict the coming slots."""
@@ -146,6 +174,13 @@ class ChannelPrediction(ChannelTask):
             seen_subcarriers=seen_subcarriers(band, conditions),
             wanted_subcarriers=np.arange(band.num_subcarriers),
         )
+
+    def kept(self, prediction: NDArray[Any], error_var: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
+        """The last slot: what precoders may be designed for, ``[cases, subcarriers, antennas]``, and the mean variance
+        of its errors, ``[cases]``; 0 where the method does not know it."""
+        error = np.zeros(len(prediction)) if error_var is None else error_var[:, -1].mean(axis=(1, 2))
+        last = np.ascontiguousarray(prediction[:, -1], dtype=np.complex64)
+        return {LAST_SLOT: last, LAST_SLOT_ERROR: error.astype(np.float32)}
 
     def supports(self, spec: ScenarioSpec) -> bool:
         """There have to be slots to come."""

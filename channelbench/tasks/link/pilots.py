@@ -13,6 +13,7 @@ from channelbench.grid import Grid
 from channelbench.spec import BandSpec, ScenarioSpec
 from channelbench.store.dataset import SplitView
 from channelbench.store.schema import antenna_positions, slot_times, subcarrier_hz
+from channelbench.systems import KMH
 from channelbench.tasks.link.conditions import TRAIN_SNR_DB, LinkConditions, PilotConditions
 
 __all__ = ["BAND", "LinkTask", "Region", "comb", "link_context", "noisy_region", "observed_grid", "seen_subcarriers"]
@@ -32,6 +33,14 @@ class LinkTask(Task):
     def default_conditions(self, spec: ScenarioSpec) -> LinkConditions:
         """10 dB, but 20 dB on the system of multi-user prediction."""
         return self.conditions(snr_db=MULTIUSER_SNR_DB) if spec.system == "multiuser" else self.conditions()
+
+    def strata(self, view: SplitView, cases: NDArray[np.int64], conditions: Any) -> dict[str, NDArray[np.float64]]:
+        """The user's speed in km/h, to a hundredth, where the test has a grid of speeds; NaN off the grid."""
+        if not view.spec.test_speeds_mps or view.split != "test":
+            return {}
+        grid = np.round(np.abs(view.spec.test_speeds_mps) / KMH, 2)
+        speed = np.round(np.linalg.norm(view.array("ue_velocity")[cases].astype(np.float64), axis=1) / KMH, 2)
+        return {"speed_kmh": np.where(np.isin(speed, grid), speed, np.nan)}
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def noisy_region(
     (``snr_reference = "set"``). ``amplitude`` scales samples (and with them their noise) before that; ``set_power``
     is then the training split's mean power of the scaled samples.
     """
-    clean = view.array(f"h_{BAND}")[cases, slots]
+    clean = view.rows(f"h_{BAND}", cases, slots)
     power = view.sample_power(BAND)[cases]
     if amplitude is not None:
         clean = (clean * amplitude[:, None, None, None]).astype(np.complex64)

@@ -1,0 +1,1 @@
+"""Instructions in words, as text files; see ``instructions``."""
