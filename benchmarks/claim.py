@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from channelbench.errors import RequestError
-from channelbench.manifests import LOCK, MANIFEST, UNKNOWN, Unreadable, locked, read_manifest, told_from
+from channelbench.manifests import LOCK, MANIFEST, UNKNOWN, Missing, Unreadable, locked, read_manifest, told_from
 from channelbench.paths import expanded
 from channelbench.results import Result, RunManifest, TaskEntry, VariedEntry, write_atomic
 from channelbench.store.location import is_url
@@ -78,6 +78,8 @@ def _before(folder: Path, remark: Callable[[str], None]) -> RunManifest | None:
     try:
         return read_manifest(folder)
     except Unreadable as error:
+        if isinstance(error, Missing) and (folder / MANIFEST).exists():
+            return _before(folder, remark)  # another run has written it since
         cells = list(_readable(folder))
         if not cells and not (folder / MANIFEST).exists():
             return None

@@ -17,6 +17,7 @@ __all__ = [
     "LOCK",
     "MANIFEST",
     "UNKNOWN",
+    "Missing",
     "Unreadable",
     "locked",
     "most_common",
@@ -38,14 +39,20 @@ class Unreadable(Exception):
     """A folder's ``run.json`` is not there, or damaged; the message says which in one line."""
 
 
+class Missing(Unreadable):
+    """It is not there."""
+
+
 def read_manifest(folder: Path) -> RunManifest:
     """What a folder's ``run.json`` says.
 
     Raises:
-        Unreadable: nothing.
+        Unreadable: nothing; ``Missing`` where there is no such file.
     """
     try:
         found = RunManifest(**json.loads((folder / MANIFEST).read_text()))
+    except FileNotFoundError as error:
+        raise Missing(str(error)) from None
     except OSError as error:
         raise Unreadable(str(error)) from None
     except (ValueError, TypeError, ValidationError, RecursionError) as error:

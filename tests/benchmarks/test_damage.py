@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from channelbench.benchmarks import claim as claim_module
 from channelbench.benchmarks.claim import claim, place
 from channelbench.benchmarks.jobs import Reporter
 from channelbench.benchmarks.runner import Outcome, run
@@ -118,6 +119,22 @@ def test_what_is_no_results_folder_stays_none(tmp_path: Path) -> None:
 def manifest(task: str) -> RunManifest:
     card = DatasetCard(digest="d", spec={}, seed=0)
     return RunManifest(suite="s", preset="quick", dataset=card, tasks=(task,), methods=(f"of-{task}",))
+
+
+def test_what_another_run_has_just_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was not there when it was read, and is when it is looked for: two runs that begin at once."""
+    read = claim_module.read_manifest
+
+    def late(folder: Path) -> RunManifest:
+        monkeypatch.setattr(claim_module, "read_manifest", read)
+        try:
+            return read(folder)
+        finally:
+            claim(folder, manifest("other"))
+
+    monkeypatch.setattr(claim_module, "read_manifest", late)
+    claim(tmp_path / "results", manifest("mine"))
+    assert sorted(read_manifest(tmp_path / "results").tasks) == ["mine", "other"]
 
 
 def test_runs_at_once_lose_nothing(tmp_path: Path) -> None:
