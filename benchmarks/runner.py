@@ -105,9 +105,9 @@ def run(
     outcomes: dict[str, Outcome] = {}
     with placement.performing(request, dataset, folder, reporter) as perform:
         reporter.began(describe(dataset), request.device)
-        for name, stage in stages.opened(request, reporter):
+        for name, own, stage in stages.opened(request, reporter):
             reporter.entered(name)
-            outcomes[name] = fill(stages.request_of(request, stages.planned(name)), stage, reporter, perform)
+            outcomes[name] = fill(own, stage, reporter, perform)
     sweep(folder, before=began)
     outcome = outcomes.pop("")
     outcome.stages.update(outcomes)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from channelbench.benchmarks.jobs import OpenStage, Reporter
 from channelbench.benchmarks.request import Request, conditions_of, open_verified, supported_tasks
-from channelbench.conditions import Conditions
 from channelbench.errors import RequestError
 from channelbench.experiment import DATA, Plan, Stage
 from channelbench.generation import generate
@@ -118,12 +117,9 @@ class Stages:
     def _card(self, name: str) -> DatasetCard:
         return _dataset_card(self.own) if name == DATA else self._ordered[name].card
 
-    def planned(self, folder: str) -> Stage:
-        """The stage of this folder."""
-        return next(stage for stage in self.plan.stages if stage.folder == folder)
-
     def request_of(self, request: Request, stage: Stage) -> Request:
-        """What of a request is for a stage: its own tasks, and what is varied of these.
+        """What of a request is for a stage: its own tasks, and what is varied of these. One that keeps predictions
+        makes them at the SNRs at which later stages read them, whatever else a preset leaves out.
 
         Raises:
             RequestError: none of its tasks is among the run's.
@@ -137,36 +133,45 @@ class Stages:
                 "--tasks", expected="one at least for each stage of the experiment", got=got, choices=stage.tasks
             )
         varied = [v for v in request.conditions if any(task.conditions.has(v) for task in tasks.values())]
+        if stage.keeps_predictions:
+            varied += [{"snr_db": snr_db} for snr_db in sorted({kept.snr_db for kept in self._read(request, stage)})]
+            request = replace(request, once=())
         return replace(request, tasks=tasks, conditions=tuple(varied) or ({},))
 
     def check_reads(self, request: Request) -> None:
         """Refuse conditions that are about predictions which no earlier stage keeps."""
         for stage in self.plan.stages:
             source = self.plan.read_by(stage)
-            kept = [] if source is None else list(self._kept(self.request_of(request, source)))
-            for name, conditions in _each(self.request_of(request, stage), self.own.spec):
-                wanted = request.tasks[name].reads(conditions)
-                if wanted is not None and wanted not in kept:
-                    got = ", ".join(f"{there.method} at {there.snr_db:g} dB" for there in kept) or "no such predictions"
-                    raise wanted.refused(got)
+            tasks = () if source is None else tuple(self.request_of(request, source).tasks.values())
+            known = [name for name, method in request.methods.items() if any(map(method.covers, tasks))]
+            for wanted in self._wanted(request, stage):
+                if wanted.method not in known:
+                    raise wanted.refused(f"predictions of {', '.join(known) or 'nobody'}")
 
-    def _kept(self, request: Request) -> Iterator[Kept]:
-        """What the cells of a request predict that is worth keeping."""
-        for name, conditions in _each(request, self.own.spec):
-            for method in request.methods.values():
-                if method.covers(request.tasks[name]) and hasattr(conditions, "snr_db"):
-                    yield Kept(method.card.name, conditions.snr_db)
+    def _read(self, request: Request, kept: Stage) -> Iterator[Kept]:
+        """What later stages read of what a stage keeps."""
+        for stage in self.plan.stages:
+            if stage.reads == kept.folder:
+                yield from self._wanted(request, stage)
 
-    def opened(self, request: Request, reporter: Reporter) -> Iterator[tuple[str, OpenStage]]:
-        """Folder and datasets of each stage in turn. They are made, or finished, when the first stage needs them; those
-        that the next stage has no use for need not stay in memory."""
+    def _wanted(self, request: Request, stage: Stage) -> Iterator[Kept]:
+        """What the conditions of a stage's tasks are about."""
+        own = self.request_of(request, stage)
+        for varied in own.conditions:
+            for name, conditions in conditions_of(own.tasks, varied, self.own.spec).items():
+                if (wanted := own.tasks[name].reads(conditions)) is not None:
+                    yield wanted
+
+    def opened(self, request: Request, reporter: Reporter) -> Iterator[tuple[str, Request, OpenStage]]:
+        """Folder, request and datasets of each stage in turn. Datasets are made, or finished, when the first stage
+        needs them; those that the next stage has no use for need not stay in memory."""
         here = {DATA: self.own}
         for stage in self.plan.stages:
             needed = {DATA, stage.test, self.plan.training(stage).train, self.plan.origin(stage)}
             here = {name: here[name] if name in here else self._make(name, reporter) for name in sorted(needed)}
             ready = self._open(stage, here)
             ready.prepare(request.tasks.values())
-            yield stage.folder, ready
+            yield stage.folder, self.request_of(request, stage), ready
 
     def _make(self, name: str, reporter: Reporter) -> ChannelDataset:
         ordered = self._ordered[name]
@@ -189,12 +194,6 @@ class Stages:
             keeps_predictions=stage.keeps_predictions,
             reads=None if stage.reads is None else self.folder / stage.reads,
         )
-
-
-def _each(request: Request, spec: ScenarioSpec) -> Iterator[tuple[str, Conditions]]:
-    """Every task under every condition that is asked for."""
-    for varied in request.conditions:
-        yield from conditions_of(request.tasks, varied, spec).items()
 
 
 def _dataset_card(dataset: ChannelDataset) -> DatasetCard:

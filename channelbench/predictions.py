@@ -31,9 +31,8 @@ class Kept:
 
     def refused(self, got: str) -> RequestError:
         """The line for who asks for it where it is not."""
-        makes = (
-            f"channelbench run --suite phy-csi --condition csi=perfect,predicted:{self.method} --condition slot=last"
-        )
+        varied = f"--condition csi=predicted:{self.method} --condition csi_snr_db={self.snr_db:g}"
+        makes = f"channelbench run --suite phy-csi --methods rzf,{self.method} {varied}"
         return RequestError("csi", expected=f"predictions of {self.method} at {self.snr_db:g} dB ({makes})", got=got)
 
 

@@ -88,10 +88,10 @@ def test_going_on_makes_nothing_twice(links: ChannelDataset, folder: Path) -> No
     ("suite", "changes", "line"),
     [
         (HERE, {"conditions": [{"csi": "predicted:wiener"}]}, "predictions of wiener at 10 dB"),
-        (HERE, {"conditions": [{"csi": "predicted:nobody"}]}, "got 'hold at 10 dB"),
-        (HERE, {"conditions": [{"csi": "predicted:hold", "csi_snr_db": 3}]}, "predictions of hold at 3 dB"),
+        (HERE, {"conditions": [{"csi": "predicted:nobody"}]}, "got 'predictions of hold, zero'"),
+        (HERE, {"conditions": [{"csi": "predicted:zf"}]}, "predictions of zf at 10 dB"),
         (HERE, {"tasks": ["pre_sr"], "methods": ["zf"]}, "one at least for each stage"),
-        ("classical", {"tasks": ["pre_sr"], "conditions": [{"csi": "predicted:hold"}]}, "got 'no such predictions'"),
+        ("classical", {"tasks": ["pre_sr"], "conditions": [{"csi": "predicted:hold"}]}, "got 'predictions of nobody'"),
     ],
 )
 def test_predictions_that_nobody_makes_are_one_line(
@@ -102,6 +102,19 @@ def test_predictions_that_nobody_makes_are_one_line(
     assert line in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("snr_db", [3.0, 10.0])
+def test_predictions_are_made_at_the_snr_that_is_asked_for(
+    links: ChannelDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snr_db: float
+) -> None:
+    """Whatever the predicted task's own, and whatever a preset leaves out: the command of the refusal works."""
+    wanted = {"csi": "predicted:wiener", "csi_snr_db": snr_db}
+    suite = SUITE.model_copy(update={"once": {"quick": ("wiener",)}, "methods": ("wiener", "zf")})
+    monkeypatch.setitem(globals(), "SUITE", suite)
+    outcome = run(HERE, data=links.path, out=tmp_path / "results", conditions=[wanted])
+    assert not [cell.error for cell in (*outcome.failed, *outcome.stages["precoding"].failed)]
+    assert {cell.conditions.get("snr_db", 10.0) for cell in read_cells(tmp_path / "results")} == {snr_db}
 
 
 def test_predictions_of_another_dataset_are_not_read(folder: Path) -> None:
