@@ -1,12 +1,9 @@
-"""What detectors by formula share: groups of equally many users, and constellations by name."""
+"""What detectors by formula share: constellations by name."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from channelbench.contracts import Method
 from channelbench.solvers.constellation import Constellation, constellation_named
@@ -17,25 +14,13 @@ __all__ = ["Detector"]
 
 
 class Detector(Method):
-    """Symbols of groups in which all have a channel."""
+    """Symbols of groups, from what is received and the channels."""
 
     observes = (DetectionObservation,)
 
     @abstractmethod
     def detect(self, observation: DetectionObservation, constellation: Constellation) -> DetectionAnswer:
-        """The answer for groups of equally many users."""
+        """The answer."""
 
     def predict(self, task: str, observation: DetectionObservation) -> Any:
-        constellation = constellation_named(observation.modulation)
-        parts = [(groups, self.detect(part, constellation)) for groups, part in observation.by_users()]
-        if len(parts) == 1:
-            return parts[0][1]
-        x = np.zeros((*observation.y.shape[:2], observation.h.shape[2]), complex)
-        for groups, answer in parts:
-            x[groups, :, : answer.x.shape[2]] = answer.x
-        return DetectionAnswer(x=x)
-
-
-def spread(per_user: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
-    """A number of each user, ``[groups, users]``, at every use of ``like`` ``[groups, uses, users]``."""
-    return np.broadcast_to(per_user[:, None], like.shape)
+        return self.detect(observation, constellation_named(observation.modulation))

@@ -26,13 +26,12 @@ class Precoder(Method):
         """Precoders ``[groups, users, antennas]`` for channels of that shape, powers and noise ``[groups]``."""
 
     def predict(self, task: str, observation: PrecodingObservation) -> NDArray[Any]:
-        h, answer = observation.h, np.zeros(observation.h.shape, np.complex64)
-        for groups, part in observation.by_users():
-            _, subcarriers, users, antennas = part.h.shape
-            power, noise_var = (np.repeat(v, subcarriers) for v in (part.power.astype(np.float64), known_noise(part)))
-            beams = self.beams(part.h.reshape(-1, users, antennas), power, noise_var)
-            answer[groups, :, :users] = beams.reshape(part.h.shape)
-        return answer.reshape(h.shape)
+        _, subcarriers, users, antennas = observation.h.shape
+        power, noise_var = (
+            np.repeat(each, subcarriers) for each in (observation.power.astype(np.float64), known_noise(observation))
+        )
+        beams = self.beams(observation.h.reshape(-1, users, antennas), power, noise_var)
+        return beams.astype(np.complex64).reshape(observation.h.shape)
 
 
 def known_noise(observation: PrecodingObservation) -> NDArray[np.float64]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from channelbench.baselines._detector import Detector, spread
+from channelbench.baselines._detector import Detector
 from channelbench.card import Card
-from channelbench.solvers.constellation import Constellation, hard_decision, max_log_llrs
+from channelbench.solvers.constellation import Constellation
 from channelbench.solvers.detection import lmmse
-from channelbench.tasks.multiuser.answers import DetectionAnswer
+from channelbench.tasks.multiuser.answers import DetectionAnswer, of_linear
 from channelbench.tasks.multiuser.observations import DetectionObservation
 
 __all__ = ["LMMSEDetector"]
@@ -24,9 +24,4 @@ class LMMSEDetector(Detector):
     )
 
     def detect(self, observation: DetectionObservation, constellation: Constellation) -> DetectionAnswer:
-        found = lmmse(observation.h, observation.y, observation.noise_var)
-        return DetectionAnswer(
-            x=found.estimate,
-            decisions=hard_decision(found.unbiased, constellation),
-            llrs=max_log_llrs(found.unbiased, spread(found.error_variance, found.unbiased), constellation),
-        )
+        return of_linear(lmmse(observation.h, observation.y, observation.noise_var), constellation)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from channelbench.baselines._detector import Detector, spread
+from dataclasses import replace
+
+from channelbench.baselines._detector import Detector
 from channelbench.card import Card
-from channelbench.solvers.constellation import Constellation, max_log_llrs
+from channelbench.solvers.constellation import Constellation
 from channelbench.solvers.detection import lmmse, maximum_likelihood
-from channelbench.tasks.multiuser.answers import DetectionAnswer
+from channelbench.tasks.multiuser.answers import DetectionAnswer, of_linear
 from channelbench.tasks.multiuser.observations import DetectionObservation
 
 __all__ = ["MLDetector"]
@@ -32,9 +34,5 @@ class MLDetector(Detector):
 
     def detect(self, observation: DetectionObservation, constellation: Constellation) -> DetectionAnswer:
         decisions = maximum_likelihood(observation.h, observation.y, constellation, most_visits=MOST_VISITS)
-        soft = lmmse(observation.h, observation.y, observation.noise_var)
-        return DetectionAnswer(
-            x=constellation.points[decisions],
-            decisions=decisions,
-            llrs=max_log_llrs(soft.unbiased, spread(soft.error_variance, soft.unbiased), constellation),
-        )
+        soft = of_linear(lmmse(observation.h, observation.y, observation.noise_var), constellation)
+        return replace(soft, x=constellation.points[decisions], decisions=decisions)

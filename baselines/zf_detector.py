@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from channelbench.baselines._detector import Detector, spread
+from channelbench.baselines._detector import Detector
 from channelbench.card import Card
 from channelbench.solvers.constellation import Constellation
 from channelbench.solvers.detection import zf
@@ -25,4 +25,4 @@ class ZFDetector(Detector):
 
     def detect(self, observation: DetectionObservation, constellation: Constellation) -> DetectionAnswer:
         found = zf(observation.h, observation.y, observation.noise_var)
-        return DetectionAnswer(x=found.unbiased, error_var=spread(found.error_variance, found.unbiased))
+        return DetectionAnswer(x=found.unbiased, error_var=found.error_variance[:, None])

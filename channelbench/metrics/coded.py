@@ -10,38 +10,20 @@ from numpy.typing import NDArray
 from channelbench.card import Card
 from channelbench.contracts import Metric, Target
 
-__all__ = ["BLER", "CodedBER", "error_counts"]
+__all__ = ["BLER", "MOST_CODEWORDS", "NOTHING_CODED", "CodedBER", "error_rates"]
+
+MOST_CODEWORDS = 600
+"""Of a cell: those of the first cases."""
 
 FEWEST_BLOCK_ERRORS = 10
 """Below so many, a block error rate is marked."""
-
-
-def error_counts(
-    wrong: NDArray[np.bool_], codewords_per_case: int, cases: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Terms of ``CodedBER`` and ``BLER``.
-
-    Args:
-        wrong: Information bits that are decoded wrongly, ``[codewords, bits]``; the codewords of a case follow each
-            other, from the first case on.
-        codewords_per_case: How many.
-        cases: Of the batch; the last ones may have no codewords.
-
-    Returns:
-        ``[cases, 2]`` each: errors, and of how many.
-    """
-    bits, blocks = np.zeros((cases, 2)), np.zeros((cases, 2))
-    each = wrong.reshape(len(wrong) // codewords_per_case, codewords_per_case, wrong.shape[-1])
-    bits[: len(each)] = np.stack([each.sum(axis=(1, 2)), np.full(len(each), each.shape[1] * each.shape[2])], axis=-1)
-    blocks[: len(each)] = np.stack([each.any(axis=2).sum(axis=1), np.full(len(each), codewords_per_case)], axis=-1)
-    return bits, blocks
 
 
 class _Rate(Metric):
     """Errors over how many."""
 
     def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
-        """Of what ``error_counts`` has counted."""
+        """Of what ``error_rates`` has counted."""
         return np.asarray(prediction, np.float64)
 
     def finalize(self, mean_terms: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,3 +70,28 @@ class BLER(_Rate):
     def note(self, terms: NDArray[np.float64]) -> str:
         errors, blocks = (int(total) for total in terms.sum(axis=0))
         return f"{errors} of {blocks} codewords" if errors < FEWEST_BLOCK_ERRORS else ""
+
+
+def error_rates(
+    wrong: NDArray[np.bool_], codewords_per_case: int, cases: int
+) -> tuple[tuple[Metric, NDArray[np.float64]], ...]:
+    """Both metrics with their terms.
+
+    Args:
+        wrong: Information bits that are decoded wrongly, ``[codewords, bits]``; the codewords of a case follow each
+            other, from the first case on.
+        codewords_per_case: How many.
+        cases: Of the batch; the last ones, or all, may have no codewords.
+
+    Returns:
+        ``CodedBER`` and ``BLER``, each with ``[cases, 2]``: errors, and of how many.
+    """
+    bits, blocks = np.zeros((cases, 2)), np.zeros((cases, 2))
+    each = wrong.reshape(len(wrong) // codewords_per_case, codewords_per_case, wrong.shape[-1])
+    bits[: len(each)] = np.stack([each.sum(axis=(1, 2)), np.full(len(each), each.shape[1] * each.shape[2])], axis=-1)
+    blocks[: len(each)] = np.stack([each.any(axis=2).sum(axis=1), np.full(len(each), codewords_per_case)], axis=-1)
+    return (CodedBER(), bits), (BLER(), blocks)
+
+
+NOTHING_CODED = np.empty((0, 1), bool)
+"""What is decoded wrongly where nothing is coded."""

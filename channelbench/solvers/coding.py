@@ -6,13 +6,13 @@ Log-likelihood ratios are ``log p(b = 1) − log p(b = 0)``, as in ``solvers.con
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ITERATIONS", "LinkCode"]
+__all__ = ["ITERATIONS", "LinkCode", "link_code"]
 
 ITERATIONS = 20
 """Of belief propagation."""
@@ -65,3 +65,9 @@ class LinkCode:
         from sionna.phy.fec.ldpc import LDPC5GDecoder
 
         return LDPC5GDecoder(self._encoder, num_iter=ITERATIONS, hard_out=True, return_infobits=True, device="cpu")
+
+
+@cache
+def link_code(length: int, bits_per_symbol: int) -> LinkCode:
+    """One code per length, since making it takes a second."""
+    return LinkCode(length, bits_per_symbol)

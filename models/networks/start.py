@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from channelbench.models.networks.frames import Frame
 from channelbench.models.networks.groups import DetectionPart, Part, PrecodingPart
 from channelbench.models.networks.precoding import objective, structure
-from channelbench.solvers.constellation import constellation_named, hard_decision, max_log_llrs
+from channelbench.solvers.constellation import constellation_named
 from channelbench.solvers.detection import lmmse
-from channelbench.tasks.multiuser.answers import DetectionAnswer
+from channelbench.tasks.multiuser.answers import of_linear
 
 __all__ = ["GroupStart", "StartNetwork"]
 
@@ -59,17 +58,7 @@ class GroupStart(nn.Module):
     def answer(self, part: Part) -> Any:
         """See ``GroupNetwork``."""
         if isinstance(part, DetectionPart):
-            return _detected(part)
+            found = lmmse(part.h.cpu().numpy(), part.y.cpu().numpy(), part.noise_var.cpu().numpy())
+            return of_linear(found, constellation_named(part.modulation))
         equal = (part.power / part.h.shape[1])[:, None].expand(part.h.shape[:2])
         return structure(part.h, equal, equal, part.noise_var).to(torch.complex64)
-
-
-def _detected(part: DetectionPart) -> DetectionAnswer:
-    found = lmmse(part.h.cpu().numpy(), part.y.cpu().numpy(), part.noise_var.cpu().numpy())
-    constellation = constellation_named(part.modulation)
-    error_var = np.broadcast_to(found.error_variance[:, None], found.unbiased.shape)
-    return DetectionAnswer(
-        x=found.estimate,
-        decisions=hard_decision(found.unbiased, constellation),
-        llrs=max_log_llrs(found.unbiased, error_var, constellation),
-    )

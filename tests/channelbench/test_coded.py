@@ -10,7 +10,7 @@ import pytest
 from channelbench import registry
 from channelbench.contracts import Asked, Observation, Target, Task, TaskSplit
 from channelbench.fit_context import FitContext
-from channelbench.metrics.coded import BLER, CodedBER, error_counts
+from channelbench.metrics.coded import BLER, CodedBER, error_rates
 from channelbench.solvers.coding import LinkCode
 from channelbench.solvers.constellation import bits_to_symbols, constellation_named, max_log_llrs
 from channelbench.store.dataset import ChannelDataset
@@ -67,7 +67,7 @@ def test_the_waterfall_is_where_the_code_has_it() -> None:
 def test_errors_are_counted_by_case() -> None:
     wrong = np.zeros((4, 10), bool)
     wrong[1, :3] = wrong[3, 0] = True
-    bits, blocks = error_counts(wrong, 2, 5)
+    (_, bits), (_, blocks) = error_rates(wrong, 2, 5)
     np.testing.assert_array_equal(bits, [[3, 20], [1, 20], [0, 0], [0, 0], [0, 0]])
     np.testing.assert_array_equal(blocks, [[1, 2], [1, 2], [0, 0], [0, 0], [0, 0]])
     assert CodedBER().finalize(bits.mean(axis=0)) == 4 / 40

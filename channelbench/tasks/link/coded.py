@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.contracts import Metric
-from channelbench.metrics.coded import BLER, CodedBER, error_counts
-from channelbench.solvers.coding import LinkCode
+from channelbench.metrics.coded import MOST_CODEWORDS, NOTHING_CODED, error_rates
+from channelbench.solvers.coding import link_code
 from channelbench.solvers.constellation import bits_to_symbols, constellation_named, max_log_llrs
 from channelbench.store.dataset import SplitView
 
-__all__ = ["MOST_CODEWORDS", "coded_scores", "equalised_llrs"]
-
-MOST_CODEWORDS = 600
-"""Of a cell: those of the first samples."""
+__all__ = ["coded_scores", "equalised_llrs"]
 
 MODULATION = "qpsk"
-
-
-@cache
-def _code(length: int) -> LinkCode:
-    """One per length, since making it takes a second."""
-    return LinkCode(length, constellation_named(MODULATION).num_bits)
 
 
 def equalised_llrs(
@@ -67,10 +57,9 @@ def coded_scores(
     """
     coded = np.flatnonzero(cases < MOST_CODEWORDS)
     if not len(coded):
-        nothing = error_counts(np.empty((0, 1), bool), 1, len(cases))
-        return tuple(zip((CodedBER(), BLER()), nothing, strict=True))
+        return error_rates(NOTHING_CODED, 1, len(cases))
     grid = h.shape[1:3]
-    code = _code(2 * int(np.prod(grid)))
+    code = link_code(2 * int(np.prod(grid)), 2)
     noise, _ = view.noise(f"{name} coded", cases[coded], (*grid, 2), None)
     angles, _ = view.noise(f"{name} coded bits", cases[coded], (code.information_bits,), None)
     bits = angles.real >= 0
@@ -82,4 +71,4 @@ def coded_scores(
     error = 0.0 if error_var is None else error_var[coded, ..., 0].astype(np.float64)
     llrs = equalised_llrs(y, estimate[coded, ..., 0].astype(np.complex128), sigma, error)
     wrong = code.decode(llrs.reshape(len(coded), -1)) != bits
-    return tuple(zip((CodedBER(), BLER()), error_counts(wrong, 1, len(cases)), strict=True))
+    return error_rates(wrong, 1, len(cases))

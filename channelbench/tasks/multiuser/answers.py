@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from channelbench.prediction import as_numbers
 from channelbench.solvers.constellation import Constellation, constellation_named, hard_decision, max_log_llrs
+from channelbench.solvers.detection import LinearDetection
 from channelbench.tasks.multiuser.observations import DetectionObservation
 
-__all__ = ["Detected", "DetectionAnswer", "as_form", "detected", "scored_form"]
+__all__ = ["Detected", "DetectionAnswer", "as_form", "detected", "of_linear", "scored_form"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,16 @@ def scored_form(prediction: Any, observation: DetectionObservation) -> NDArray[n
     else:
         llrs = as_numbers(answer.llrs, (*shape, constellation.num_bits))
     return as_form(x, decisions, llrs)
+
+
+def of_linear(found: LinearDetection, constellation: Constellation) -> DetectionAnswer:
+    """The answer of a linear filter: its estimates, decided and weighed after division by their gain."""
+    error_var = np.broadcast_to(found.error_variance[:, None], found.unbiased.shape)
+    return DetectionAnswer(
+        x=found.estimate,
+        decisions=hard_decision(found.unbiased, constellation),
+        llrs=max_log_llrs(found.unbiased, error_var, constellation),
+    )
 
 
 def as_form(x: NDArray[Any], decisions: NDArray[Any], llrs: NDArray[Any]) -> NDArray[np.float64]:

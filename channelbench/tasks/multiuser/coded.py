@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.contracts import Asked, Metric, Target
-from channelbench.metrics.coded import BLER, CodedBER, error_counts
-from channelbench.solvers.coding import LinkCode
+from channelbench.metrics.coded import MOST_CODEWORDS, NOTHING_CODED, error_rates
+from channelbench.solvers.coding import link_code
 from channelbench.solvers.constellation import bits_to_symbols, constellation_named
 from channelbench.store.dataset import SplitView
 from channelbench.store.planes import plane
@@ -18,16 +16,7 @@ from channelbench.tasks.multiuser.conditions import DetectionConditions
 from channelbench.tasks.multiuser.groups import BAND, draws, members
 from channelbench.tasks.multiuser.observations import DetectionObservation
 
-__all__ = ["MOST_CODEWORDS", "coded_scores", "link_code"]
-
-MOST_CODEWORDS = 600
-"""Of a cell: those of the first groups."""
-
-
-@cache
-def link_code(length: int, bits_per_symbol: int) -> LinkCode:
-    """One code per length, since making it takes a second."""
-    return LinkCode(length, bits_per_symbol)
+__all__ = ["coded_scores"]
 
 
 def coded_scores(
@@ -46,8 +35,7 @@ def coded_scores(
     """
     coded = cases[cases < MOST_CODEWORDS // conditions.users]
     if not len(coded):
-        nothing = error_counts(np.empty((0, 1), bool), conditions.users, len(cases))
-        return tuple(zip((CodedBER(), BLER()), nothing, strict=True))
+        return error_rates(NOTHING_CODED, conditions.users, len(cases))
     constellation = constellation_named(conditions.modulation)
     number, users = view.spec.sub6.num_subcarriers, conditions.users
     code = link_code(uses * number * constellation.num_bits, constellation.num_bits)
@@ -72,5 +60,4 @@ def coded_scores(
         target = Target(value=x[:, :, :, subcarrier].swapaxes(1, 2))
         llrs[:, :, :, subcarrier] = detected(method.answer(observation, target)).llrs.swapaxes(1, 2)
     wrong = code.decode(llrs.reshape(-1, code.length)) != bits
-    counts = error_counts(wrong, users, len(cases))
-    return tuple(zip((CodedBER(), BLER()), counts, strict=True))
+    return error_rates(wrong, users, len(cases))
