@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from channelbench.contracts import Method
+from channelbench.contracts import FitContext, FitData, Method
 from channelbench.results import Training
 
 if TYPE_CHECKING:
     from channelbench.models.networks.fitting import Fitted
     from channelbench.models.networks.groups import FittedGroups
 
-__all__ = ["NetworkMethod"]
+__all__ = ["NetworkMethod", "OneByOne"]
 
 
 class NetworkMethod(Method):
@@ -43,3 +43,15 @@ class NetworkMethod(Method):
         if task not in self._fitted:
             raise RuntimeError(f"{self.card.name} has not been fitted for {task}")
         return self._fitted[task]
+
+
+class OneByOne(NetworkMethod):
+    """Goes before a joint method among the bases of its twin, which fits each task alone."""
+
+    joint = False
+
+    def fit(self, data: FitData, context: FitContext) -> None:
+        from channelbench.models.networks.fitting import at_task
+
+        for task, splits in data.items():
+            super().fit({task: splits}, at_task(context, task))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from channelbench.card import Card
 from channelbench.contracts import FitContext, FitData
-from channelbench.models._fitted import NetworkMethod
+from channelbench.models._fitted import NetworkMethod, OneByOne
 from channelbench.presets import preset_of
 from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, ScalarObservation
 
@@ -58,7 +58,7 @@ class CrossStitch(NetworkMethod):
         )
 
 
-class CrossStitchSingle(CrossStitch):
+class CrossStitchSingle(OneByOne, CrossStitch):
     """The same network fitted to each task alone: one tower and nothing to mix."""
 
     card = Card(
@@ -69,10 +69,3 @@ class CrossStitchSingle(CrossStitch):
         family="multi-task",
         notes="One tower, its way in and its head, as in the cross-stitch network: nothing is mixed.",
     )
-    joint = False
-
-    def fit(self, data: FitData, context: FitContext) -> None:
-        from channelbench.models.networks.fitting import at_task
-
-        for task, splits in data.items():
-            self._fitted |= self._fit_together({task: splits}, at_task(context, task))

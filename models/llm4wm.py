@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from channelbench.card import Card
 from channelbench.contracts import FitContext, FitData
+from channelbench.models._fitted import OneByOne
 from channelbench.models._language import TRUNK_OPTIONS, LanguageMethod, Option, trunk_of
 from channelbench.presets import preset_of
 from channelbench.tasks.link.observations import BeamObservation, ChannelObservation, LinkObservation, ScalarObservation
@@ -185,7 +186,7 @@ def _gates(network: LLM4WMNetwork) -> dict[str, dict[str, NDArray[np.float32]]]:
     }
 
 
-class LLM4WMSingle(LLM4WM):
+class LLM4WMSingle(OneByOne, LLM4WM):
     """LLM4WM on one task at a time: the gate has one task to choose for."""
 
     card = Card(
@@ -197,10 +198,3 @@ class LLM4WMSingle(LLM4WM):
         extra="llm",
         notes=NOTES,
     )
-    joint = False
-
-    def fit(self, data: FitData, context: FitContext) -> None:
-        from channelbench.models.networks.fitting import at_task
-
-        for task, splits in data.items():
-            super().fit({task: splits}, at_task(context, task))

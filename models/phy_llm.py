@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from channelbench.card import Card
 from channelbench.contracts import FitContext, FitData, Observation
+from channelbench.models._fitted import OneByOne
 from channelbench.models._language import TRUNK_OPTIONS, LanguageMethod, Option, trunk_of
 from channelbench.presets import preset_of
 from channelbench.tasks.link.observations import LaterSlotsObservation
@@ -166,7 +167,7 @@ class PhyLLM(LanguageMethod):
         return {"loss": self._curves[task].curve(task)}
 
 
-class PhyLLMSingle(PhyLLM):
+class PhyLLMSingle(OneByOne, PhyLLM):
     """The multi-task PHY LLM on one task at a time."""
 
     card = Card(
@@ -178,10 +179,3 @@ class PhyLLMSingle(PhyLLM):
         extra="llm",
         notes=NOTES,
     )
-    joint = False
-
-    def fit(self, data: FitData, context: FitContext) -> None:
-        from channelbench.models.networks.fitting import at_task
-
-        for task, splits in data.items():
-            super().fit({task: splits}, at_task(context, task))
