@@ -78,11 +78,11 @@ def _before(folder: Path, remark: Callable[[str], None]) -> RunManifest | None:
     try:
         return read_manifest(folder)
     except Unreadable as error:
-        if isinstance(error, Missing) and (folder / MANIFEST).exists():
+        cells, missing = list(_readable(folder)), isinstance(error, Missing)
+        if not cells and missing:
+            return None  # a run that writes it at this moment is met under the lock
+        if missing and (folder / MANIFEST).exists():
             return _before(folder, remark)  # another run has written it since
-        cells = list(_readable(folder))
-        if not cells and not (folder / MANIFEST).exists():
-            return None
         if not cells:
             got = f"{folder / MANIFEST} ({error})"
             raise RequestError("--out", expected="a results folder with a readable run.json", got=got) from None

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,18 +122,21 @@ def manifest(task: str) -> RunManifest:
     return RunManifest(suite="s", preset="quick", dataset=card, tasks=(task,), methods=(f"of-{task}",))
 
 
-def test_what_another_run_has_just_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was not there when it was read, and is when it is looked for: two runs that begin at once."""
-    read = claim_module.read_manifest
+@pytest.mark.parametrize("moment", ["read_manifest", "_readable"])
+def test_what_another_run_has_just_written_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """It was not there when it was read, and is when it, or cells, are looked for: two runs that begin at once."""
+    usual = getattr(claim_module, moment)
 
-    def late(folder: Path) -> RunManifest:
-        monkeypatch.setattr(claim_module, "read_manifest", read)
+    def late(folder: Path) -> Any:
+        monkeypatch.setattr(claim_module, moment, usual)
         try:
-            return read(folder)
+            return usual(folder)
         finally:
             claim(folder, manifest("other"))
 
-    monkeypatch.setattr(claim_module, "read_manifest", late)
+    monkeypatch.setattr(claim_module, moment, late)
     claim(tmp_path / "results", manifest("mine"))
     assert sorted(read_manifest(tmp_path / "results").tasks) == ["mine", "other"]
 

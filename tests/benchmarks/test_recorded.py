@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import typer
 
 from channelbench import registry
@@ -170,7 +171,12 @@ def command_line() -> dict[str, list[str]]:
 
 
 def where() -> dict[str, str]:
-    return {"processor": scoring.hardware("cpu").rpartition(",")[0], "torch": version("torch")}
+    """One model of processor may have its widest instructions hidden from a virtual machine, so they are named too."""
+    return {
+        "processor": scoring.hardware("cpu").rpartition(",")[0],
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "torch": version("torch"),
+    }
 
 
 @cache
@@ -208,7 +214,10 @@ def test_specs_of_old_datasets_are_read_as_what_they_were(name: str) -> None:
 
 @pytest.mark.parametrize("method", FORMULAS)
 def test_formulas_keep_their_scores(method: str) -> None:
-    compare(scores_of(method, CONDITIONS["formulas"]), recorded()["cells"][method], rtol=1e-5)
+    """To rounding; elsewhere than on the processor of the record, where matrices that are hardly regular amplify it
+    otherwise, to a little more."""
+    same = where() == recorded()["where"]
+    compare(scores_of(method, CONDITIONS["formulas"]), recorded()["cells"][method], rtol=1e-5 if same else 1e-4)
 
 
 @pytest.mark.parametrize("method", LEARNED)
