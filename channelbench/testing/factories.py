@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -18,6 +17,9 @@ from channelbench.sources import SourceSpec
 from channelbench.spec import BLOCK_SIZE, SPLITS, BandSpec, ScenarioSpec, SizesSpec
 from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.schema import antenna_positions, subcarrier_hz, variables
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["FewRays", "FewRaysSource", "make_dataset", "small_spec"]
 
@@ -68,6 +70,8 @@ class FewRays(Generator):
     geometry: ClassVar[Mapping[str, float]] = {"bs_height_m": 25.0, "min_distance_m": 35.0, "max_distance_m": 500.0}
 
     def sample(self, spec: ScenarioSpec, block: Block, seed: int) -> xr.Dataset:
+        import xarray as xr
+
         draw = _Draw(spec, block, seed)
         columns: dict[str, Any] = {}
         for name, band in spec.bands.items():
