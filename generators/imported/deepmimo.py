@@ -69,7 +69,8 @@ class DeepMIMOReader(Reader):
         return any(file.is_file() and '"rt_params"' in file.read_text(encoding="utf-8") for file in levels[:8])
 
     def __init__(self, path: Path, settings: DeepMIMOSettings) -> None:
-        self._path, self._settings, self._field = path, settings, str(path)
+        super().__init__(path, settings)
+        self._settings, self._field = settings, str(path)
         if not path.is_dir():
             raise RequestError(self._field, expected=f"a DeepMIMO v4 scenario, a folder with {PARAMS}", got="a file")
         self._scenarios = dict(zip(("sub6", "mmwave"), find_scenarios(path, self._field), strict=False))
@@ -78,10 +79,6 @@ class DeepMIMOReader(Reader):
             for snapshot in scenario.snapshots:
                 snapshot.need(self._pairs[band])
         self._tables: dict[str, list[RayTable]] = {}
-
-    @property
-    def path(self) -> Path:
-        return self._path
 
     def files(self) -> list[Path]:
         return [file for band, scenario in self._scenarios.items() for file in scenario.files(self._pairs[band])]
@@ -114,7 +111,7 @@ class DeepMIMOReader(Reader):
         moving = None if velocity is None else np.tile(np.asarray(velocity, np.float64), (len(rows), 1))
         found: dict[str, BandLinks] = {}
         for name, band in bands.items():
-            tables = [_some(table, rows) for table in self._read(name)]
+            tables = [table.changed(lambda values: values[rows]) for table in self._read(name)]
             for table in tables:
                 table.check(self._field, rows)
             paths = link_paths(
@@ -126,7 +123,7 @@ class DeepMIMOReader(Reader):
                 velocity=moving,
             )
             found[name] = BandLinks(paths=paths)
-        first, position = _some(self._read("sub6")[0], rows), self._positions
+        first, position = self._read("sub6")[0].changed(lambda values: values[rows]), self._positions
         return Links(
             bands=found,
             ue_position=None if position is None else position[rows],
@@ -227,7 +224,3 @@ def _turned(vectors: NDArray[np.float64], boresight_deg: float) -> NDArray[np.fl
     angle = np.deg2rad(boresight_deg)
     x, y = vectors[:, 0], vectors[:, 1]
     return np.stack([x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle), vectors[:, 2]], -1)
-
-
-def _some(table: RayTable, rows: NDArray[np.int64]) -> RayTable:
-    return RayTable(**{name: None if values is None else values[rows] for name, values in vars(table).items()})

@@ -190,7 +190,9 @@ def _scenario(folder: Path, field: str) -> Scenario:
     folders = sorted(_sub_folders(folder)) if wanted > 1 else [folder]
     if len(folders) != wanted:
         got = f"{len(folders)} of them in {folder.name}"
-        raise RequestError(field, expected=f"a folder for each of {wanted} scenes that {PARAMS} says there are", got=got)
+        raise RequestError(
+            field, expected=f"a folder for each of {wanted} scenes that {PARAMS} says there are", got=got
+        )
     return Scenario(folder, params, float(carrier), tuple(Snapshot(path, field) for path in folders))
 
 

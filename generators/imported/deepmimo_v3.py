@@ -52,7 +52,8 @@ class DeepMIMOv3Reader(Reader):
         return (path / "params.mat").is_file() and any(USERS.fullmatch(file.name) for file in path.iterdir())
 
     def __init__(self, path: Path, settings: DeepMIMOv3Settings) -> None:
-        self._path, self._settings, self._field = path, settings, str(path)
+        super().__init__(path, settings)
+        self._settings, self._field = settings, str(path)
         expected = "a DeepMIMO v3 scenario, a folder with params.mat and BS1_UE_0-….mat"
         if not path.is_dir() or not (path / "params.mat").is_file():
             raise RequestError(self._field, expected=expected, got="no params.mat")
@@ -74,20 +75,16 @@ class DeepMIMOv3Reader(Reader):
         self._params = self._load(path / "params.mat")
         self._carrier_hz = self._number("carrier_freq")
 
-    @property
-    def path(self) -> Path:
-        return self._path
-
     def files(self) -> list[Path]:
-        return [self._path / "params.mat", *(file for _, _, file in self._pieces)]
+        return [self.path / "params.mat", *(file for _, _, file in self._pieces)]
 
     def describe(self) -> Description:
         table, others = self._rays, [str(station) for station in self._stations if station != self._station]
         chosen = f"base station {self._station}" + (f", not {', '.join(others)}" if others else "")
-        moving = [] if table.doppler_hz is None else ["Doppler shifts from radial velocities; accelerations are left out"]
-        facts = BandFacts(
-            kind="paths", carrier_hz=self._carrier_hz, num_slots=1 if table.doppler_hz is None else None
+        moving = (
+            [] if table.doppler_hz is None else ["Doppler shifts from radial velocities; accelerations are left out"]
         )
+        facts = BandFacts(kind="paths", carrier_hz=self._carrier_hz, num_slots=1 if table.doppler_hz is None else None)
         return Description(
             num_links=len(table.gain_db),
             bands={"sub6": facts},
@@ -100,8 +97,7 @@ class DeepMIMOv3Reader(Reader):
         )
 
     def links(self, rows: NDArray[np.int64], bands: Mapping[str, BandSpec]) -> Links:
-        arrays = {name: None if values is None else values[rows] for name, values in vars(self._rays).items()}
-        table, settings = RayTable(**arrays), self._settings
+        table, settings = self._rays.changed(lambda values: values[rows]), self._settings
         table.check(self._field, rows)
         paths = link_paths(
             [table],
@@ -215,7 +211,7 @@ class DeepMIMOv3Reader(Reader):
     @cached_property
     def _transmitter(self) -> NDArray[np.float64]:
         position = self._loaded[2]
-        file = self._path / f"BS{self._station}_BS.mat"
+        file = self.path / f"BS{self._station}_BS.mat"
         if position is None and file.is_file():
             stations = np.atleast_2d(self._load(file).get("rx_locs", np.empty((0, 3))))
             if len(stations) >= self._station:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,15 @@ from channelbench.generators.imported.contract import LinkPaths
 from channelbench.spec import BandSpec
 from channelbench.store.schema import antenna_positions
 
-__all__ = ["CarrierAt", "RayTable", "arrives_late", "line_of_sight", "link_paths", "to_first_subcarrier", "unit_vectors"]
+__all__ = [
+    "CarrierAt",
+    "RayTable",
+    "arrives_late",
+    "line_of_sight",
+    "link_paths",
+    "to_first_subcarrier",
+    "unit_vectors",
+]
 
 CarrierAt = Literal["centre", "first"]
 """Which subcarrier lies on the frequency that phases hold for: the middle one of the band, or the first, as in the
@@ -50,6 +58,11 @@ class RayTable:
     def present(self) -> NDArray[np.bool_]:
         """Whether a path is there, ``[users, paths]``."""
         return ~(np.isnan(self.gain_db) | np.isneginf(self.gain_db))
+
+    def changed(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> RayTable:
+        """The table with ``change`` done to each of its arrays."""
+        arrays: dict[str, Any] = {n: None if values is None else change(values) for n, values in vars(self).items()}
+        return RayTable(**arrays)
 
     def check(self, field: str, users: NDArray[np.int64]) -> None:
         """Refuse paths that have a gain but no phase, delay or angles.
@@ -92,8 +105,8 @@ def arrives_late(delay_s: NDArray[np.float64], band: BandSpec) -> NDArray[np.boo
 def to_first_subcarrier(
     amplitude: NDArray[np.complex128], delay_s: NDArray[np.float64], band: BandSpec
 ) -> NDArray[np.complex128]:
-    """Amplitudes at the carrier of paths whose phases hold at the first subcarrier of a band that begins at ``carrier``:
-    with them the sum over a centred band is that over one that counts from 0."""
+    """Amplitudes of paths whose phases hold at the first subcarrier: with them the sum over a centred band is that over
+    one that counts from 0."""
     before_hz = (band.num_subcarriers // 2) * band.bandwidth_hz / band.num_subcarriers
     return amplitude * np.exp(-2j * np.pi * before_hz * delay_s)
 
@@ -165,18 +178,12 @@ def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _changed(table: RayTable, change: Any) -> RayTable:
-    """The table with ``change`` done to each of its arrays."""
-    arrays = {name: None if values is None else change(values) for name, values in vars(table).items()}
-    return RayTable(**arrays)
-
-
 def _specular_first(table: RayTable) -> RayTable:
     """The same rays with the one that met nothing at the front, the others in their order."""
     if table.interactions is None or not table.gain_db.size:
         return table
     order = np.argsort(~(table.present & (table.interactions == 0)), axis=1, kind="stable")
-    return _changed(table, lambda values: np.take_along_axis(values, order, axis=1))
+    return table.changed(lambda values: np.take_along_axis(values, order, axis=1))
 
 
 def _as_long(tables: list[RayTable]) -> list[RayTable]:
@@ -186,4 +193,4 @@ def _as_long(tables: list[RayTable]) -> list[RayTable]:
     def fill(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.pad(values, ((0, 0), (0, longest - values.shape[1])), constant_values=np.nan)
 
-    return [_changed(table, fill) for table in tables]
+    return [table.changed(fill) for table in tables]
