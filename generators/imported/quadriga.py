@@ -161,7 +161,7 @@ class QuadrigaReader(Reader):
         return {name: self._of_one_station(array[:, :, i, 0]) for name, i in zip(names, order, strict=True)}
 
     def _of_one_station(self, array: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Of receivers by transmitters those of one base station; all, where there is one row and none was asked for."""
+        """Of receivers by transmitters those of one base station; all of a single row, where none was asked for."""
         asked = self._settings
         by_user = array if asked.base_station == "tx" else array.T
         if asked.bs is None and by_user.shape[0] == 1:

@@ -1,4 +1,4 @@
-"""Channel impulse responses as Sionna's ``CIRDataset`` takes them: coefficients ``a`` and delays ``tau`` in one file."""
+"""Impulse responses as Sionna's ``CIRDataset`` takes them: coefficients ``a`` and delays ``tau`` in one file."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ BAND_NUMBERS = {"carrier_hz": float, "bandwidth_hz": float, "num_subcarriers": i
 """What a file may say of its band beside ``a`` and ``tau``, one number each."""
 
 ARRAY_NUMBERS = {"rows": int, "columns": int, "spacing_wavelengths": float}
+
+ABSENT = -1
+"""The delay that Sionna RT gives to paths that are not there."""
 
 SUFFIXES = (".npz", ".h5", ".hdf5")
 
@@ -155,7 +158,6 @@ class SionnaCIRReader(Reader):
         if len(found) == 2 and None in (carriers := [file.number("carrier_hz", float) for file in found]):
             raise RequestError(self._field, expected="carrier_hz in both files", got=carriers)
         self._bands = dict(zip(("sub6", "mmwave"), found, strict=False))
-        self._stations = {name: self._sides(file)[0] for name, file in self._bands.items()}
         counts = {self._count(file) for file in self._bands.values()}
         if len(counts) != 1:
             raise RequestError(self._field, expected="as many links in both files", got=sorted(counts))
@@ -201,7 +203,7 @@ class SionnaCIRReader(Reader):
     def _rows(self) -> dict[str, NDArray[Any]]:
         """What stands beside ``a`` and ``tau`` for every link; it can where each sample has one user."""
         file, kinds = self._bands["sub6"], {"ue_position": np.float64, "ue_velocity": np.float64, "los": np.bool_}
-        found = {}
+        found = dict[str, NDArray[Any]]()
         for name, kind in kinds.items():
             if name not in file:
                 continue
@@ -246,8 +248,7 @@ class SionnaCIRReader(Reader):
             coeff, delay = a[user, mine, asked.bs], tau[user, one, asked.bs]
         else:
             coeff, delay = a[asked.bs, :, user, mine], tau[asked.bs, :, user, one]
-        # Sionna marks paths that are absent by a delay below 0.
-        there = delay >= 0
+        there = delay != ABSENT
         coeff = np.where(there.any(axis=0)[None, :, None], coeff, 0).astype(np.complex128)
         delay = np.where(there, delay, 0.0).astype(np.float64)
         taps = Taps(coeff=coeff, delay_s=np.repeat(delay[..., None], coeff.shape[-1], axis=-1))
