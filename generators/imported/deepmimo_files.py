@@ -100,7 +100,7 @@ class Snapshot:
         """
         self.need(pair)
         names = [*REQUIRED, *(key for key in ("aoa_az", "aoa_el", "inter") if self.file(pair, key) is not None)]
-        arrays = {name: self.read(pair, name) for name in names}
+        arrays = {name: self.read(pair, name).astype(np.float64) for name in names}
         shape = arrays["power"].shape
         for name, array in arrays.items():
             if array.shape != shape or len(shape) != 2:
@@ -239,12 +239,10 @@ def _read(path: Path, field: str) -> NDArray[Any]:
 
 
 def _load(path: Path, key: str) -> NDArray[Any]:
-    if path.suffix == ".mat":
-        from scipy.io import loadmat
+    with path.open("rb") as file:  # what fails leaves no file open
+        if path.suffix == ".mat":
+            from scipy.io import loadmat
 
-        return np.asarray(loadmat(path)[key])
-    loaded = np.load(path, allow_pickle=False)
-    if path.suffix == ".npy":
-        return np.asarray(loaded)
-    with loaded:
-        return np.asarray(loaded[key])
+            return np.asarray(loadmat(file)[key])
+        loaded = np.load(file, allow_pickle=False)
+        return np.asarray(loaded if path.suffix == ".npy" else loaded[key])

@@ -131,7 +131,8 @@ class DeepMIMOv3Reader(Reader):
         from scipy.io import loadmat
 
         try:
-            return dict(loadmat(file))
+            with file.open("rb") as opened:
+                return dict(loadmat(opened))
         except Exception as error:  # whatever SciPy raises on bytes that are no MATLAB file
             got = f"{type(error).__name__}: {error}"
             raise RequestError(self._field, expected=f"a MATLAB file {file.name}", got=got) from None

@@ -31,7 +31,8 @@ class QuadrigaMatReader(QuadrigaReader):
             return False
         from scipy.io import whosmat
 
-        return any(name.startswith("channel_00001_") for name, _, _ in whosmat(path))
+        with path.open("rb") as file:
+            return any(name.startswith("channel_00001_") for name, _, _ in whosmat(file))
 
     def __init__(self, path: Path, settings: QuadrigaSettings) -> None:
         super().__init__(path, settings)
@@ -129,9 +130,10 @@ class QuadrigaMatReader(QuadrigaReader):
         from scipy.io import loadmat, whosmat
 
         try:
-            if names is None:
-                return {name: tuple(shape) for name, shape, _ in whosmat(self.path)}
-            return dict(loadmat(self.path, variable_names=names))
+            with self.path.open("rb") as file:
+                if names is None:
+                    return {name: tuple(shape) for name, shape, _ in whosmat(file)}
+                return dict(loadmat(file, variable_names=names))
         except NotImplementedError:
             expected = "a MATLAB file of version 6 or 7, mat_save's default"
             raise RequestError(self._field, expected=expected, got="version 7.3") from None

@@ -119,7 +119,8 @@ class CIRFile:
         expected = f"{' or '.join(SUFFIXES)} with arrays a and tau, and no Python objects"
         try:
             if self.path.suffix == ".npz":
-                with np.load(self.path, allow_pickle=False) as loaded:
+                with self.path.open("rb") as file:  # what fails leaves no file open
+                    loaded = np.load(file, allow_pickle=False)
                     return {name: loaded[name] for name in loaded.files}
             import h5py
 
