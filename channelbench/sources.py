@@ -37,6 +37,8 @@ class SourceSpec(Frozen):
             made before keeps its digests.
         licence: Of its datasets.
         citation: What to cite for them.
+        may_lack: Fields of a spec that may be ``None`` with it: what is not known of channels that were not made here.
+        maker: The command that makes its datasets where ``generate`` alone cannot, for the refusal.
         packages: Installed packages whose versions its bytes depend on, beside channelbench, numpy and zarr.
     """
 
@@ -46,6 +48,8 @@ class SourceSpec(Frozen):
     later: ClassVar[frozenset[str]] = frozenset()
     licence: ClassVar[str] = "not stated"
     citation: ClassVar[str] = CITATION
+    may_lack: ClassVar[frozenset[str]] = frozenset()
+    maker: ClassVar[str] = ""
     packages: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -57,6 +61,16 @@ class SourceSpec(Frozen):
     def digest_algorithm(self) -> str:
         """Of the digests in its datasets: ``blake3``, or ``blake2b``."""
         return "blake3"
+
+    @property
+    def power_slack(self) -> float:
+        """By how much a split's mean power may be off 1 beside chance, infinite where it can be anything: for links
+        that are not independent draws, or whose path gain is not known apart from their fading."""
+        return 0.0
+
+    def lacks(self, field: str) -> bool:
+        """Whether a field of the spec may be ``None``."""
+        return field in self.may_lack
 
     def variables(self, core: Mapping[str, Variable]) -> dict[str, Variable]:
         """What it makes of each sample, by name, in writing order.
@@ -90,6 +104,9 @@ class RecordedSource(SourceSpec):
     @property
     def name(self) -> str:  # type: ignore[override]
         return self.recorded_name
+
+    def lacks(self, field: str) -> bool:
+        return True  # whoever recorded it knew
 
     @property
     def label(self) -> str:
