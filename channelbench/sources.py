@@ -17,7 +17,16 @@ from channelbench.errors import RequestError
 from channelbench.frozen import Frozen
 from channelbench.variables import Variable
 
-__all__ = ["CITATION", "RecordedSource", "SourceSpec", "default_of", "make_source", "makers", "model_of"]
+__all__ = [
+    "CITATION",
+    "RecordedSource",
+    "SourceSpec",
+    "default_of",
+    "make_source",
+    "makers",
+    "model_of",
+    "unknown_source",
+]
 
 CITATION = "channelbench: wireless-channel datasets and benchmarks, https://pypi.org/project/channelbench"
 
@@ -156,6 +165,20 @@ def default_of(scenario: str, known: Mapping[str, Any]) -> str:
     if len(known) > 1 and not preferred:
         raise RequestError("source", expected=f"one of the sources of {scenario}", got="none named", choices=known)
     return (preferred or list(known))[0]
+
+
+def unknown_source(scenario: str, source: str, known: Mapping[str, Any]) -> RequestError:
+    """What to say of a source that a scenario does not have: where another has it that ``generate`` cannot make, the
+    command that does."""
+    found = (*from_packages("generators"), *from_entry_points("generators"))
+    models = [getattr(item, "source", None) for _, item in found]
+    commands = {
+        model.maker
+        for model in models
+        if inspect.isclass(model) and issubclass(model, SourceSpec) and model.name == source and model.maker
+    }
+    instead = f" (`{commands.pop()}` makes datasets of {source})" if commands else ""
+    return RequestError("source", expected=f"a source of {scenario}{instead}", got=source, choices=known)
 
 
 def model_of(scenario: str, source: str | None) -> type[SourceSpec] | None:

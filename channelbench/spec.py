@@ -22,7 +22,7 @@ from channelbench.bands import LARGEST, ArraySpec, BandSpec, SizesSpec
 from channelbench.errors import RequestError
 from channelbench.frozen import Frozen
 from channelbench.presets import preset_of
-from channelbench.sources import RecordedSource, SourceSpec, default_of, make_source, makers, model_of
+from channelbench.sources import RecordedSource, SourceSpec, default_of, make_source, makers, model_of, unknown_source
 from channelbench.systems import KMH, SYSTEMS
 
 __all__ = [
@@ -297,7 +297,7 @@ def _maker(scenario: Any, source: Any) -> Any:
         raise RequestError("scenario", expected="a scenario that is installed here", got=scenario)
     name = default_of(scenario, known) if source is None else source
     if name not in known:
-        raise RequestError("source", expected=f"a source of {scenario}", got=name, choices=known)
+        raise unknown_source(scenario, name, known)
     return known[name]
 
 
@@ -316,6 +316,8 @@ def defaults(scenario: str, system: str, source: str | None = None) -> dict[str,
     if not isinstance(system, str) or system not in SYSTEMS:
         raise RequestError("system", expected="a known system", got=system, choices=SYSTEMS)
     maker = _maker(scenario, source)
+    if maker.source.maker:
+        raise RequestError("source", expected=f"`{maker.source.maker}` for this one", got=maker.source.name)
     names = {"scenario": scenario, "system": system, "source": maker.source.name}
     return {**maker.geometry, **SYSTEMS[system], **maker.source.new, **names}
 
