@@ -32,9 +32,10 @@ Progress = Callable[[int, int], None]
 
 
 class Settings(Frozen):
-    """What a reader can be told in the first lines of ``--settings FILE.toml``, beside what the importer takes itself:
-    ``scale``, ``split``, ``licence``, ``citation``, ``label`` and the tables ``[sub6]`` and ``[mmwave]``, whose fields
-    are those of ``BandSpec``. A reader subclasses it; a field without a default is one that it cannot do without."""
+    """What a reader can be told in the first lines of ``--settings FILE.toml``, or by ``--set``, beside what the
+    importer takes itself (``importing.Asked``) and the tables ``[sub6]`` and ``[mmwave]``, whose fields are those of
+    ``BandSpec``. Fields of a band that are the reader's own stand in the same tables: its settings then have a model
+    ``sub6`` and ``mmwave``. A field without a default is one that it cannot do without."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,8 @@ class BandFacts:
         carrier_hz, bandwidth_hz, num_subcarriers, num_slots, slot_s, array: As in ``BandSpec``. Where one channel or
             one set of paths is all that there is in time and no Doppler is known, ``num_slots`` is 1.
         num_antennas: Where that is known and the array is not.
+        usual: Dotted fields of ``BandSpec`` that most files of this format have and none states, such as those of the
+            one dataset that is published in it: they hold where the user says nothing, and ``--dry-run`` shows them.
     """
 
     kind: Literal["h", "paths"]
@@ -57,6 +60,7 @@ class BandFacts:
     slot_s: float | None = None
     array: ArraySpec | None = None
     num_antennas: int | None = None
+    usual: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,8 @@ class Description:
     Attributes:
         num_links: Links that ``links`` can be asked for, 0 … num_links − 1, those without a path among them.
         bands: By name: ``sub6``, the first band or the only one, and ``mmwave``, the second, whatever their carriers.
-        quantities: Which of ``ue_position``, ``ue_velocity``, ``los`` and ``path_gain_db`` the links will have.
+        quantities: Which of ``ue_position``, ``ue_velocity``, ``los``, ``distance_m`` and ``path_gain_db`` the links
+            will have, for ``--dry-run``.
         scale: What amplitudes mean where the user does not say; a band of paths is ``paths`` or ``unscaled``.
         bs_height_m: Of the base station above the ground, where the file has it.
         licence, citation: Of the data; ``None`` where the file does not state them.
@@ -110,7 +115,7 @@ class LinkPaths:
         aoa_azimuth: Azimuth of arrival, radian, ``[links, paths]`` at the first slot.
         power: ``|a_p|²`` of each path in the first slot, linear, ``[links, paths]``, where it does not follow from
             ``amplitude`` as the mean over antennas.
-        specular: Whether path 0 is the specular one in links with ``los``, so that a K-factor can be told.
+        specular: Whether path 0 is the specular one in links with ``los``: the main path then, however strong.
     """
 
     amplitude: NDArray[np.complex128]
@@ -128,12 +133,16 @@ class BandLinks:
     """Some links in one band: ``h``, complex ``[links, slots, subcarriers, antennas]``, or ``paths``. Antennas count as
     in ``store.schema.antenna_positions``: along the columns (+y) first, then the rows (+z).
 
-    ``path_gain_db`` ``[links]`` is for scale ``normalised`` alone.
+    Attributes:
+        path_gain_db: For scale ``normalised`` alone, ``[links]``.
+        numbers: What is known of the band besides, by the name of its variable without the band's (``store.schema``),
+            ``[links]`` each; of paths they are worked out.
     """
 
     h: NDArray[Any] | None = None
     paths: LinkPaths | None = None
     path_gain_db: NDArray[np.float64] | None = None
+    numbers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,12 +154,15 @@ class Links:
         ue_position: m, with the base station at (0, 0, its height) and +x where the array faces, ``[links, 3]``.
         ue_velocity: m/s, ``[links, 3]``.
         los: Line of sight, bool ``[links]``.
+        distance_m: 3-D distance from the base station; follows from ``ue_position`` where ``bs_height_m`` is known,
+            ``[links]``.
     """
 
     bands: Mapping[str, BandLinks]
     ue_position: NDArray[np.float64] | None = None
     ue_velocity: NDArray[np.float64] | None = None
     los: NDArray[np.bool_] | None = None
+    distance_m: NDArray[np.float64] | None = None
 
 
 class Reader(ABC):
@@ -161,6 +173,7 @@ class Reader(ABC):
         title: What people call it.
         reference: Where the format is described.
         missing: What its files do not have, in words, for the table of formats.
+        generic: Whether it reads any file of a kind: one that claims a file by what is in it comes first.
         settings: What it can be told.
     """
 
@@ -168,6 +181,7 @@ class Reader(ABC):
     title: ClassVar[str]
     reference: ClassVar[str]
     missing: ClassVar[str] = ""
+    generic: ClassVar[bool] = False
     settings: ClassVar[type[Settings]] = Settings
 
     @classmethod
