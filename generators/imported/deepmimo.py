@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from channelbench.errors import RequestError
 from channelbench.generators.imported.contract import BandFacts, BandLinks, Description, Links, Reader, Settings
 from channelbench.generators.imported.deepmimo_files import PARAMS, Pair, Scenario, Snapshot, find_scenarios
-from channelbench.generators.imported.rays import CarrierAt, RayTable, arrives_late, line_of_sight, link_paths
+from channelbench.generators.imported.rays import (
+    CarrierAt,
+    RayTable,
+    arrives_late,
+    height_of,
+    line_of_sight,
+    link_paths,
+)
 from channelbench.spec import BandSpec
 
 __all__ = ["CITATION", "DeepMIMOReader", "DeepMIMOSettings", "RaySettings", "seen_from", "tally"]
@@ -94,13 +101,12 @@ class DeepMIMOReader(Reader):
         for name, scenario in scenarios.items():
             num_slots = None if moves and len(scenario.snapshots) == 1 else len(scenario.snapshots)
             bands[name] = BandFacts(kind="paths", carrier_hz=scenario.carrier_hz, num_slots=num_slots)
-        height = None if self._transmitter is None else float(self._transmitter[2])
         return Description(
             num_links=count,
             bands=bands,
             quantities=frozenset(quantities),
             scale="paths",
-            bs_height_m=height,
+            bs_height_m=None if self._transmitter is None else height_of(self._transmitter),
             versions=scenarios["sub6"].versions,
             notes=tuple(self._notes()),
             hints=(f'citation = "{CITATION}"',),

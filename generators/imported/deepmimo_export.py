@@ -96,7 +96,8 @@ def _rays(dataset: ChannelDataset, drawn: DrawnRows, name: str, band: BandSpec) 
     }
     columns = {key: np.where(there, values, np.nan) for key, values in rays.items()}
     for key in ("ue_position", "ue_velocity"):
-        columns[key] = dataset.array(key, drawn.split)[drawn.rows].astype(np.float64)
+        if key in dataset.variables:
+            columns[key] = dataset.array(key, drawn.split)[drawn.rows].astype(np.float64)
     return columns
 
 
@@ -113,17 +114,19 @@ def _joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
 
 def _write_band(dataset: ChannelDataset, band: BandSpec, rays: dict[str, NDArray[Any]], folder: Path) -> None:
     times = slot_times(band)
-    position, velocity, doppler = (rays.pop(key) for key in ("ue_position", "ue_velocity", "doppler"))
+    position, velocity, doppler = rays.pop("ue_position", None), rays.pop("ue_velocity", 0.0), rays.pop("doppler")
     mast = np.array([[0.0, 0.0, dataset.spec.bs_height_m or 0.0]])
     nowhere = np.full((*rays["power"].shape, 1, 3), np.nan)
     for i, time in enumerate(times):
         turned = np.mod(rays["phase"] + 360 * doppler * time + 180, 360) - 180
-        here = {**rays, "phase": turned, "inter_pos": nowhere, "rx_pos": position + velocity * time, "tx_pos": mast}
+        here = {**rays, "phase": turned, "inter_pos": nowhere, "tx_pos": mast}
+        if position is not None:
+            here["rx_pos"] = position + velocity * time
         snapshot = folder if len(times) == 1 else folder / f"scene_{i:04}"
         write_snapshot(snapshot, here, PAIR)
         (snapshot / "objects.json").write_text("[]")
         np.savez_compressed(snapshot / "vertices.npz", vertices=np.empty((0, 3), np.float32))
-    (folder / PARAMS).write_text(json.dumps(_params(dataset, band, len(position)), indent=2))
+    (folder / PARAMS).write_text(json.dumps(_params(dataset, band, len(doppler)), indent=2))
 
 
 def _params(dataset: ChannelDataset, band: BandSpec, users: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from channelbench.errors import RequestError
 from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
 from channelbench.generators.imported.contract import BandFacts, BandLinks, Description, Links, Reader, Settings
 from channelbench.generators.imported.deepmimo import CITATION, RaySettings, seen_from, tally
-from channelbench.generators.imported.rays import RayTable, arrives_late, line_of_sight, link_paths
+from channelbench.generators.imported.rays import RayTable, arrives_late, height_of, line_of_sight, link_paths
 from channelbench.spec import BandSpec
 
 __all__ = ["DeepMIMOv3Reader", "DeepMIMOv3Settings"]
@@ -90,7 +90,7 @@ class DeepMIMOv3Reader(Reader):
             bands={"sub6": facts},
             quantities=frozenset({"ue_position"} | ({"los"} if table.interactions is not None else set())),
             scale="paths",
-            bs_height_m=float(self._transmitter[2]),
+            bs_height_m=height_of(self._transmitter),
             versions={"deepmimo": "3"},
             notes=(chosen, *tally(table), *moving),
             hints=(f'citation = "{CITATION}"',),

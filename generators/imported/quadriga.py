@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
 from channelbench.generators.imported.contract import BandFacts, BandLinks, Description, Links, Reader, Settings
-from channelbench.generators.imported.rays import CarrierAt
+from channelbench.generators.imported.rays import CarrierAt, height_of
 from channelbench.generators.imported.taps import Taps, stack
 from channelbench.spec import BandSpec
 
@@ -127,7 +127,7 @@ class QuadrigaReader(Reader):
             bands=bands,
             quantities=frozenset(quantities),
             scale="paths",
-            bs_height_m=float(self._origin[2]) if positions else None,
+            bs_height_m=height_of(self._origin) if positions else None,
             notes=tuple(notes),
         )
 

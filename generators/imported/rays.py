@@ -97,6 +97,12 @@ def unit_vectors(azimuth: NDArray[np.float64], zenith: NDArray[np.float64]) -> N
     return np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), np.cos(zenith)], axis=-1)
 
 
+def height_of(transmitter: NDArray[np.float64]) -> float | None:
+    """The base station's height, where it is one that a dataset can have."""
+    height = float(transmitter[2])
+    return height if 1.5 < height <= 150 else None
+
+
 def arrives_late(delay_s: NDArray[np.float64], band: BandSpec) -> NDArray[np.bool_]:
     """Whether a delay is as long as an OFDM symbol without its prefix, ``subcarriers/bandwidth``, or longer."""
     return delay_s * band.bandwidth_hz >= band.num_subcarriers

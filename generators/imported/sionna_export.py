@@ -45,7 +45,7 @@ class SionnaCIRWriter(Writer):
                     a, tau = _responses(drawn.paths[name], drawn.amplitude(dataset, name), band, squints(dataset))
                     _append(files[name], "a", a, path_axis=5)
                     _append(files[name], "tau", tau, path_axis=tau.ndim - 1)
-                    for key in ("ue_position", "ue_velocity", "los"):
+                    for key in {"ue_position", "ue_velocity", "los"} & dataset.variables.keys():
                         _append(files[name], key, dataset.array(key, drawn.split)[drawn.rows])
                 done += drawn.rows.stop - drawn.rows.start
                 progress(done, total)

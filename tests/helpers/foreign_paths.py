@@ -227,3 +227,17 @@ def write_quadriga_hdf5(
                 angles = np.random.default_rng(i).uniform(-1, 1, (4, paths))
                 snapshot["path_angles"] = angles.astype(np.float32)
     return path
+
+
+def write_cir(path: Path, a: NDArray[Any], tau: NDArray[Any], **beside: Any) -> Path:
+    """Sionna's ``a`` and ``tau``, and what stands beside them."""
+    import h5py
+
+    arrays = {"a": a, "tau": tau, **beside}
+    if path.suffix == ".npz":
+        np.savez(path, allow_pickle=True, **arrays)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+    return path

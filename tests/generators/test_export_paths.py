@@ -1,0 +1,153 @@
+"""Exports of paths: what is imported again, and what others read of them, are the channels that were exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from channelbench.errors import RequestError
+from channelbench.generation import generate, make_spec
+from channelbench.generators.imported.contract import Writer
+from channelbench.generators.imported.deepmimo_export import DeepMIMOWriter
+from channelbench.generators.imported.importing import import_dataset
+from channelbench.generators.imported.sionna_export import SionnaCIRWriter
+from channelbench.spec import SPLITS
+from channelbench.store.dataset import ChannelDataset, open_dataset
+from channelbench.testing import make_dataset
+
+CHANGES = {
+    "sizes.train": 5,
+    "sizes.val": 2,
+    "sizes.test": 2,
+    "state": "random",
+    "sub6.num_slots": 3,
+    "sub6.num_subcarriers": 8,
+    "mmwave.num_subcarriers": 8,
+    "mmwave.array.columns": 16,
+}
+
+SAME = 3e-4
+"""Relative error of each link: a dataset's channels are those of a fast sum, and exports are in single precision."""
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> ChannelDataset:
+    path = tmp_path_factory.mktemp("exports") / "uma.zarr"
+    generate(make_spec(scenario="uma", assignments=CHANGES), path, seed=3, remember=False)
+    return open_dataset(path)
+
+
+def exported(writer: Writer, dataset: ChannelDataset, target: Path) -> list[tuple[int, int]]:
+    done: list[tuple[int, int]] = []
+    writer.refuse(dataset)
+    writer.write(dataset, target, lambda *progress: done.append(progress))
+    return done
+
+
+def grid(dataset: ChannelDataset) -> dict[str, Any]:
+    """What a DeepMIMO scenario does not say of the bands."""
+    return {
+        f"{name}.{field}": value
+        for name, band in dataset.spec.bands.items()
+        for field, value in {
+            "bandwidth_hz": band.bandwidth_hz,
+            "num_subcarriers": band.num_subcarriers,
+            "slot_s": band.slot_s,
+            "array.columns": band.array.columns,
+        }.items()
+    }
+
+
+def all_rows(dataset: ChannelDataset, name: str) -> np.ndarray:
+    return np.concatenate([dataset.array(name, split) for split in SPLITS])
+
+
+def test_deepmimo_and_back(dataset: ChannelDataset, tmp_path: Path) -> None:
+    done = exported(DeepMIMOWriter(), dataset, tmp_path / "x")
+    assert done[-1] == (9, 9)
+    assert done == sorted(done)
+    back = import_dataset(tmp_path / "x", tmp_path / "y.zarr", assignments=grid(dataset), remember=False)
+    compare(dataset, open_dataset(back.path), ("asd_deg", "asa_deg", "strongest_aod_deg"))
+
+
+def test_impulse_responses_and_back(dataset: ChannelDataset, tmp_path: Path) -> None:
+    assert exported(SionnaCIRWriter(), dataset, tmp_path / "x")[-1] == (9, 9)
+    back = import_dataset(tmp_path / "x", tmp_path / "y.zarr", remember=False)
+    assert back.spec.sub6.model_copy(update={"num_beams": 256}) == dataset.spec.sub6
+    compare(dataset, open_dataset(back.path), ())
+
+
+def compare(before: ChannelDataset, after: ChannelDataset, angles: tuple[str, ...]) -> None:
+    """Every link of one has to be in the other, which shares them out otherwise."""
+    where = all_rows(before, "ue_position")
+    row = [int(np.abs(where - position).max(axis=1).argmin()) for position in all_rows(after, "ue_position")]
+    assert sorted(row) == list(range(len(where)))
+    np.testing.assert_array_equal(all_rows(after, "los"), all_rows(before, "los")[row])
+    np.testing.assert_allclose(all_rows(after, "distance_m"), all_rows(before, "distance_m")[row], rtol=1e-5)
+    for name in before.spec.bands:
+        h, again = all_rows(before, f"h_{name}")[row], all_rows(after, f"h_{name}")
+        error = np.linalg.norm((h - again).reshape(len(h), -1), axis=1) / np.linalg.norm(h.reshape(len(h), -1), axis=1)
+        assert error.max() < SAME
+        for number in ("path_gain_db", "main_path_gain_db", "delay_spread_s", *angles):
+            here, there = all_rows(before, f"{number}_{name}")[row], all_rows(after, f"{number}_{name}")
+            np.testing.assert_allclose(there, here, rtol=2e-3, atol=1e-12 if number == "delay_spread_s" else 2e-3)
+
+
+@pytest.mark.slow  # importing it is
+def test_deepmimo_reads_what_was_exported(
+    dataset: ChannelDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dm = pytest.importorskip("deepmimo")
+    exported(DeepMIMOWriter(), dataset, tmp_path / "deepmimo_scenarios" / "uma")
+    (tmp_path / "deepmimo_scenarios" / "uma" / "mmwave").rename(tmp_path / "deepmimo_scenarios" / "high")
+    monkeypatch.chdir(tmp_path)
+    theirs, band = dm.load("high", max_paths=500), dataset.spec.mmwave
+    assert band is not None
+    asked = dm.ChannelParameters(bs_antenna={"shape": np.array([16, 1])}, num_paths=theirs.power.shape[1])
+    asked.ofdm.subcarriers = 10**6  # spacing and first frequency are ours, and no path is late
+    asked.ofdm.bandwidth = 1e6 * band.bandwidth_hz / 8
+    asked.ofdm.selected_subcarriers = np.array([0])
+    h = 1e3 * theirs.compute_channels(asked)[:, 0, :, 0]
+    ours = all_rows(dataset, "h_mmwave")[:, 0, 4] * 10 ** (all_rows(dataset, "path_gain_db_mmwave")[:, None] / 20)
+    error = np.linalg.norm(h - ours, axis=1) / np.linalg.norm(ours, axis=1)
+    assert error.max() < 1e-3  # the carrier, where nothing squints
+    np.testing.assert_array_equal(theirs.los == 1, all_rows(dataset, "los"))
+
+
+def test_sionna_reads_what_was_exported(dataset: ChannelDataset, tmp_path: Path) -> None:
+    import h5py
+    import torch
+    from sionna.phy.channel import CIRDataset, cir_to_ofdm_channel, subcarrier_frequencies
+
+    exported(SionnaCIRWriter(), dataset, tmp_path / "x")
+    with h5py.File(tmp_path / "x" / "sub6.h5") as file:
+        a, tau = file["a"][()], file["tau"][()]
+    shape = dict(
+        zip(("num_rx", "num_rx_ant", "num_tx", "num_tx_ant", "num_paths", "num_time_steps"), a.shape[1:], strict=True)
+    )
+    feed = CIRDataset(lambda: zip(torch.tensor(a), torch.tensor(tau[:, :, 0, :, 0]), strict=True), 9, **shape)
+    assert feed(9, 3, 1.0)[0].shape == a.shape
+    f = subcarrier_frequencies(8, dataset.spec.sub6.bandwidth_hz / 8)
+    h = cir_to_ofdm_channel(f, torch.tensor(a), torch.tensor(tau)).numpy()[:, 0, 0, 0].transpose(0, 2, 3, 1)
+    ours = all_rows(dataset, "h_sub6") * 10 ** (all_rows(dataset, "path_gain_db_sub6")[:, None, None, None] / 20)
+    assert np.linalg.norm(h - ours) < SAME * np.linalg.norm(ours)
+
+
+@pytest.mark.parametrize("writer", [DeepMIMOWriter, SionnaCIRWriter])
+def test_a_source_without_paths_is_one_line(tmp_path: Path, writer: type[Writer]) -> None:
+    with pytest.raises(RequestError, match="which keeps none") as caught:
+        writer().refuse(make_dataset(tmp_path / "x.zarr"))
+    assert "\n" not in str(caught.value)
+
+
+def test_channels_of_other_paths_are_one_line(dataset: ChannelDataset) -> None:
+    class Altered(ChannelDataset):
+        pass
+
+    other = Altered(dataset.group, dataset.spec, dataset.record, dataset.path, dataset.variables)
+    other.seed = dataset.seed + 1
+    with pytest.raises(RequestError, match="paths of other channels at sub6"):
+        DeepMIMOWriter().refuse(other)
