@@ -23,14 +23,20 @@ CHANGES = {
     "sizes.val": 2,
     "sizes.test": 2,
     "state": "random",
+    "max_distance_m": 100,
     "sub6.num_slots": 3,
     "sub6.num_subcarriers": 8,
     "mmwave.num_subcarriers": 8,
     "mmwave.array.columns": 16,
 }
 
-SAME = 3e-4
-"""Relative error of each link: a dataset's channels are those of a fast sum, and exports are in single precision."""
+SAME = 2e-4
+"""Relative error of each link with its path gain: a dataset's channels are those of a fast sum, and exports are in
+single precision."""
+
+SHARE = 2e-3
+"""Of channels and path gains apart: an import divides by the paths' own power, which weak clusters that TR 38.901 drops
+are missing from."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +76,7 @@ def test_deepmimo_and_back(dataset: ChannelDataset, tmp_path: Path) -> None:
     assert done[-1] == (9, 9)
     assert done == sorted(done)
     back = import_dataset(tmp_path / "x", tmp_path / "y.zarr", assignments=grid(dataset), remember=False)
-    compare(dataset, open_dataset(back.path), ("asd_deg", "asa_deg", "strongest_aod_deg"))
+    compare(dataset, open_dataset(back.path), ("asd_deg", "asa_deg"))
 
 
 def test_impulse_responses_and_back(dataset: ChannelDataset, tmp_path: Path) -> None:
@@ -78,6 +84,18 @@ def test_impulse_responses_and_back(dataset: ChannelDataset, tmp_path: Path) -> 
     back = import_dataset(tmp_path / "x", tmp_path / "y.zarr", remember=False)
     assert back.spec.sub6.model_copy(update={"num_beams": 256}) == dataset.spec.sub6
     compare(dataset, open_dataset(back.path), ())
+
+
+def with_gain(dataset: ChannelDataset, band: str) -> np.ndarray:
+    """The channel with its path gain in it."""
+    gain_db = all_rows(dataset, f"path_gain_db_{band}").astype(np.float64)
+    return all_rows(dataset, f"h_{band}") * 10 ** (gain_db[:, None, None, None] / 20)
+
+
+def errors(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Relative root mean square error of each link."""
+    size = np.linalg.norm(expected.reshape(len(expected), -1), axis=1)
+    return np.linalg.norm((found - expected).reshape(len(found), -1), axis=1) / size
 
 
 def compare(before: ChannelDataset, after: ChannelDataset, angles: tuple[str, ...]) -> None:
@@ -88,12 +106,11 @@ def compare(before: ChannelDataset, after: ChannelDataset, angles: tuple[str, ..
     np.testing.assert_array_equal(all_rows(after, "los"), all_rows(before, "los")[row])
     np.testing.assert_allclose(all_rows(after, "distance_m"), all_rows(before, "distance_m")[row], rtol=1e-5)
     for name in before.spec.bands:
-        h, again = all_rows(before, f"h_{name}")[row], all_rows(after, f"h_{name}")
-        error = np.linalg.norm((h - again).reshape(len(h), -1), axis=1) / np.linalg.norm(h.reshape(len(h), -1), axis=1)
-        assert error.max() < SAME
+        assert errors(all_rows(before, f"h_{name}")[row], all_rows(after, f"h_{name}")).max() < SHARE
+        assert errors(with_gain(before, name)[row], with_gain(after, name)).max() < SAME
         for number in ("path_gain_db", "main_path_gain_db", "delay_spread_s", *angles):
             here, there = all_rows(before, f"{number}_{name}")[row], all_rows(after, f"{number}_{name}")
-            np.testing.assert_allclose(there, here, rtol=2e-3, atol=1e-12 if number == "delay_spread_s" else 2e-3)
+            np.testing.assert_allclose(there, here, rtol=SHARE, atol=1e-12 if number == "delay_spread_s" else 1e-2)
 
 
 @pytest.mark.slow  # importing it is
@@ -107,13 +124,10 @@ def test_deepmimo_reads_what_was_exported(
     theirs, band = dm.load("high", max_paths=500), dataset.spec.mmwave
     assert band is not None
     asked = dm.ChannelParameters(bs_antenna={"shape": np.array([16, 1])}, num_paths=theirs.power.shape[1])
-    asked.ofdm.subcarriers = 10**6  # spacing and first frequency are ours, and no path is late
-    asked.ofdm.bandwidth = 1e6 * band.bandwidth_hz / 8
+    asked.ofdm.subcarriers, asked.ofdm.bandwidth = 1000, 1e6  # one symbol is 1 ms: no path is late
     asked.ofdm.selected_subcarriers = np.array([0])
-    h = 1e3 * theirs.compute_channels(asked)[:, 0, :, 0]
-    ours = all_rows(dataset, "h_mmwave")[:, 0, 4] * 10 ** (all_rows(dataset, "path_gain_db_mmwave")[:, None] / 20)
-    error = np.linalg.norm(h - ours, axis=1) / np.linalg.norm(ours, axis=1)
-    assert error.max() < 1e-3  # the carrier, where nothing squints
+    h = np.sqrt(1000) * theirs.compute_channels(asked)[:, 0, :, 0]
+    assert errors(with_gain(dataset, "mmwave")[:, 0, 4], h).max() < SAME  # the carrier, where nothing squints
     np.testing.assert_array_equal(theirs.los == 1, all_rows(dataset, "los"))
 
 
@@ -132,8 +146,7 @@ def test_sionna_reads_what_was_exported(dataset: ChannelDataset, tmp_path: Path)
     assert feed(9, 3, 1.0)[0].shape == a.shape
     f = subcarrier_frequencies(8, dataset.spec.sub6.bandwidth_hz / 8)
     h = cir_to_ofdm_channel(f, torch.tensor(a), torch.tensor(tau)).numpy()[:, 0, 0, 0].transpose(0, 2, 3, 1)
-    ours = all_rows(dataset, "h_sub6") * 10 ** (all_rows(dataset, "path_gain_db_sub6")[:, None, None, None] / 20)
-    assert np.linalg.norm(h - ours) < SAME * np.linalg.norm(ours)
+    assert errors(with_gain(dataset, "sub6"), h).max() < SAME
 
 
 @pytest.mark.parametrize("writer", [DeepMIMOWriter, SionnaCIRWriter])

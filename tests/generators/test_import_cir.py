@@ -129,7 +129,9 @@ class TestBadInput:
         self.refused(tmp_path, "or a folder of two of them, got '5 of them'")
         beside = {"rows": 3, "columns": 3, "spacing_wavelengths": 0.5}
         self.refused(write(tmp_path / "6.npz", **found, **beside), "rows and columns of 4 antennas, got '3×3'")
-        self.refused(write(tmp_path / "7.npz", **found, ue_position=np.zeros((6, 3))), "ue_position of shape|sample 3")
+        self.refused(
+            write(tmp_path / "7.npz", **found, ue_position=np.zeros((3, 3))), "ue_position of sample 3 in 7.npz"
+        )
         self.refused(write(tmp_path / "8.npz", **found, carrier_hz=np.zeros(2)), "a number carrier_hz in 8.npz")
 
     def test_numbers_that_are_not_there(self, tmp_path: Path) -> None:
