@@ -46,8 +46,13 @@ class ChannelArray:
             expected = f"a name for each axis of {name}, of shape {list(shape)}"
             raise RequestError("axes", expected=expected, got=list(axes), choices=AXES)
         twice = {axis for axis in axes if axes.count(axis) > 1 and axis not in REPEATED}
-        if twice or "sample" not in axes or ("antenna" in axes and {"row", "column"} & {*axes}):
-            expected = "sample, and of the others each at most once, antenna or row and column"
+        if (
+            twice
+            or not {*axes} <= {*AXES}
+            or "sample" not in axes
+            or ("antenna" in axes and {"row", "column"} & {*axes})
+        ):
+            expected = "sample, and of the others each at most once, and antenna or row and column"
             raise RequestError("axes", expected=expected, got=list(axes), choices=AXES)
         for axis, length in zip(axes, shape, strict=True):
             wanted = {"re_im": 2, "one": 1}.get(axis)
