@@ -118,7 +118,7 @@ def test_paths_that_are_no_numbers_are_refused_with_their_place(name: str) -> No
     paths = random_paths()
     getattr(paths, name)[2, ..., -1] = np.nan
     links = Links(bands={"sub6": BandLinks(paths=paths)})
-    with pytest.raises(RequestError, match=rf"file: {name}_sub6 of link 32.* is nan"):
+    with pytest.raises(RequestError, match=rf"file: {name}_sub6 of link 32.* is .?nan"):
         check_links(links, {"sub6": BAND}, np.arange(30, 35), "file")
 
 
@@ -159,7 +159,7 @@ def test_users_at_one_place_are_never_in_two_splits() -> None:
     place = np.random.default_rng(0).integers(0, 12, (600, 3)).astype(float)
     found = share_out("seed", np.ones(600, bool), 0, position=place)
     of = [{tuple(row) for row in place[found.split == code]} for code in range(3)]
-    assert not (of[0] & of[1] or of[0] & of[2] or of[1] & of[2])
+    assert sum(map(len, of)) == len(set.union(*of))
 
 
 def test_areas_keep_their_distance() -> None:
@@ -189,5 +189,5 @@ def test_a_files_own_splits() -> None:
     groups[85] = groups[3]
     with pytest.raises(RequestError, match="split: expected splits that share no track and no place"):
         share_out("file", np.ones(100, bool), 0, given=given, groups=groups)
-    with pytest.raises(RequestError, match="no link in val, of 2 by seed"):
+    with pytest.raises(RequestError, match=r"no link in .*, of 2 by seed"):
         share_out("seed", np.ones(2, bool), 0)
