@@ -86,7 +86,7 @@ def test_tasks_that_need_what_is_not_there_refuse_before_anything_runs(folder: P
 
 def test_refusals_are_one_line(folder: Path, shell: Shell) -> None:
     for words, begins in (
-        (("import", "h.npy"), "error: axes: expected what each axis of h"),
+        (("import", "h.npy", "--out", "x.zarr"), "error: axes: expected what each axis of h"),
         (("import", "h.npy", "--settings", "told.toml"), "error: --out: expected where to write the dataset"),
         (
             ("import", "h.npy", "--settings", "no.toml", "--out", "x.zarr"),
