@@ -45,9 +45,10 @@ class ChannelArray:
         if len(axes) != len(shape):
             expected = f"a name for each axis of {name}, of shape {list(shape)}"
             raise RequestError("axes", expected=expected, got=list(axes), choices=AXES)
-        twice = {axis for axis in axes if axes.count(axis) > 1 and axis not in REPEATED}
-        if twice or "sample" not in axes or ("antenna" in axes and {"row", "column"} & {*axes}):
-            expected = "sample, and of the others each at most once, antenna or row and column"
+        twice = any(axes.count(axis) > 1 for axis in {*axes} - REPEATED)
+        known, both = {*axes} <= {*AXES}, "antenna" in axes and ("row" in axes or "column" in axes)
+        if twice or not known or both or "sample" not in axes:
+            expected = "sample, and of the others each at most once, and antenna or row and column"
             raise RequestError("axes", expected=expected, got=list(axes), choices=AXES)
         for axis, length in zip(axes, shape, strict=True):
             wanted = {"re_im": 2, "one": 1}.get(axis)

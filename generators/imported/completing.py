@@ -30,7 +30,8 @@ def complete_bands(description: Description, said: Mapping[str, Mapping[str, Any
     if unknown := [name for name in said if name not in description.bands]:
         raise RequestError(unknown[0], expected="a band of this file", got=unknown[0], choices=description.bands)
     if missing := needed(description, said):
-        raise RequestError(missing[0], expected="a value (--set or --settings)", got="nothing: the file does not say")
+        also = f", and of {', '.join(missing[1:])}" if missing[1:] else ""
+        raise RequestError(missing[0], expected=f"a value (--set or --settings){also}", got="nothing in the file")
     return {name: _band(name, facts, flatten(said.get(name, {}))) for name, facts in description.bands.items()}
 
 

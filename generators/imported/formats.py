@@ -17,6 +17,9 @@ from channelbench.generators.imported.contract import Reader, Writer
 __all__ = ["reader_of", "readers", "writer_named", "writers"]
 
 
+PICKLES = (".p", ".pkl", ".pickle")
+
+
 @cache
 def readers() -> dict[str, type[Reader]]:
     """All readers of this package by name."""
@@ -49,6 +52,9 @@ def reader_of(path: Path, name: str | None) -> type[Reader]:
     """
     if not path.exists():
         raise RequestError("PATH", expected="an existing file or folder", got=str(path))
+    if path.suffix.lower() in PICKLES:
+        got = f"{path} (a Python pickle, which can run code when it is read)"
+        raise RequestError("PATH", expected="numbers in a file", got=got)
     known = readers()
     if name is not None:
         if name not in known:
