@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from foreign_paths import random_rays, write_deepmimo
 
+from channelbench import cli
 from channelbench.errors import RequestError
 from channelbench.generation import generate, make_spec
 from channelbench.generators.imported.contract import Writer
@@ -135,6 +140,28 @@ def test_sionna_reads_what_was_exported(dataset: ChannelDataset, tmp_path: Path)
     f = subcarrier_frequencies(8, dataset.spec.sub6.bandwidth_hz / 8)
     h = cir_to_ofdm_channel(f, torch.tensor(a), torch.tensor(tau)).numpy()[:, 0, 0, 0].transpose(0, 2, 3, 1)
     assert errors(with_gain(dataset, "sub6"), h).max() < SAME
+
+
+def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Export and import of docs/importing-paths.md, and the settings that it shows for other people's files."""
+    page = (Path(__file__).parents[2] / "docs" / "importing-paths.md").read_text()
+    settings = re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S)[0]
+    monkeypatch.chdir(tmp_path)
+    for command in re.findall(r"^\$ channelbench (.*)$", page, re.M):
+        call(command, monkeypatch)
+    assert "note      transmitter and receivers t000_tx000_r001" in capsys.readouterr().out
+    compare(open_dataset("few.zarr"), open_dataset("again.zarr"), ())
+    (tmp_path / "street.toml").write_text(settings)
+    write_deepmimo(tmp_path / "street", [random_rays(30, 4)])
+    call("import street --settings street.toml --out street.zarr", monkeypatch)
+    assert open_dataset("street.zarr").spec.sub6.array.columns == 8
+
+
+def call(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["channelbench", *command.split()])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code
 
 
 @pytest.mark.parametrize("writer", [DeepMIMOWriter, SionnaCIRWriter])
