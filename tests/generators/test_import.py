@@ -84,6 +84,7 @@ def test_physical_channels_have_a_path_gain_with_their_fading(tmp_path: Path) ->
     np.testing.assert_allclose(np.mean(np.abs(h) ** 2, axis=(1, 2, 3)), 1, rtol=1e-5)
     assert "fading included" in dataset.group["path_gain_db_sub6"].attrs["long_name"]
     assert "path gain with fading" in dataset.spec.source.label
+    assert "warning  path_gain_db: mean power of the channel" in summary(dataset.path)
     assert "main_path_gain_db_sub6" not in dataset.variables
     assert all(finding.ok for finding in verify(dataset.path))
 
@@ -241,6 +242,7 @@ def test_other_layouts_and_settings_are_one_line(tmp_path: Path) -> None:
     assert "sub6.colour: expected a known field" in message(path, PLAIN | {"sub6.colour": "red"})
     assert "colour: expected a known field" in message(path, PLAIN | {"colour": "red"})
     assert message(path, PLAIN | {"scale": "paths"}).startswith("scale: expected a scale of these amplitudes")
+    assert "bs_height_m: expected greater than 1.5" in message(path, PLAIN | {"bs_height_m": 0})
     assert "the file has no positions" in message(path, PLAIN | {"split": "area"})
     assert "the file has no splits" in message(path, PLAIN | {"split": "file"})
     assert "key: expected an array of" in message(path, PLAIN | {"key": "x"})
