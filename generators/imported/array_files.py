@@ -6,7 +6,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from channelbench.errors import RequestError
 
 __all__ = ["ArrayFile", "StoredArray", "hdf5_kind", "open_arrays"]
+
+T = TypeVar("T")
 
 MAT5, MAT73 = b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file"
 
@@ -70,12 +72,26 @@ class ArrayFile(ABC):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @abstractmethod
     def arrays(self) -> dict[str, StoredArray]:
-        """All arrays, also those that are no numbers."""
+        """All arrays, also those that are no numbers.
+
+        Raises:
+            RequestError: what says where they are is damaged.
+        """
+        return _guarded(self.path, self._arrays)
 
     def text(self, name: str) -> str | None:
-        """A text of that name, where the file has one."""
+        """A text of that name, where the file has one.
+
+        Raises:
+            RequestError: it cannot be read.
+        """
+        return _guarded(self.path, lambda: self._text(name))
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, StoredArray]: ...
+
+    def _text(self, name: str) -> str | None:
         return None
 
     def close(self) -> None:
@@ -90,12 +106,18 @@ def open_arrays(path: Path) -> ArrayFile:
     Raises:
         RequestError: the file is of another kind, cut short, or damaged.
     """
+    return _guarded(path, lambda: _opened(path))
+
+
+def _guarded(path: Path, read: Callable[[], T]) -> T:
+    """Damage as one line: what is no file of its kind makes libraries raise all kinds."""
     try:
-        return _opened(path)
+        return read()
     except RequestError:
         raise
-    except Exception as error:  # what is no file of its kind makes libraries raise all kinds
-        raise _unreadable(path, error) from None
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise RequestError("PATH", expected="a whole file", got=f"{path} ({reason})") from None
 
 
 def _opened(path: Path) -> ArrayFile:
@@ -126,21 +148,8 @@ def hdf5_kind(path: Path) -> str | None:
         return "mat" if file.read(len(MAT73)) == MAT73 else "hdf5"
 
 
-def _unreadable(path: Path, error: Exception) -> RequestError:
-    reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return RequestError("PATH", expected="a whole file", got=f"{path} ({reason})")
-
-
 def _reading(path: Path, load: Callable[[slice], NDArray[Any]]) -> Callable[[slice], NDArray[Any]]:
-    def guarded(rows: slice) -> NDArray[Any]:
-        try:
-            return load(rows)
-        except RequestError:
-            raise
-        except Exception as error:
-            raise _unreadable(path, error) from None
-
-    return guarded
+    return lambda rows: _guarded(path, lambda: load(rows))
 
 
 class _Npy(ArrayFile):
@@ -153,7 +162,7 @@ class _Npy(ArrayFile):
                 raise _objects(path, path.stem) from None
             raise
 
-    def arrays(self) -> dict[str, StoredArray]:
+    def _arrays(self) -> dict[str, StoredArray]:
         load = _reading(self.path, lambda rows: np.asarray(self._array[rows]))
         return {self.path.stem: StoredArray(self.path.stem, self._array.shape, self._array.dtype, load)}
 
@@ -165,7 +174,7 @@ class _Npz(ArrayFile):
         with zipfile.ZipFile(path) as archive:
             self._headers = {name.removesuffix(".npy"): _header(archive, name) for name in archive.namelist()}
 
-    def arrays(self) -> dict[str, StoredArray]:
+    def _arrays(self) -> dict[str, StoredArray]:
         return {name: self._stored(name, *header) for name, header in self._headers.items()}
 
     def _stored(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> StoredArray:
@@ -178,7 +187,7 @@ class _Npz(ArrayFile):
 
         return StoredArray(name, shape, dtype, _reading(self.path, load))
 
-    def text(self, name: str) -> str | None:
+    def _text(self, name: str) -> str | None:
         found = self._headers.get(name)
         return None if found is None or found[1].kind != "U" else str(self._zip[name])
 
@@ -201,7 +210,7 @@ class _Mat5(ArrayFile):
 
         self._found = {name: (shape, kind) for name, shape, kind in whosmat(str(path))}
 
-    def arrays(self) -> dict[str, StoredArray]:
+    def _arrays(self) -> dict[str, StoredArray]:
         return {name: self._stored(name, shape, kind) for name, (shape, kind) in self._found.items()}
 
     def _stored(self, name: str, shape: tuple[int, ...], kind: str) -> StoredArray:
@@ -222,7 +231,7 @@ class _Mat5(ArrayFile):
 
         return np.asarray(loadmat(str(self.path), variable_names=[name])[name])
 
-    def text(self, name: str) -> str | None:
+    def _text(self, name: str) -> str | None:
         if self._found.get(name, ((), ""))[1] != "char":
             return None
         return "".join(self._variable(name).reshape(-1).tolist())
@@ -241,13 +250,13 @@ class _Hdf5(ArrayFile):
         super().__init__(path)
         self._file, self._matlab = h5py.File(path, "r"), matlab
 
-    def arrays(self) -> dict[str, StoredArray]:
+    def _arrays(self) -> dict[str, StoredArray]:
         import h5py
 
         found: dict[str, StoredArray] = {}
 
         def visit(name: str, item: Any) -> None:
-            if isinstance(item, h5py.Dataset) and not name.startswith("#"):
+            if isinstance(item, h5py.Dataset) and item.shape is not None and not name.startswith("#"):
                 found[name] = self._stored(name, item)
 
         self._file.visititems(visit)
@@ -273,7 +282,7 @@ class _Hdf5(ArrayFile):
         is_complex = two or item.dtype.kind == "c"
         return StoredArray(name, shape, item.dtype, _reading(self.path, load), numeric=numeric, is_complex=is_complex)
 
-    def text(self, name: str) -> str | None:
+    def _text(self, name: str) -> str | None:
         if name in self._file.attrs:
             found = self._file.attrs[name]
             return found.decode() if isinstance(found, bytes) else str(found)
@@ -290,7 +299,7 @@ class _Safetensors(ArrayFile):
         super().__init__(path)
         self._file = safe_open(str(path), framework="numpy")
 
-    def arrays(self) -> dict[str, StoredArray]:
+    def _arrays(self) -> dict[str, StoredArray]:
         return {name: self._stored(name) for name in self._file.keys()}  # noqa: SIM118 (it is no mapping)
 
     def _stored(self, name: str) -> StoredArray:
@@ -302,7 +311,7 @@ class _Safetensors(ArrayFile):
         load = _reading(self.path, lambda rows: np.asarray(part[rows]))
         return StoredArray(name, tuple(part.get_shape()), dtype, load)
 
-    def text(self, name: str) -> str | None:
+    def _text(self, name: str) -> str | None:
         found: str | None = (self._file.metadata() or {}).get(name)
         return found
 
@@ -323,7 +332,7 @@ class _Torch(ArrayFile):
             raise RequestError("PATH", expected="a tensor, or tensors by name", got=f"{path} ({type(found).__name__})")
         self._tensors = {str(name): tensor for name, tensor in found.items()}
 
-    def arrays(self) -> dict[str, StoredArray]:
+    def _arrays(self) -> dict[str, StoredArray]:
         return {name: self._stored(name, tensor) for name, tensor in self._tensors.items()}
 
     def _stored(self, name: str, tensor: Any) -> StoredArray:

@@ -13,7 +13,7 @@ from channelbench.errors import RequestError
 from channelbench.generator import Block, Generator
 from channelbench.generators.imported.columns import columns_of
 from channelbench.generators.imported.opened import Opened, opened_for
-from channelbench.generators.imported.source import COMMAND, UNKNOWN_GEOMETRY, ImportedSource
+from channelbench.generators.imported.source import COMMAND, FADED, UNKNOWN_GEOMETRY, ImportedSource
 from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
 from channelbench.store.schema import variables
 
@@ -33,6 +33,13 @@ class Imported(Generator):
     )
     geometry: ClassVar[Mapping[str, Any]] = dict.fromkeys(UNKNOWN_GEOMETRY)
     source: ClassVar[type[ImportedSource]] = ImportedSource
+
+    @classmethod
+    def cautions(cls, spec: ScenarioSpec) -> list[str]:
+        """Also path gains that have fading in them."""
+        source = cast(ImportedSource, spec.source)
+        faded = [f"path_gain_db: {FADED}"] if source.scale == "physical" else []
+        return [*super().cautions(spec), *faded]
 
     @classmethod
     def check(cls, spec: ScenarioSpec) -> None:

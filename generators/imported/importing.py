@@ -52,7 +52,7 @@ class Asked(Frozen):
     guard_m: float = Field(50.0, ge=0)
     unit_m: float = Field(50.0, ge=0)
     squint: bool = True
-    title: str = Field("", max_length=200)
+    title: str = Field("", max_length=200, pattern=r"^[^\n\r]*$")
     licence: str | None = Field(None, max_length=200)
     citation: str | None = Field(None, max_length=1000)
     bs_height_m: float | None = Field(None, gt=1.5, le=150)
@@ -250,7 +250,11 @@ def _spec(
     if scale == "unscaled":
         train = shared.rows("train")
         constants = {name: float(np.sqrt(power[train].mean())) for name, power in seen.power.items()}
-    bs_height_m = asked.bs_height_m if description.bs_height_m is None else description.bs_height_m
+    heights = {height for height in (asked.bs_height_m, description.bs_height_m) if height is not None}
+    if len(heights) > 1:
+        expected = f"{description.bs_height_m:g}, as the file has it, or nothing"
+        raise RequestError("bs_height_m", expected=expected, got=asked.bs_height_m)
+    bs_height_m = heights.pop() if heights else None
     sizes = SizesSpec(**{name: len(shared.rows(name)) for name in SizesSpec.model_fields})
     made = columns_of(seen.first, bands, scale=scale, constants=constants, squint=asked.squint, bs_height_m=bs_height_m)
 

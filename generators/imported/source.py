@@ -13,7 +13,7 @@ from channelbench.sources import CITATION, SourceSpec
 from channelbench.store.schema import OPTIONAL, OPTIONAL_OF_USER
 from channelbench.variables import Variable
 
-__all__ = ["COMMAND", "UNKNOWN_GEOMETRY", "ImportedSource", "Split"]
+__all__ = ["COMMAND", "FADED", "UNKNOWN_GEOMETRY", "ImportedSource", "Split"]
 
 COMMAND = "channelbench import PATH --out x.zarr"
 
@@ -84,7 +84,8 @@ class ImportedSource(SourceSpec):
     @property
     def power_slack(self) -> float:
         # Links of one street share their walls: they are not the independent draws that the bound on chance is for.
-        return float("inf") if self.scale == "unscaled" else 1.0
+        has_gain = any(name.startswith("path_gain_db_") for name in self.quantities)
+        return 1.0 if has_gain else float("inf")  # without it, it may be in the channels
 
     def variables(self, core: Mapping[str, Variable]) -> dict[str, Variable]:
         has = {name: variable for name, variable in core.items() if name in self.quantities or not _may_be_absent(name)}

@@ -52,9 +52,8 @@ def test_channels_alone_reach_the_leaderboard(folder: Path, shell: Shell) -> Non
     assert str(last_dataset()) == "x.zarr"
     code, out, err = shell("verify", "x.zarr")
     assert code == 0, out
-    code, out, err = shell(
-        "run", "--tasks", "ce,cp,pf", "--methods", "bi,wiener", "--out", "r", "--condition", "snr_db=10"
-    )
+    words = ("--tasks", "ce,cp,pf", "--methods", "bi,wiener", "--condition", "snr_db=10")
+    code, out, err = shell("run", "--data", "x.zarr", *words, "--out", "r")
     assert code == 0, err
     board = pd.read_csv("r/leaderboard.csv")
     assert {"ce", "cp", "pf"} <= set(board["task"])

@@ -3,8 +3,11 @@
 import json
 import pickle
 import re
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -84,6 +87,7 @@ def test_physical_channels_have_a_path_gain_with_their_fading(tmp_path: Path) ->
     np.testing.assert_allclose(np.mean(np.abs(h) ** 2, axis=(1, 2, 3)), 1, rtol=1e-5)
     assert "fading included" in dataset.group["path_gain_db_sub6"].attrs["long_name"]
     assert "path gain with fading" in dataset.spec.source.label
+    assert "warning  path_gain_db: mean power of the channel" in summary(dataset.path)
     assert "main_path_gain_db_sub6" not in dataset.variables
     assert all(finding.ok for finding in verify(dataset.path))
 
@@ -229,6 +233,34 @@ def test_files_cut_short_are_one_line(kind: str, share: float, tmp_path: Path) -
     assert re.match(r"(PATH|axes|key): expected ", text), text
 
 
+@pytest.mark.parametrize("kind", ["npy", "npz", "mat", "mat73", "hdf5", "safetensors", "pt"])
+def test_files_with_other_bytes_are_one_line_or_other_numbers(kind: str, tmp_path: Path) -> None:
+    """Sixty bytes of each file are others, three times: it is refused, or what is read has the same shape."""
+    path = write_mat73(tmp_path / "h.mat", {"h": channels(8)})
+    if kind != "mat73":
+        path = write_all(tmp_path, channels(8))[kind]
+    whole, rng = np.frombuffer(path.read_bytes(), np.uint8), np.random.default_rng(7)
+    for span in (200, 2000, len(whole)):
+        bad = whole.copy()
+        bad[rng.integers(0, min(span, len(bad)), 60)] = rng.integers(0, 256, 60)
+        path.write_bytes(bad.tobytes())
+        with suppress(RequestError), np.errstate(all="ignore"):
+            imported(path, tmp_path / "d.zarr", PLAIN | {"key": "h"})
+        shutil.rmtree(tmp_path / "d.zarr", ignore_errors=True)
+
+
+def test_what_hdf5_can_hold_besides(tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "h.h5", {"h": channels(20)})
+    with h5py.File(path, "a") as file:
+        file["empty"] = h5py.Empty("f")
+        file["words"] = ["a", "b"]
+        file["group/inner"] = np.arange(3)
+        file["one"] = 1.0
+    assert look(path, assignments=PLAIN).description.num_links == 20
+    assert "expected an array of numbers" in message(path, PLAIN | {"key": "words"})
+    assert "a name for each axis of one, of shape []" in message(path, PLAIN | {"key": "one"})
+
+
 def test_other_layouts_and_settings_are_one_line(tmp_path: Path) -> None:
     path = saved(tmp_path, channels())
     assert message(path, {}).startswith("axes: expected what each axis of h, of shape [60, 5, 8, 4], is, got 'nothing'")
@@ -241,6 +273,7 @@ def test_other_layouts_and_settings_are_one_line(tmp_path: Path) -> None:
     assert "sub6.colour: expected a known field" in message(path, PLAIN | {"sub6.colour": "red"})
     assert "colour: expected a known field" in message(path, PLAIN | {"colour": "red"})
     assert message(path, PLAIN | {"scale": "paths"}).startswith("scale: expected a scale of these amplitudes")
+    assert "bs_height_m: expected greater than 1.5" in message(path, PLAIN | {"bs_height_m": 0})
     assert "the file has no positions" in message(path, PLAIN | {"split": "area"})
     assert "the file has no splits" in message(path, PLAIN | {"split": "file"})
     assert "key: expected an array of" in message(path, PLAIN | {"key": "x"})

@@ -17,6 +17,7 @@ from channelbench.generators.imported.exporting import export_dataset
 from channelbench.generators.imported.importing import import_dataset, look
 from channelbench.spec import SPLITS
 from channelbench.store import open_dataset, verify
+from channelbench.testing import make_dataset, small_spec
 
 BAND = {"sub6.carrier_hz": 3.5e9, "sub6.bandwidth_hz": 2.88e6, "sub6.slot_s": 5e-4}
 
@@ -44,6 +45,27 @@ def test_an_import_of_an_export_is_the_same_dataset(format: str, few_rays, tmp_p
             if name != "drop":
                 np.testing.assert_array_equal(again.array(name, split), few_rays.array(name, split), err_msg=name)
     assert all(finding.ok for finding in verify(again.path))
+
+
+def test_an_export_without_path_gain_comes_back_as_it_was(tmp_path: Path) -> None:
+    """Its channels have the path gain in them: no power is too large, and no split's mean has to be 1."""
+    np.save(tmp_path / "h.npy", channels(60, 2) * np.logspace(-2, 2, 60, dtype=np.float32)[:, None, None, None])
+    told = {"axes": "sample,slot,subcarrier,antenna", **BAND, "sub6.array.columns": 4}
+    one = imported(tmp_path / "h.npy", tmp_path / "one.zarr", told)
+    two = imported(export_dataset(one.path, format="mat", out=tmp_path / "x.mat"), tmp_path / "two.zarr", {})
+    np.testing.assert_array_equal(rows_of(one, "h_sub6"), rows_of(two, "h_sub6"))
+    for dataset in (one, two):
+        assert all(finding.ok for finding in verify(dataset.path))
+        assert list(dataset.variables) == ["h_sub6", "drop", "block", "split"]
+    with pytest.raises(RequestError, match="bs_height_m: expected 25, as the file has it, or nothing, got 30"):
+        import_dataset(
+            _with_height(tmp_path), tmp_path / "three.zarr", assignments={"bs_height_m": 30.0}, remember=False
+        )
+
+
+def _with_height(folder: Path) -> Path:
+    dataset = make_dataset(folder / "few.zarr", small_spec(train=5, val=5, test=5))
+    return export_dataset(dataset.path, format="npz", out=folder / "few.npz")
 
 
 def test_exports_are_read_by_the_libraries_of_their_formats(few_rays, tmp_path: Path) -> None:
