@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ def for_dataset(request: Request, options: RunOptions, dataset: ChannelDataset) 
     Raises:
         RequestError: tasks or methods that were asked for by name have nothing to do there.
     """
-    tasks = supported_tasks(request.tasks, dataset.spec, explicit=bool(options.tasks))
+    tasks = supported_tasks(request.tasks, dataset.spec, dataset.variables, explicit=bool(options.tasks))
     for name in options.methods:
         check_tasks(name, registry.find("methods", name), tasks)
     return replace(request, tasks=tasks)
@@ -277,15 +277,21 @@ def with_controls(names: Iterable[str]) -> Iterator[str]:
             yield from (f"{name}+{control}" for control in CONTROLS if control in method.variants)
 
 
-def supported_tasks(tasks: Mapping[str, Task], spec: ScenarioSpec, *, explicit: bool) -> dict[str, Task]:
-    """The tasks that can be cut from a dataset of ``spec``; an ``explicit`` one that cannot is an error."""
-    usable = {name: task for name, task in tasks.items() if task.supports(spec)}
+def supported_tasks(
+    tasks: Mapping[str, Task], spec: ScenarioSpec, variables: Collection[str], *, explicit: bool
+) -> dict[str, Task]:
+    """The tasks that can be cut from a dataset of ``spec`` with these variables; an ``explicit`` one that cannot is an
+    error."""
+    able = {name: task for name, task in tasks.items() if task.supports(spec)}
+    lacking = {name: task.lacks(variables, task.default_conditions(spec)) for name, task in able.items()}
+    usable = {name: task for name, task in able.items() if not lacking[name]}
     refused = [name for name in tasks if name not in usable]
     if refused and (explicit or not usable):
+        reasons = [f"{name} (it has no {' and no '.join(lacking[name])})" for name in refused if lacking.get(name)]
         raise RequestError(
             "--tasks",
-            expected=f"tasks that a {spec.system} dataset supports",
-            got=", ".join(refused),
+            expected=f"tasks that {'this' if spec.system is None else f'a {spec.system}'} dataset supports",
+            got=", ".join([*(name for name in refused if not lacking.get(name)), *reasons]),
             choices=sorted(usable),
         )
     return usable

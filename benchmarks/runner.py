@@ -117,7 +117,7 @@ def run(
 def describe(dataset: ChannelDataset) -> str:
     """A dataset in a few words: where it is, of what, and the beginning of its digest."""
     spec = dataset.spec
-    return f"{dataset.path} ({spec.scenario} {spec.state}, {spec.sizes.total} samples, digest {dataset.digest[:12]})"
+    return f"{dataset.path} ({spec.title}, {spec.sizes.total} samples, digest {dataset.digest[:12]})"
 
 
 def _checked(request: Request, dataset: ChannelDataset, folder: Path) -> Stages:

@@ -145,7 +145,7 @@ def score(
     """
     view, metrics = dataset.view("test"), task.metrics_for(dataset.spec, conditions)
     total = task.size(dataset.spec, "test", conditions)
-    collected: dict[str, list[NDArray[np.float64]]] = {metric.card.name: [] for metric in metrics}
+    collected: dict[str, list[NDArray[np.float64]]] = {}
     further: dict[str, Metric] = {}
     units: list[NDArray[np.int64]] = []
     seconds, same = 0.0, _SameAsStart(task, start)
@@ -156,8 +156,9 @@ def score(
         raw = answer(observation, target, genie)
         seconds += time.perf_counter() - began
         prediction = task.check(raw, observation, target)
+        metrics = tuple(metric for metric in metrics if metric.can_score(target))
         for metric in metrics:
-            collected[metric.card.name].append(metric.accumulate(prediction, target))
+            collected.setdefault(metric.card.name, []).append(metric.accumulate(prediction, target))
         if secondary:
             asked = Asked(partial(_asked, task, answer, genie), error_variance)
             for metric, terms in task.secondary(view, cases, conditions, prediction, asked):
@@ -254,7 +255,7 @@ def ceiling_cell(
     for cases in _chunks(task, dataset, conditions):
         _, target = task.observe(view, cases, conditions)
         for metric in metrics:
-            if (terms := task.ceiling_terms(metric, target)) is not None:
+            if metric.can_score(target) and (terms := task.ceiling_terms(metric, target)) is not None:
                 collected.setdefault(metric.card.name, []).append(terms)
         units.append(task.drops(view, cases, conditions))
     every = np.arange(task.size(dataset.spec, "test", conditions))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from channelbench.results import DatasetCard
 from channelbench.spec import ScenarioSpec
 from channelbench.store import open_dataset
 from channelbench.store.dataset import ChannelDataset
+from channelbench.store.schema import variables
 
 __all__ = ["Provenance", "Stages"]
 
@@ -102,10 +103,15 @@ class Stages:
     def check(self, request: Request) -> None:
         """Refuse tasks and conditions that one of the datasets does not have."""
         for ordered in self._ordered.values():
-            supported_tasks(request.tasks, ordered.spec, explicit=True)
-        for spec in (self.own.spec, *(ordered.spec for ordered in self._ordered.values())):
+            supported_tasks(request.tasks, ordered.spec, variables(ordered.spec), explicit=True)
+        known: list[tuple[ScenarioSpec, Collection[str]]] = [(self.own.spec, self.own.variables)]
+        known += [(ordered.spec, variables(ordered.spec)) for ordered in self._ordered.values()]
+        for spec, there in known:
             for varied in request.conditions:
-                conditions_of(request.tasks, varied, spec)
+                for name, conditions in conditions_of(request.tasks, varied, spec).items():
+                    if lacking := request.tasks[name].lacks(there, conditions):
+                        expected = f"conditions of {name} for datasets without {', '.join(lacking)}"
+                        raise RequestError("--condition", expected=expected, got=conditions.label)
 
     def provenance(self, stage: Stage) -> Provenance:
         """What is known of a stage before anything is made."""

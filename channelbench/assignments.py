@@ -46,26 +46,26 @@ def _value(text: str) -> Any:
     return read["value"] if len(read) == 1 else text.strip()  # a line break began another key
 
 
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """A TOML spec file as dotted assignments.
+def read_toml(path: str | Path, *, field: str = "--spec") -> dict[str, Any]:
+    """A TOML file as dotted assignments; ``field`` is the option that names it.
 
     Raises:
         RequestError: it cannot be read, or is no TOML in UTF-8 of up to 1 MiB and a few levels.
     """
     try:
-        return flatten(tomllib.loads(_content(path).decode()))
+        return flatten(tomllib.loads(_content(path, field).decode()))
     except RecursionError:
         reason = "too many levels"
     except UnicodeDecodeError as error:
         reason = f"not UTF-8: {error.reason} at byte {error.start}"
     except (OSError, ValueError) as error:
         reason = str(error)
-    raise RequestError("--spec", expected="a readable TOML file", got=f"{path} ({reason})")
+    raise RequestError(field, expected="a readable TOML file", got=f"{path} ({reason})")
 
 
-def _content(path: str | Path) -> bytes:
+def _content(path: str | Path, field: str) -> bytes:
     """The bytes of a file, a device or a pipe."""
-    content, descriptor = b"", os.open(expanded(path, field="--spec"), os.O_RDONLY | os.O_NONBLOCK)
+    content, descriptor = b"", os.open(expanded(path, field=field), os.O_RDONLY | os.O_NONBLOCK)
     with open(descriptor, "rb", buffering=0) as file:
         # A pipe that nobody writes to has no end: without this, reading it has none either.
         while len(content) <= MAX_BYTES and select.select([file], [], [], SILENCE_S)[0]:

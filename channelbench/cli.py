@@ -13,6 +13,7 @@ import typer
 
 from channelbench._version import __version__
 from channelbench.bars import progress
+from channelbench.cli_exchange import export, import_
 from channelbench.errors import RequestError, is_text, shorten
 from channelbench.options import MAX_SEED, MAX_WORKERS, number
 from channelbench.presets import DEFAULT_PRESET, preset_words
@@ -282,6 +283,10 @@ def verify(data: Annotated[str, typer.Argument(help="Dataset to check.")]) -> No
             typer.echo(f"      note: {note}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+app.command(name="import")(import_)
+app.command()(export)
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -83,6 +83,11 @@ class Task(ABC):
     def supports(self, spec: ScenarioSpec) -> bool:
         """Whether the task can be cut from datasets of ``spec``."""
         return True
+
+    def lacks(self, variables: Collection[str], conditions: Any) -> list[str]:
+        """Variables that it cannot do without under these conditions and a dataset of these variables does not have;
+        by default it needs none that a source may leave out."""
+        return []
 
     def default_conditions(self, spec: ScenarioSpec) -> Conditions:
         """The conditions on datasets of ``spec`` where nobody asks for others."""

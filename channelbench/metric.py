@@ -97,6 +97,10 @@ class Metric(ABC):
         """Where its class is found, ``package.module:Class``."""
         return f"{type(self).__module__}:{type(self).__qualname__}"
 
+    def can_score(self, target: Target) -> bool:
+        """Whether targets have what it needs: a dataset may lack what they take from it. It is left out where not."""
+        return True
+
     @abstractmethod
     def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
         """Per-case terms ``[cases, terms]``; their mean over cases is all that ``finalize`` needs."""

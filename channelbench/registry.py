@@ -20,7 +20,7 @@ from channelbench.exhibit import Exhibit
 from channelbench.experiment import Experiment
 from channelbench.families import FAMILIES, declared
 from channelbench.generator import Generator
-from channelbench.sources import default_of, makers
+from channelbench.sources import default_of, makers, unknown_source
 from channelbench.suite import Suite
 
 __all__ = ["Kind", "address", "create", "find", "names", "refresh", "refuse_taken", "tasks_of"]
@@ -118,7 +118,7 @@ def _generator(scenario: str, source: str | None) -> type[Generator]:
     found = makers(scenario)
     name = default_of(scenario, found) if source is None else source
     if name not in found:
-        raise RequestError("source", expected=f"a source of {scenario}", got=name, choices=found)
+        raise unknown_source(scenario, name, found)
     return found[name]
 
 

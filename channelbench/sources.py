@@ -17,7 +17,16 @@ from channelbench.errors import RequestError
 from channelbench.frozen import Frozen
 from channelbench.variables import Variable
 
-__all__ = ["CITATION", "RecordedSource", "SourceSpec", "default_of", "make_source", "makers", "model_of"]
+__all__ = [
+    "CITATION",
+    "RecordedSource",
+    "SourceSpec",
+    "default_of",
+    "make_source",
+    "makers",
+    "model_of",
+    "unknown_source",
+]
 
 CITATION = "channelbench: wireless-channel datasets and benchmarks, https://pypi.org/project/channelbench"
 
@@ -37,6 +46,8 @@ class SourceSpec(Frozen):
             made before keeps its digests.
         licence: Of its datasets.
         citation: What to cite for them.
+        may_lack: Fields of a spec that may be ``None`` with it: what is not known of channels that were not made here.
+        maker: The command that makes its datasets where ``generate`` alone cannot, for the refusal.
         packages: Installed packages whose versions its bytes depend on, beside channelbench, numpy and zarr.
     """
 
@@ -46,6 +57,8 @@ class SourceSpec(Frozen):
     later: ClassVar[frozenset[str]] = frozenset()
     licence: ClassVar[str] = "not stated"
     citation: ClassVar[str] = CITATION
+    may_lack: ClassVar[frozenset[str]] = frozenset()
+    maker: ClassVar[str] = ""
     packages: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -57,6 +70,16 @@ class SourceSpec(Frozen):
     def digest_algorithm(self) -> str:
         """Of the digests in its datasets: ``blake3``, or ``blake2b``."""
         return "blake3"
+
+    @property
+    def power_slack(self) -> float:
+        """By how much a split's mean power may be off 1 beside chance, infinite where it can be anything: for links
+        that are not independent draws, or whose path gain is not known apart from their fading."""
+        return 0.0
+
+    def lacks(self, field: str) -> bool:
+        """Whether a field of the spec may be ``None``."""
+        return field in self.may_lack
 
     def variables(self, core: Mapping[str, Variable]) -> dict[str, Variable]:
         """What it makes of each sample, by name, in writing order.
@@ -90,6 +113,9 @@ class RecordedSource(SourceSpec):
     @property
     def name(self) -> str:  # type: ignore[override]
         return self.recorded_name
+
+    def lacks(self, field: str) -> bool:
+        return True  # whoever recorded it knew
 
     @property
     def label(self) -> str:
@@ -139,6 +165,20 @@ def default_of(scenario: str, known: Mapping[str, Any]) -> str:
     if len(known) > 1 and not preferred:
         raise RequestError("source", expected=f"one of the sources of {scenario}", got="none named", choices=known)
     return (preferred or list(known))[0]
+
+
+def unknown_source(scenario: str, source: str, known: Mapping[str, Any]) -> RequestError:
+    """What to say of a source that a scenario does not have: where another has it that ``generate`` cannot make, the
+    command that does."""
+    found = (*from_packages("generators"), *from_entry_points("generators"))
+    models = [getattr(item, "source", None) for _, item in found]
+    commands = {
+        model.maker
+        for model in models
+        if inspect.isclass(model) and issubclass(model, SourceSpec) and model.name == source and model.maker
+    }
+    instead = f" (`{commands.pop()}` makes datasets of {source})" if commands else ""
+    return RequestError("source", expected=f"a source of {scenario}{instead}", got=source, choices=known)
 
 
 def model_of(scenario: str, source: str | None) -> type[SourceSpec] | None:

@@ -7,14 +7,22 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, ValidationError, model_serializer, model_validator
+from pydantic import (
+    Field,
+    PlainSerializer,
+    SerializeAsAny,
+    ValidationError,
+    WrapValidator,
+    model_serializer,
+    model_validator,
+)
 
 from channelbench.assignments import flatten, merge, parse_assignments, read_toml
 from channelbench.bands import LARGEST, ArraySpec, BandSpec, SizesSpec
 from channelbench.errors import RequestError
 from channelbench.frozen import Frozen
 from channelbench.presets import preset_of
-from channelbench.sources import RecordedSource, SourceSpec, default_of, make_source, makers, model_of
+from channelbench.sources import RecordedSource, SourceSpec, default_of, make_source, makers, model_of, unknown_source
 from channelbench.systems import KMH, SYSTEMS
 
 __all__ = [
@@ -45,11 +53,21 @@ MAX_SPEED_MPS = 140.0
 Speed = Annotated[float, Field(ge=0, le=MAX_SPEED_MPS)]
 
 
+def _or_absent(value: Any, check: Any) -> Any:
+    return None if value is None else check(value)
+
+
+ABSENT = (WrapValidator(_or_absent), PlainSerializer(lambda value: value, return_type=Any))
+"""Of a field that is ``None`` where the source may lack it (``SourceSpec.may_lack``). Generators of all others need not
+ask, and so it is annotated as what it is for them."""
+
+
 class ScenarioSpec(Frozen):
     """Everything but the seed that decides a dataset's bytes. docs/protocol.md gives the defaults.
 
     The system (bands, state), where users stand and how they move, how many samples, and the source of the channels
     with fields of its own. Distances are two-dimensional, base station to user; speeds are of a straight-line motion.
+    What nobody knows of channels that were not made here is ``None``, of the fields in ``SourceSpec.may_lack``.
 
     The written form is flat: ``source`` is the source's name, and its fields stand beside the others. That is what
     ``flat`` gives and what the constructor takes, beside a ``SourceSpec`` or a mapping with a ``name`` as ``source``.
@@ -61,17 +79,17 @@ class ScenarioSpec(Frozen):
 
     scenario: str
     source: SerializeAsAny[SourceSpec]
-    system: Literal["dualband", "multiuser"] = "dualband"
-    state: Literal["los", "nlos", "random"] = "los"
+    system: Annotated[Literal["dualband", "multiuser"], *ABSENT] = "dualband"
+    state: Annotated[Literal["los", "nlos", "random"], *ABSENT] = "los"
     sub6: BandSpec
     mmwave: BandSpec | None = None
-    bs_height_m: float = Field(gt=1.5, le=150)
-    ue_height_m: float = Field(1.5, ge=1, le=22.5)
-    min_distance_m: float = Field(ge=1)
-    max_distance_m: float = Field(le=10_000)
-    sector_deg: float = Field(120.0, gt=0, le=360)
-    speed_min_mps: Speed = 30 * KMH
-    speed_max_mps: Speed = 30 * KMH
+    bs_height_m: Annotated[float, Field(gt=1.5, le=150), *ABSENT]
+    ue_height_m: Annotated[float, Field(ge=1, le=22.5), *ABSENT] = 1.5
+    min_distance_m: Annotated[float, Field(ge=1), *ABSENT]
+    max_distance_m: Annotated[float, Field(le=10_000), *ABSENT]
+    sector_deg: Annotated[float, Field(gt=0, le=360), *ABSENT] = 120.0
+    speed_min_mps: Annotated[Speed, *ABSENT] = 30 * KMH
+    speed_max_mps: Annotated[Speed, *ABSENT] = 30 * KMH
     test_speeds_mps: tuple[Speed, ...] = Field((), max_length=10_000)
     sizes: SizesSpec
 
@@ -111,14 +129,21 @@ class ScenarioSpec(Frozen):
         return {**handler(self), "source": self.source.name, **self.source.fields(mode=info.mode)}
 
     @model_validator(mode="after")
+    def _absent_where_it_may_be(self) -> ScenarioSpec:
+        for name, field in type(self).model_fields.items():
+            if getattr(self, name) is None and field.default is not None and not self.source.lacks(name):
+                raise RequestError(name, expected=f"a value for channels of source {self.source.name}", got=None)
+        return self
+
+    @model_validator(mode="after")
     def _ranges_are_ordered(self) -> ScenarioSpec:
-        if self.min_distance_m >= self.max_distance_m:
+        if None not in (self.min_distance_m, self.max_distance_m) and self.min_distance_m >= self.max_distance_m:
             raise RequestError(
                 "min_distance_m",
                 expected=f"less than max_distance_m ({self.max_distance_m:g})",
                 got=self.min_distance_m,
             )
-        if self.speed_min_mps > self.speed_max_mps:
+        if None not in (self.speed_min_mps, self.speed_max_mps) and self.speed_min_mps > self.speed_max_mps:
             raise RequestError(
                 "speed_min_mps", expected=f"at most speed_max_mps ({self.speed_max_mps:g})", got=self.speed_min_mps
             )
@@ -140,6 +165,11 @@ class ScenarioSpec(Frozen):
     def bands(self) -> dict[str, BandSpec]:
         """The bands by the suffix that their variables carry; the anchor band first."""
         return {"sub6": self.sub6} if self.mmwave is None else {"sub6": self.sub6, "mmwave": self.mmwave}
+
+    @property
+    def title(self) -> str:
+        """Scenario, and state where that is known."""
+        return self.scenario if self.state is None else f"{self.scenario} {self.state}"
 
     def flat(self) -> dict[str, Any]:
         """The written form, with every field: ``ScenarioSpec(**spec.flat()) == spec``."""
@@ -267,7 +297,7 @@ def _maker(scenario: Any, source: Any) -> Any:
         raise RequestError("scenario", expected="a scenario that is installed here", got=scenario)
     name = default_of(scenario, known) if source is None else source
     if name not in known:
-        raise RequestError("source", expected=f"a source of {scenario}", got=name, choices=known)
+        raise unknown_source(scenario, name, known)
     return known[name]
 
 
@@ -286,6 +316,8 @@ def defaults(scenario: str, system: str, source: str | None = None) -> dict[str,
     if not isinstance(system, str) or system not in SYSTEMS:
         raise RequestError("system", expected="a known system", got=system, choices=SYSTEMS)
     maker = _maker(scenario, source)
+    if maker.source.maker:
+        raise RequestError("source", expected=f"`{maker.source.maker}` for this one", got=maker.source.name)
     names = {"scenario": scenario, "system": system, "source": maker.source.name}
     return {**maker.geometry, **SYSTEMS[system], **maker.source.new, **names}
 

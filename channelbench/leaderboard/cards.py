@@ -67,7 +67,7 @@ def header(board: Board) -> dict[str, Any]:
 
 
 def _scenario(spec: Mapping[str, Any]) -> str:
-    state = str(spec.get("state", ""))
+    state = str(spec.get("state") or "")
     return f"{labels.scenario(spec)} {_STATES.get(state, state)}".strip()
 
 
@@ -75,17 +75,18 @@ def dataset(card: DatasetCard) -> dict[str, Any]:
     """The dataset card; fields that the spec lacks are left out."""
     spec = card.spec
     sizes = spec.get("sizes") or {}
-    speeds = [3.6 * float(spec[key]) for key in ("speed_min_mps", "speed_max_mps") if key in spec]
+    speeds = [3.6 * float(spec[key]) for key in ("speed_min_mps", "speed_max_mps") if spec.get(key) is not None]
+    distances = [spec.get(key, 0) for key in ("min_distance_m", "max_distance_m")]
     facts = [
         ("Scenario", _scenario(spec)),
         ("Source", labels.source(spec)),
-        ("System", spec.get("system", "?")),
+        ("System", spec.get("system", "?") or ""),
         (
             "Samples",
             " / ".join(f"{sizes[s]:,} {s}".replace(",", "\u202f") for s in ("train", "val", "test") if s in sizes),
         ),
-        ("Distance", f"{spec.get('min_distance_m', 0):g}–{spec.get('max_distance_m', 0):g} m"),
-        ("Speed", "–".join(dict.fromkeys(f"{speed:.3g}" for speed in speeds)) + " km/h" if speeds else "?"),
+        ("Distance", "" if None in distances else f"{distances[0]:g}–{distances[1]:g} m"),
+        ("Speed", "–".join(dict.fromkeys(f"{speed:.3g}" for speed in speeds)) + " km/h" if speeds else _unknown(spec)),
         ("Seed", str(card.seed)),
         ("Digest", card.digest[:12]),
         ("Versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())),
@@ -95,6 +96,11 @@ def dataset(card: DatasetCard) -> dict[str, Any]:
         "digest": card.digest,
         "bands": [_band(band) for band in (spec.get("sub6"), spec.get("mmwave")) if band],
     }
+
+
+def _unknown(spec: Mapping[str, Any]) -> str:
+    """Of a spec that says that speeds are not known nothing is shown; a record without them has a question mark."""
+    return "" if "speed_min_mps" in spec else "?"
 
 
 def _band(band: Mapping[str, Any]) -> tuple[str, ...]:

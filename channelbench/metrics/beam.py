@@ -151,6 +151,10 @@ class BeamSELink(Metric):
     unit = "bit/s/Hz"
     higher_is_better = True
 
+    def can_score(self, target: Target) -> bool:
+        """Where path gain is known."""
+        return "path_gain_db" in target.context
+
     def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
         channel = target.context["h_beam_band"]
         antennas = channel.shape[-1]

@@ -182,6 +182,10 @@ class SELink(Metric):
     unit = "bit/s/Hz"
     higher_is_better = True
 
+    def can_score(self, target: Target) -> bool:
+        """Where path gain is known."""
+        return "path_gain_db" in target.context
+
     def accumulate(self, prediction: NDArray[Any], target: Target) -> NDArray[np.float64]:
         gain = matched_filter_gain(prediction, _clean(target))
         scale = link_snr_scale(target).reshape(-1, *[1] * (gain.ndim - 1))

@@ -13,7 +13,7 @@ from channelbench.spec import BLOCK_SIZE, ScenarioSpec
 from channelbench.store.files import DIGEST, DIGEST_BYTES
 from channelbench.store.location import is_network_error
 from channelbench.store.record import names_of
-from channelbench.store.schema import OPTIONAL, Variable, coordinates, core_variables, recorded_variables
+from channelbench.store.schema import Variable, coordinates, core_variables, optional, recorded_variables
 
 __all__ = ["checked_arrays"]
 
@@ -63,8 +63,7 @@ def checked_arrays(group: zarr.Group, spec: ScenarioSpec, path: str | Path, fiel
     if np.prod(shape, dtype=object) > DIGESTS_MAX:
         complain(DIGEST, f"of at most {DIGESTS_MAX} bytes", f"{total} samples by its spec")
     check(DIGEST, ("unit", "hashed_variable", "digest_byte"), shape, "uint8")
-    optional = {f"{name}_{band}" for name in OPTIONAL for band in spec.bands}
-    if missing := [name for name in core_variables(spec) if name not in optional and name not in names]:
+    if missing := [name for name in core_variables(spec) if name not in optional(spec) and name not in names]:
         complain(missing[0], "present", "missing")
     for name in names:
         if isinstance(found := _array(group, name), str):

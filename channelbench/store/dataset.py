@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from math import lcm
@@ -286,6 +286,11 @@ class SplitView:
     def lent(self) -> Any:
         """See ``ChannelDataset.lent``."""
         return self._dataset.lent
+
+    @property
+    def variables(self) -> Collection[str]:
+        """Names of what there is of each sample: sources may leave out some of what the schema has."""
+        return self._dataset.variables.keys()
 
     @property
     def train(self) -> SplitView:

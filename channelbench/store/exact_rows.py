@@ -52,8 +52,7 @@ def compare(dataset: ChannelDataset) -> Iterator[str]:
     assert generator is not None  # `why_not` has been asked
     maker, starts = generator(), layout.split_rows(dataset.spec)
     for split in SPLITS:
-        velocity = np.asarray(dataset.group["ue_velocity"][starts[split]], np.float64)
-        for row in _chosen(np.linalg.norm(velocity, axis=1)):
+        for row in _chosen(_speeds(dataset, starts[split])):
             index, start = divmod(int(row), BLOCK_SIZE)
             block = Block(split=split, index=index, start=start, stop=start + 1)
             for band, want in maker.channels(dataset.spec, block, dataset.seed).items():
@@ -88,6 +87,13 @@ def _installed(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "none"
+
+
+def _speeds(dataset: ChannelDataset, rows: slice) -> NDArray[np.float64]:
+    """Of the users of some rows; 0 where the dataset does not know."""
+    if "ue_velocity" not in dataset.variables:
+        return np.zeros(rows.stop - rows.start)
+    return np.linalg.norm(np.asarray(dataset.group["ue_velocity"][rows], np.float64), axis=1)
 
 
 def _chosen(speed: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -34,7 +34,7 @@ def summary(path: str | Path) -> str:
     dataset = open_dataset(path, field="data")
     spec = dataset.spec
     lines = [
-        f"{path}: {spec.scenario} {spec.state}, {spec.system}, {spec.source.label}, seed {dataset.seed}",
+        f"{path}: {', '.join([*_titles(spec), spec.source.label])}, seed {dataset.seed}",
         "samples  " + ", ".join(f"{split} {spec.sizes.of(split)}" for split in SPLITS),
         *(_band_line(name, dataset) for name in spec.bands),
         f"digest   {dataset.digest}",
@@ -47,6 +47,11 @@ def summary(path: str | Path) -> str:
         shape = "×".join(map(str, values.shape))
         lines.append(f"{name:<26} {shape:<20} {variable.unit:<7} {_statistics(values)}")
     return "\n".join(lines)
+
+
+def _titles(spec: ScenarioSpec) -> list[str]:
+    """Scenario with state, and the system where that is known."""
+    return [spec.title] if spec.system is None else [spec.title, spec.system]
 
 
 def _cautions(spec: ScenarioSpec) -> list[str]:
@@ -99,7 +104,7 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
     _cdf(axes[1, 2], dataset, "asd_deg", 1.0, "RMS azimuth spread of departure (°)")
     spec = dataset.spec
     figure.suptitle(
-        f"{spec.scenario} {spec.state} · {spec.system} · {spec.sizes.total} samples · seed {dataset.seed} · "
+        f"{' · '.join(_titles(spec))} · {spec.sizes.total} samples · seed {dataset.seed} · "
         f"digest {dataset.digest[:12]}",
         fontsize=13,
     )
@@ -124,6 +129,9 @@ def _typical_link(dataset: ChannelDataset) -> int:
 
 
 def _drop_map(ax: Axes, dataset: ChannelDataset) -> None:
+    if "ue_position" not in dataset.variables:
+        _say_absent(ax, "positions")
+        return
     for split in SPLITS:
         x, y = dataset.array("ue_position", split)[:, :2].T
         ax.scatter(x, y, s=4, color=_SPLIT_COLOURS[split], label=f"{split} ({len(x)})", linewidths=0)
@@ -184,8 +192,7 @@ def _angle_spectra(ax: Axes, dataset: ChannelDataset, link: int) -> None:
 
 def _cdf(ax: Axes, dataset: ChannelDataset, variable: str, scale: float, label: str, *, log: bool = False) -> None:
     if f"{variable}_sub6" not in dataset.variables:
-        ax.set_axis_off()
-        ax.text(0.5, 0.5, f"no {label}\nfrom this source", ha="center", va="center", transform=ax.transAxes)
+        _say_absent(ax, label)
         return
     for name, band in dataset.spec.bands.items():
         values = np.sort(np.concatenate([dataset.array(f"{variable}_{name}", split) for split in SPLITS])) * scale
@@ -197,3 +204,8 @@ def _cdf(ax: Axes, dataset: ChannelDataset, variable: str, scale: float, label: 
     ax.set(title=label[0].upper() + label[1:], xlabel=label, ylabel="share of links below", ylim=(0, 1))
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8, loc="lower right")
+
+
+def _say_absent(ax: Axes, what: str) -> None:
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, f"no {what}\nfrom this source", ha="center", va="center", transform=ax.transAxes)

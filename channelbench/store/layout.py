@@ -150,7 +150,7 @@ def skeleton(spec: ScenarioSpec, seed: int, engine: str, files: Files) -> dict[s
 def _attributes(spec: ScenarioSpec, seed: int, engine: str) -> dict[str, Any]:
     return {
         "Conventions": "CF-1.11",
-        "title": f"channelbench {spec.scenario} {spec.state} {spec.system}",
+        "title": f"channelbench {spec.title} {spec.system or ''}".rstrip(),
         "schema_version": SCHEMA_VERSION,
         "spec": spec.canonical(),
         "seed": seed,

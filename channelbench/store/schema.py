@@ -5,6 +5,7 @@ See docs/protocol.md. A band's variables carry its name as suffix; ``{band}`` st
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -16,11 +17,13 @@ from channelbench.variables import NanRule, Variable
 
 __all__ = [
     "OPTIONAL",
+    "OPTIONAL_OF_USER",
     "SCHEMA_VERSION",
     "Variable",
     "antenna_positions",
     "coordinates",
     "core_variables",
+    "optional",
     "recorded_variables",
     "slot_dim",
     "slot_times",
@@ -30,8 +33,14 @@ __all__ = [
 
 SCHEMA_VERSION = "1"
 
-OPTIONAL = ("delay_spread_s", "asd_deg", "asa_deg", "k_factor_db", "strongest_aod_deg")
+OPTIONAL = (
+    *("path_gain_db", "main_path_gain_db", "delay_spread_s", "asd_deg", "asa_deg", "k_factor_db"),
+    "strongest_aod_deg",
+)
 """Variables of each band that a source may do without."""
+
+OPTIONAL_OF_USER = ("ue_position", "ue_velocity", "distance_m", "los")
+"""Variables of the user that a source may do without."""
 
 NAN_ATTRIBUTE = "nan_where"
 """Of a variable that is none of the core: where NaN may stand, if it may."""
@@ -72,17 +81,28 @@ def variables(spec: ScenarioSpec) -> dict[str, Variable]:
     """What the spec's source makes of each sample, in writing order.
 
     Raises:
-        RequestError: the source leaves out what every dataset has, or what it adds is not one row per sample.
+        RequestError: the source leaves out what every dataset has, has it in another form (it may say more of what it
+            is), or what it adds is not one row per sample.
     """
     core = core_variables(spec)
     table = spec.source.variables(core)
-    optional = {f"{name}_{band}" for name in OPTIONAL for band in spec.bands}
-    wrong = [name for name in core if table.get(name, core[name] if name in optional else None) != core[name]]
+    spare = optional(spec)
+    wrong = [name for name, variable in core.items() if not _stands_for(table.get(name), variable, name in spare)]
     wrong += [name for name, variable in table.items() if variable.dims[:1] != ("sample",) or variable.shape[0] != -1]
     if wrong:
         expected = "variables of one row per sample, and all those of the core that are not optional, as they are"
         raise RequestError("source", expected=expected, got=f"{spec.source.name}: {', '.join(wrong)}")
     return table
+
+
+def _stands_for(variable: Variable | None, core: Variable, may_be_absent: bool) -> bool:
+    """Whether a variable is one of the core, perhaps with a description of its own."""
+    return may_be_absent if variable is None else replace(variable, long_name=core.long_name) == core
+
+
+def optional(spec: ScenarioSpec) -> set[str]:
+    """The core variables that a source may do without."""
+    return {f"{name}_{band}" for name in OPTIONAL for band in spec.bands} | set(OPTIONAL_OF_USER)
 
 
 def recorded_variables(group: Any, names: list[str], spec: ScenarioSpec) -> dict[str, Variable]:

@@ -156,7 +156,7 @@ def _inspect(dataset: ChannelDataset, piece: _Piece) -> _Report:
     digests = dataset.group[DIGEST]
     expected = digests[piece.start // BLOCK_SIZE : -(-piece.stop // BLOCK_SIZE)]
     algorithm = digests.attrs.get("algorithm", "blake2b")
-    los = _read(dataset, "los", piece)
+    los = _read(dataset, "los", piece) if "los" in dataset.variables else None
     changed, nan, zero_rows, power = [], [], [], {}
     for position, (name, variable) in enumerate(dataset.variables.items()):
         values = _read(dataset, name, piece)
@@ -285,6 +285,8 @@ def _leakage(dataset: ChannelDataset, written: NDArray[np.bool_]) -> Iterator[st
     group, there = dataset.group, np.repeat(written, BLOCK_SIZE)[: dataset.spec.sizes.total]
     columns: dict[str, NDArray[Any]] = {}
     for name in ("split", "drop", "ue_position", "ue_velocity"):
+        if name not in dataset.variables:
+            continue
         try:
             with dataset.reading():
                 columns[name] = np.asarray(group[name][:])
@@ -296,11 +298,12 @@ def _leakage(dataset: ChannelDataset, written: NDArray[np.bool_]) -> Iterator[st
     for code, split in enumerate(SPLITS):
         if not (columns["split"][rows[split]] == code).all():
             yield f"rows of {split} are not all marked {code}"
-    motion = np.concatenate([columns["ue_position"], columns["ue_velocity"]], axis=1)
-    keys: dict[str, NDArray[Any]] = {
-        "drop": columns["drop"],
-        "position and velocity": np.ascontiguousarray(motion).view([("", motion.dtype)] * motion.shape[1]).ravel(),
-    }
+    keys: dict[str, NDArray[Any]] = {"drop": columns["drop"]}
+    if "ue_position" in columns:
+        known = [name for name in ("ue_position", "ue_velocity") if name in columns]
+        motion = np.ascontiguousarray(np.concatenate([columns[name] for name in known], axis=1))
+        what = " and ".join(name.removeprefix("ue_") for name in known)
+        keys[what] = motion.view([("", motion.dtype)] * motion.shape[1]).ravel()
     for what, values in keys.items():
         seen = {split: np.unique(values[rows[split]]) for split in SPLITS}
         for first, second in (("train", "val"), ("train", "test"), ("val", "test")):

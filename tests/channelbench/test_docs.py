@@ -11,7 +11,9 @@ import pytest
 
 from channelbench import cli
 from channelbench.bands import SizesSpec
+from channelbench.generators.imported import formats
 from channelbench.results import read_cells
+from channelbench.store import open_dataset
 from channelbench.store.layout import quiet_zarr
 from channelbench.testing import make_dataset, small_spec
 
@@ -198,3 +200,34 @@ def test_worked_experiment_fits_on_less_and_less(tmp_path: Path, monkeypatch: py
     page = (tmp_path / "curve" / "leaderboard.html").read_text()
     assert "How much data?" in page
     assert "Not shown" not in page
+
+
+def test_worked_import_is_scored_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    page = ROOT / "docs" / "importing.md"
+    (code,), (settings,) = blocks(page, "python"), blocks(page, "toml")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "importing.md", "exec"), {})
+    Path("measured.toml").write_text(settings)
+    commands = re.findall(r"^\$ channelbench (.*)$", "\n".join(blocks(page, "console")), re.M)
+    assert [command.split()[0] for command in commands] == ["import", "import", "verify", "run", "export", "import"]
+    for command in commands:
+        monkeypatch.setattr(sys, "argv", ["channelbench", *command.split()])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        shown = capsys.readouterr()
+        assert not stop.value.code, shown.out + shown.err
+    scores = {(r.task, r.method): r.scores["nmse"].value for r in read_cells(tmp_path / "results") if not r.conditions}
+    assert scores["cp", "prony"] < scores["cp", "hold"]
+    one, two = open_dataset("measured.zarr"), open_dataset("again.zarr")
+    assert (one.array("h_sub6", "test") == two.array("h_sub6", "test")).all()
+    assert two.spec.source.citation.startswith("Me, 2031")
+    assert "a corridor of ours" in (tmp_path / "results" / "leaderboard.html").read_text()
+
+
+def test_every_format_is_in_the_table_of_formats() -> None:
+    rows = re.findall(r"^\| (`[^|]*) \|", (ROOT / "docs" / "importing.md").read_text(), re.M)
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert formats.readers().keys() <= named
+    exports = [line for line in (ROOT / "docs" / "importing.md").read_text().splitlines() if line.startswith("| `")]
+    for name in formats.writers():
+        assert any(f"`{name}`" in line and not line.endswith("| |") for line in exports), name

@@ -79,7 +79,7 @@ class Clashing(Traced):
 
 class Poor(Rays):
     def variables(self, core):
-        return {name: variable for name, variable in core.items() if name not in ("los", "distance_m")}
+        return {name: variable for name, variable in core.items() if name not in ("drop", "split")}
 
 
 class Incomplete(Traced):
@@ -314,7 +314,7 @@ def test_bad_declarations_are_one_line(plugin) -> None:
     plugin()
     with pytest.raises(RequestError, match=r"source: expected fields that the spec does not have, got .*state"):
         make_spec("toy_city:Clashing")
-    with pytest.raises(RequestError, match=r"source: expected variables of one row per sample.*distance_m, los"):
+    with pytest.raises(RequestError, match=r"source: expected variables of one row per sample.*drop, split"):
         variables(make_spec("toy_city:Incomplete"))
     with pytest.raises(RequestError, match="a concrete subclass of Generator with a card and a source and a geometry"):
         registry.find("generators", "toy_city:Rays")

@@ -125,6 +125,7 @@ def seen(task: Task, region: Region, num_slots: int, subcarriers: NDArray[np.int
 def link_context(
     view: SplitView, band: str, cases: NDArray[np.int64]
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, float]]:
-    """Context and constants that ``se_link`` needs."""
-    context = {"path_gain_db": view.array(f"path_gain_db_{band}")[cases]}
+    """Context and constants that ``se_link`` needs; no context where the dataset does not know path gain."""
+    name = f"path_gain_db_{band}"
+    context = {"path_gain_db": view.array(name)[cases]} if name in view.variables else {}
     return context, {"bandwidth_hz": view.spec.bands[band].bandwidth_hz, "tx_power_dbm": TX_POWER_DBM[band]}

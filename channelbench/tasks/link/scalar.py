@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Collection
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,13 @@ class ScalarTask(LinkTask):
     observation = ScalarObservation
     conditions = PilotConditions
     ceiling_note = "the true value: error 0"
+
+    needs: ClassVar[tuple[str, ...]]
+    """Variables that it reads."""
+
+    def lacks(self, variables: Collection[str], conditions: PilotConditions) -> list[str]:
+        """What is received has its path gain."""
+        return [name for name in (*self.needs, f"path_gain_db_{BAND}") if name not in variables]
 
     @abstractmethod
     def values(self, view: SplitView) -> NDArray[np.float32]:
@@ -110,6 +118,7 @@ class DistanceEstimation(ScalarTask):
         family="task",
     )
     metrics = (MAEinMetres(), MAEofSpan())
+    needs = ("distance_m",)
     loss = "absolute"
 
     def values(self, view: SplitView) -> NDArray[np.float32]:
@@ -127,6 +136,7 @@ class PathLossEstimation(ScalarTask):
         family="task",
     )
     metrics = (RMSEindB(), NMSECentred(), NMSELinear())
+    needs = (f"main_path_gain_db_{BAND}",)
     loss = "squared"
 
     def values(self, view: SplitView) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from channelbench.store.planes import plane
 from channelbench.tasks.multiuser.answers import as_form, scored_form
 from channelbench.tasks.multiuser.coded import coded_scores
 from channelbench.tasks.multiuser.conditions import TRAIN_SNR_DB, DetectionConditions
-from channelbench.tasks.multiuser.groups import BAND, draws, members, training_members
+from channelbench.tasks.multiuser.groups import BAND, draws, members, training_members, unknown_directions
 from channelbench.tasks.multiuser.observations import DetectionObservation
 from channelbench.tasks.multiuser.precoding import drawn_users, refuse_more_users_than_there_are
 
@@ -155,6 +155,9 @@ class Detection(Task):
     def supports(self, spec: ScenarioSpec) -> bool:
         """More than one antenna, and a group of two at least."""
         return spec.sub6.array.num_antennas > 1 and spec.sizes.test >= 2
+
+    def lacks(self, variables: Collection[str], conditions: DetectionConditions) -> list[str]:
+        return unknown_directions(variables, conditions)
 
 
 def _best(target: Target) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,9 +11,12 @@ from channelbench.noise import noise_key
 from channelbench.store.dataset import SplitView
 from channelbench.tasks.multiuser.conditions import GroupConditions
 
-__all__ = ["draws", "members", "training_members"]
+__all__ = ["draws", "members", "training_members", "unknown_directions"]
 
 BAND = "sub6"
+
+DIRECTIONS = (f"strongest_aod_deg_{BAND}", "ue_position")
+"""Variables that say where users are, the better first."""
 
 
 def members(view: SplitView, conditions: GroupConditions) -> NDArray[np.int64]:
@@ -27,16 +32,22 @@ def training_members(view: SplitView, conditions: GroupConditions) -> NDArray[np
     """Groups of the most users that a training sees, as many as the split has users, ``[samples, users]``.
 
     A case of fewer users is the head of its row. A user recurs in other groups, never twice in one: each permutation
-    of the split gives disjoint groups, and every second permutation groups near users.
+    of the split gives disjoint groups, and every second permutation groups near users, where a dataset knows which.
     """
     users = min(conditions.train_users[1], view.size)
 
     def several() -> NDArray[np.int64]:
         rounds = -(-view.size // (view.size // users))
-        parts = [_groups(view, users, near=bool(which % 2), permutation=1 + which) for which in range(rounds)]
+        near = any(name in view.variables for name in DIRECTIONS)
+        parts = [_groups(view, users, near=near and bool(which % 2), permutation=1 + which) for which in range(rounds)]
         return np.concatenate(parts)[: view.size]
 
     return view.memo(("training groups", users), several)
+
+
+def unknown_directions(variables: Collection[str], conditions: GroupConditions) -> list[str]:
+    """What a dataset of these variables lacks to group near users of a test."""
+    return [DIRECTIONS[0]] if conditions.grouping == "near" and not any(n in variables for n in DIRECTIONS) else []
 
 
 def draws(view: SplitView, name: str, cases: NDArray[np.int64], count: int, epoch: int | None) -> NDArray[np.float64]:
@@ -70,8 +81,7 @@ def _nearest(direction_deg: NDArray[np.float64], users: int) -> NDArray[np.int64
 def _direction_deg(view: SplitView) -> NDArray[np.float64]:
     """Azimuth at which the strongest path of each user leaves the base station; of its position, where the source
     does not say, ``[samples]``."""
-    try:
-        return view.array(f"strongest_aod_deg_{BAND}").astype(np.float64)
-    except KeyError:
-        x, y = view.array("ue_position")[:, :2].astype(np.float64).T
-        return np.degrees(np.arctan2(y, x))
+    if DIRECTIONS[0] in view.variables:
+        return view.array(DIRECTIONS[0]).astype(np.float64)
+    x, y = view.array("ue_position")[:, :2].astype(np.float64).T
+    return np.degrees(np.arctan2(y, x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from channelbench.store.dataset import SplitView
 from channelbench.store.planes import plane, plane_power
 from channelbench.tasks.link.channel import LAST_SLOT, LAST_SLOT_ERROR
 from channelbench.tasks.multiuser.conditions import NOISE_DBW, TRAIN_POWER_DBW, PrecodingConditions
-from channelbench.tasks.multiuser.groups import BAND, draws, members, training_members
+from channelbench.tasks.multiuser.groups import BAND, draws, members, training_members, unknown_directions
 from channelbench.tasks.multiuser.observations import PrecodingObservation
 
 __all__ = ["MaxMinPrecoding", "PrecodingTask", "SumRatePrecoding"]
@@ -127,6 +128,9 @@ class PrecodingTask(Task):
     def supports(self, spec: ScenarioSpec) -> bool:
         """More than one antenna, and a group of two at least."""
         return spec.sub6.array.num_antennas > 1 and spec.sizes.test >= 2
+
+    def lacks(self, variables: Collection[str], conditions: PrecodingConditions) -> list[str]:
+        return unknown_directions(variables, conditions)
 
 
 class SumRatePrecoding(PrecodingTask):

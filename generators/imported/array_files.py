@@ -1,0 +1,351 @@
+"""Arrays in files of several kinds, by name, read when they are asked for. Python objects are never unpickled."""
+
+from __future__ import annotations
+
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channelbench.errors import RequestError
+
+__all__ = ["ArrayFile", "StoredArray", "hdf5_kind", "open_arrays"]
+
+T = TypeVar("T")
+
+MAT5, MAT73 = b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file"
+
+WHOLE_BYTES = 2**30
+"""An array of at most so many bytes is read once, whole."""
+
+
+class StoredArray:
+    """One array of a file.
+
+    Attributes:
+        name: In the file.
+        shape: In the order of its axes as MATLAB and numpy count them.
+        numeric: Whether it holds numbers, and no text, structs, cells or Python objects.
+        is_complex: Whether these are complex.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any] | None,
+        load: Callable[[slice], NDArray[Any]],
+        *,
+        numeric: bool | None = None,
+        is_complex: bool | None = None,
+    ) -> None:
+        kind = "O" if dtype is None else dtype.kind
+        self.name, self.shape = name, tuple(int(length) for length in shape)
+        self.numeric = kind in "biufc" if numeric is None else numeric
+        self.is_complex = kind == "c" if is_complex is None else is_complex
+        self._load, self._whole = load, None if dtype is None else self._fits(dtype)
+        self._kept: tuple[slice, NDArray[Any]] | None = None
+
+    def _fits(self, dtype: np.dtype[Any]) -> bool:
+        return int(np.prod(self.shape, dtype=object)) * dtype.itemsize <= WHOLE_BYTES
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Rows along the first axis. Small arrays are kept; of a large one the last rows are."""
+        wanted = slice(0, self.shape[0]) if self._whole is not False else slice(start, stop)
+        if self._kept is None or not (self._kept[0].start <= start and stop <= self._kept[0].stop):
+            self._kept = (wanted, self._load(wanted))
+        first, values = self._kept
+        return values[start - first.start : stop - first.start]
+
+    def whole(self) -> NDArray[Any]:
+        """All of it."""
+        return self.read(0, self.shape[0]) if self.shape else self._load(slice(None))
+
+
+class ArrayFile(ABC):
+    """Arrays of one file by name; ``close`` when done."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def arrays(self) -> dict[str, StoredArray]:
+        """All arrays, also those that are no numbers.
+
+        Raises:
+            RequestError: what says where they are is damaged.
+        """
+        return _guarded(self.path, self._arrays)
+
+    def text(self, name: str) -> str | None:
+        """A text of that name, where the file has one.
+
+        Raises:
+            RequestError: it cannot be read.
+        """
+        return _guarded(self.path, lambda: self._text(name))
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, StoredArray]: ...
+
+    def _text(self, name: str) -> str | None:
+        return None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        return
+
+
+def open_arrays(path: Path) -> ArrayFile:
+    """The arrays of ``.npy``, ``.npz``, ``.mat`` of all versions, HDF5, safetensors and torch files, told by their
+    first bytes.
+
+    Raises:
+        RequestError: the file is of another kind, cut short, or damaged.
+    """
+    return _guarded(path, lambda: _opened(path))
+
+
+def _guarded(path: Path, read: Callable[[], T]) -> T:
+    """Damage as one line: what is no file of its kind makes libraries raise all kinds."""
+    try:
+        return read()
+    except RequestError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise RequestError("PATH", expected="a whole file", got=f"{path} ({reason})") from None
+
+
+def _opened(path: Path) -> ArrayFile:
+    with open(path, "rb") as file:
+        head = file.read(520)
+    if head.startswith(b"\x93NUMPY"):
+        return _Npy(path)
+    if head.startswith(b"PK"):
+        return _torch_or_npz(path)
+    if (kind := hdf5_kind(path)) is not None:
+        return _Hdf5(path, matlab=kind == "mat")
+    if head.startswith(MAT5):
+        return _Mat5(path)
+    if head[8:9] == b"{":
+        return _Safetensors(path)
+    if path.suffix == ".mat":
+        return _Mat5(path)  # version 4 has no name at its beginning
+    raise RequestError("PATH", expected="a file of arrays", got=f"{path} (of no kind that is known)")
+
+
+def hdf5_kind(path: Path) -> str | None:
+    """``mat`` of MATLAB's version 7.3, ``hdf5`` of others; ``None`` of a file that is no HDF5."""
+    import h5py
+
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return None
+    with open(path, "rb") as file:
+        return "mat" if file.read(len(MAT73)) == MAT73 else "hdf5"
+
+
+def _reading(path: Path, load: Callable[[slice], NDArray[Any]]) -> Callable[[slice], NDArray[Any]]:
+    return lambda rows: _guarded(path, lambda: load(rows))
+
+
+class _Npy(ArrayFile):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            self._array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            if "pickle" in str(error) or "object" in str(error).lower():
+                raise _objects(path, path.stem) from None
+            raise
+
+    def _arrays(self) -> dict[str, StoredArray]:
+        load = _reading(self.path, lambda rows: np.asarray(self._array[rows]))
+        return {self.path.stem: StoredArray(self.path.stem, self._array.shape, self._array.dtype, load)}
+
+
+class _Npz(ArrayFile):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._zip = np.load(path, allow_pickle=False)
+        with zipfile.ZipFile(path) as archive:
+            self._headers = {name.removesuffix(".npy"): _header(archive, name) for name in archive.namelist()}
+
+    def _arrays(self) -> dict[str, StoredArray]:
+        return {name: self._stored(name, *header) for name, header in self._headers.items()}
+
+    def _stored(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> StoredArray:
+        whole: list[NDArray[Any]] = []
+
+        def load(rows: slice) -> NDArray[Any]:
+            if not whole:
+                whole.append(self._zip[name])
+            return whole[0][rows]
+
+        return StoredArray(name, shape, dtype, _reading(self.path, load))
+
+    def _text(self, name: str) -> str | None:
+        found = self._headers.get(name)
+        return None if found is None or found[1].kind != "U" else str(self._zip[name])
+
+    def close(self) -> None:
+        self._zip.close()
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    return shape, dtype
+
+
+class _Mat5(ArrayFile):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        from scipy.io import whosmat
+
+        self._found = {name: (shape, kind) for name, shape, kind in whosmat(str(path))}
+
+    def _arrays(self) -> dict[str, StoredArray]:
+        return {name: self._stored(name, shape, kind) for name, (shape, kind) in self._found.items()}
+
+    def _stored(self, name: str, shape: tuple[int, ...], kind: str) -> StoredArray:
+        numeric = kind in ("double", "single", "logical") or kind.removeprefix("u").startswith("int")
+        whole: list[NDArray[Any]] = []
+
+        def load(rows: slice) -> NDArray[Any]:
+            if not whole:
+                whole.append(self._variable(name))
+            return whole[0][rows]
+
+        # Whether a variable is complex is not in the list, and it is read whole whatever is asked of it.
+        is_complex = numeric and kind in ("double", "single") and _is_complex(_reading(self.path, load), shape)
+        return StoredArray(name, shape, None, _reading(self.path, load), numeric=numeric, is_complex=is_complex)
+
+    def _variable(self, name: str) -> NDArray[Any]:
+        from scipy.io import loadmat
+
+        return np.asarray(loadmat(str(self.path), variable_names=[name])[name])
+
+    def _text(self, name: str) -> str | None:
+        if self._found.get(name, ((), ""))[1] != "char":
+            return None
+        return "".join(self._variable(name).reshape(-1).tolist())
+
+
+def _is_complex(load: Callable[[slice], NDArray[Any]], shape: tuple[int, ...]) -> bool:
+    return bool(shape) and np.iscomplexobj(load(slice(0, 1)))
+
+
+class _Hdf5(ArrayFile):
+    """MATLAB's version 7.3 has its axes the other way round, and complex numbers in two fields."""
+
+    def __init__(self, path: Path, *, matlab: bool) -> None:
+        import h5py
+
+        super().__init__(path)
+        self._file, self._matlab = h5py.File(path, "r"), matlab
+
+    def _arrays(self) -> dict[str, StoredArray]:
+        import h5py
+
+        found: dict[str, StoredArray] = {}
+
+        def visit(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset) and item.shape is not None and not name.startswith("#"):
+                found[name] = self._stored(name, item)
+
+        self._file.visititems(visit)
+        return found
+
+    def _stored(self, name: str, item: Any) -> StoredArray:
+        fields: tuple[str, ...] = item.dtype.names or ()
+        two = set(fields) in ({"real", "imag"}, {"r", "i"})
+        shape = item.shape[::-1] if self._matlab else item.shape
+        marked = item.attrs.get("MATLAB_class", b"double")
+        numeric = (two or item.dtype.kind in "biufc") and marked not in (b"char", b"cell", b"struct")
+
+        def load(rows: slice) -> NDArray[Any]:
+            wanted: Any = ()
+            if item.ndim:
+                wanted = (..., rows) if self._matlab else rows
+            values = np.asarray(item[wanted])
+            if two:
+                real, imaginary = values[fields[0]], values[fields[1]]
+                values = (real + 1j * imaginary).astype(np.result_type(real.dtype, np.complex64))
+            return values.T if self._matlab else values
+
+        is_complex = two or item.dtype.kind == "c"
+        return StoredArray(name, shape, item.dtype, _reading(self.path, load), numeric=numeric, is_complex=is_complex)
+
+    def _text(self, name: str) -> str | None:
+        if name in self._file.attrs:
+            found = self._file.attrs[name]
+            return found.decode() if isinstance(found, bytes) else str(found)
+        return None
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Safetensors(ArrayFile):
+    def __init__(self, path: Path) -> None:
+        from safetensors import safe_open
+
+        super().__init__(path)
+        self._file = safe_open(str(path), framework="numpy")
+
+    def _arrays(self) -> dict[str, StoredArray]:
+        return {name: self._stored(name) for name in self._file.keys()}  # noqa: SIM118 (it is no mapping)
+
+    def _stored(self, name: str) -> StoredArray:
+        part = self._file.get_slice(name)
+        kind, bits = part.get_dtype()[:1], int("".join(filter(str.isdigit, part.get_dtype())) or 8)
+        letters: dict[str, str] = {"F": "f", "C": "c", "I": "i", "U": "u", "B": "b"}
+        numeric = kind in letters and not part.get_dtype().startswith("BF")
+        dtype = np.dtype(f"{letters[kind]}{1 if kind == 'B' else bits // 8}") if numeric else None
+        load = _reading(self.path, lambda rows: np.asarray(part[rows]))
+        return StoredArray(name, tuple(part.get_shape()), dtype, load)
+
+    def _text(self, name: str) -> str | None:
+        found: str | None = (self._file.metadata() or {}).get(name)
+        return found
+
+
+class _Torch(ArrayFile):
+    def __init__(self, path: Path) -> None:
+        import torch
+
+        super().__init__(path)
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as error:  # `weights_only` refuses whatever is no tensor
+            if "weights_only" in str(error) or "Unsupported" in str(error):
+                raise _objects(path, path.name) from None
+            raise
+        found = {path.stem: found} if isinstance(found, torch.Tensor) else found
+        if not isinstance(found, dict) or not all(isinstance(each, torch.Tensor) for each in found.values()):
+            raise RequestError("PATH", expected="a tensor, or tensors by name", got=f"{path} ({type(found).__name__})")
+        self._tensors = {str(name): tensor for name, tensor in found.items()}
+
+    def _arrays(self) -> dict[str, StoredArray]:
+        return {name: self._stored(name, tensor) for name, tensor in self._tensors.items()}
+
+    def _stored(self, name: str, tensor: Any) -> StoredArray:
+        load = _reading(self.path, lambda rows: np.asarray(tensor[rows].numpy()))
+        return StoredArray(name, tuple(tensor.shape), tensor[:0].numpy().dtype, load)
+
+
+def _torch_or_npz(path: Path) -> ArrayFile:
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    return _Torch(path) if any(name.endswith("data.pkl") for name in names) else _Npz(path)
+
+
+def _objects(path: Path, name: str) -> RequestError:
+    got = f"{path} ({name} holds Python objects, whose pickles can run code: save it as numbers)"
+    return RequestError("PATH", expected="numbers", got=got)

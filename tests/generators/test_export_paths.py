@@ -1,0 +1,181 @@
+"""Exports of paths: what is imported again, and what others read of them, are the channels that were exported."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from foreign_paths import random_rays, write_deepmimo
+
+from channelbench import cli
+from channelbench.errors import RequestError
+from channelbench.generation import generate, make_spec
+from channelbench.generators.imported.contract import Writer
+from channelbench.generators.imported.deepmimo_export import DeepMIMOWriter
+from channelbench.generators.imported.importing import import_dataset
+from channelbench.generators.imported.sionna_export import SionnaCIRWriter
+from channelbench.spec import SPLITS
+from channelbench.store.dataset import ChannelDataset, open_dataset
+from channelbench.testing import make_dataset
+
+CHANGES = {
+    "sizes.train": 5,
+    "sizes.val": 2,
+    "sizes.test": 2,
+    "state": "random",
+    "max_distance_m": 100,
+    "sub6.num_slots": 3,
+    "sub6.num_subcarriers": 8,
+    "mmwave.num_subcarriers": 8,
+    "mmwave.array.columns": 16,
+}
+
+SAME = 2e-4
+"""Relative error of each link with its path gain: a dataset's channels are those of a fast sum, and exports are in
+single precision."""
+
+SHARE = 2e-3
+"""Of channels and path gains apart: an import divides by the paths' own power, which weak clusters that TR 38.901 drops
+are missing from."""
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> ChannelDataset:
+    path = tmp_path_factory.mktemp("exports") / "uma.zarr"
+    generate(make_spec(scenario="uma", assignments=CHANGES), path, seed=3, remember=False)
+    return open_dataset(path)
+
+
+def exported(writer: Writer, dataset: ChannelDataset, target: Path) -> list[tuple[int, int]]:
+    done: list[tuple[int, int]] = []
+    writer.refuse(dataset)
+    writer.write(dataset, target, lambda *progress: done.append(progress))
+    return done
+
+
+def all_rows(dataset: ChannelDataset, name: str) -> np.ndarray:
+    return np.concatenate([dataset.array(name, split) for split in SPLITS])
+
+
+def test_deepmimo_and_back(dataset: ChannelDataset, tmp_path: Path) -> None:
+    done = exported(DeepMIMOWriter(), dataset, tmp_path / "x")
+    assert done[-1] == (9, 9)
+    assert done == sorted(done)
+    back = import_dataset(tmp_path / "x", tmp_path / "y.zarr", remember=False)
+    assert back.source.data_licence == "CC-BY-4.0"
+    compare(dataset, open_dataset(back.path), ("asd_deg", "asa_deg"))
+
+
+def test_impulse_responses_and_back(dataset: ChannelDataset, tmp_path: Path) -> None:
+    assert exported(SionnaCIRWriter(), dataset, tmp_path / "x")[-1] == (9, 9)
+    back = import_dataset(tmp_path / "x", tmp_path / "y.zarr", remember=False)
+    assert back.source.data_licence == "CC-BY-4.0"
+    compare(dataset, open_dataset(back.path), ())
+
+
+def with_gain(dataset: ChannelDataset, band: str) -> np.ndarray:
+    """The channel with its path gain in it."""
+    gain_db = all_rows(dataset, f"path_gain_db_{band}").astype(np.float64)
+    return all_rows(dataset, f"h_{band}") * 10 ** (gain_db[:, None, None, None] / 20)
+
+
+def errors(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Relative root mean square error of each link."""
+    size = np.linalg.norm(expected.reshape(len(expected), -1), axis=1)
+    return np.linalg.norm((found - expected).reshape(len(found), -1), axis=1) / size
+
+
+def compare(before: ChannelDataset, after: ChannelDataset, angles: tuple[str, ...]) -> None:
+    """The same links in the same splits and order."""
+    for name, band in before.spec.bands.items():
+        assert after.spec.bands[name] == band.model_copy(update={"num_beams": after.spec.bands[name].num_beams})
+    assert after.spec.sizes == before.spec.sizes
+    for name in ("split", "los"):
+        np.testing.assert_array_equal(all_rows(after, name), all_rows(before, name))
+    for name in ("ue_position", "distance_m"):
+        np.testing.assert_allclose(all_rows(after, name), all_rows(before, name), rtol=1e-5)
+    for name in before.spec.bands:
+        assert errors(all_rows(before, f"h_{name}"), all_rows(after, f"h_{name}")).max() < SHARE
+        assert errors(with_gain(before, name), with_gain(after, name)).max() < SAME
+        for number in ("path_gain_db", "main_path_gain_db", "delay_spread_s", *angles):
+            here, there = all_rows(before, f"{number}_{name}"), all_rows(after, f"{number}_{name}")
+            np.testing.assert_allclose(there, here, rtol=SHARE, atol=1e-12 if number == "delay_spread_s" else 1e-2)
+
+
+@pytest.mark.slow  # importing it is
+def test_deepmimo_reads_what_was_exported(
+    dataset: ChannelDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dm = pytest.importorskip("deepmimo")
+    exported(DeepMIMOWriter(), dataset, tmp_path / "deepmimo_scenarios" / "uma")
+    (tmp_path / "deepmimo_scenarios" / "uma" / "mmwave").rename(tmp_path / "deepmimo_scenarios" / "high")
+    monkeypatch.chdir(tmp_path)
+    theirs, band = dm.load("high", max_paths=500), dataset.spec.mmwave
+    assert band is not None
+    asked = dm.ChannelParameters(bs_antenna={"shape": np.array([16, 1])}, num_paths=theirs.power.shape[1])
+    asked.ofdm.subcarriers, asked.ofdm.bandwidth = 1000, 1e6  # one symbol is 1 ms: no path is late
+    asked.ofdm.selected_subcarriers = np.array([0])
+    h = np.sqrt(1000) * theirs.compute_channels(asked)[:, 0, :, 0]
+    assert errors(with_gain(dataset, "mmwave")[:, 0, 4], h).max() < SAME  # the carrier, where nothing squints
+    np.testing.assert_array_equal(theirs.los == 1, all_rows(dataset, "los"))
+
+
+def test_sionna_reads_what_was_exported(dataset: ChannelDataset, tmp_path: Path) -> None:
+    import h5py
+    import torch
+    from sionna.phy.channel import CIRDataset, cir_to_ofdm_channel, subcarrier_frequencies
+
+    exported(SionnaCIRWriter(), dataset, tmp_path / "x")
+    with h5py.File(tmp_path / "x" / "sub6.h5") as file:
+        a, tau = file["a"][()], file["tau"][()]
+    shape = dict(
+        zip(("num_rx", "num_rx_ant", "num_tx", "num_tx_ant", "num_paths", "num_time_steps"), a.shape[1:], strict=True)
+    )
+    feed = CIRDataset(lambda: zip(torch.tensor(a), torch.tensor(tau[:, :, 0, :, 0]), strict=True), 9, **shape)
+    assert feed(9, 3, 1.0)[0].shape == a.shape
+    f = subcarrier_frequencies(8, dataset.spec.sub6.bandwidth_hz / 8)
+    h = cir_to_ofdm_channel(f, torch.tensor(a), torch.tensor(tau)).numpy()[:, 0, 0, 0].transpose(0, 2, 3, 1)
+    assert errors(with_gain(dataset, "sub6"), h).max() < SAME
+
+
+def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Export and import of docs/importing-paths.md, and the settings that it shows for other people's files."""
+    page = (Path(__file__).parents[2] / "docs" / "importing-paths.md").read_text()
+    settings = re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S)[0]
+    monkeypatch.chdir(tmp_path)
+    for command in re.findall(r"^\$ channelbench (.*)$", page, re.M):
+        call(command, monkeypatch)
+    assert "note      transmitter and receivers t000_tx000_r001" in capsys.readouterr().out
+    compare(open_dataset("few.zarr"), open_dataset("again.zarr"), ())
+    (tmp_path / "street.toml").write_text(settings)
+    write_deepmimo(tmp_path / "street", [random_rays(30, 4)])
+    call("import street --settings street.toml --out street.zarr", monkeypatch)
+    assert open_dataset("street.zarr").spec.sub6.array.columns == 8
+
+
+def call(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["channelbench", *command.split()])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code
+
+
+@pytest.mark.parametrize("writer", [DeepMIMOWriter, SionnaCIRWriter])
+def test_a_source_without_paths_is_one_line(tmp_path: Path, writer: type[Writer]) -> None:
+    with pytest.raises(RequestError, match="which keeps none") as caught:
+        writer().refuse(make_dataset(tmp_path / "x.zarr"))
+    assert "\n" not in str(caught.value)
+
+
+def test_channels_of_other_paths_are_one_line(dataset: ChannelDataset) -> None:
+    class Altered(ChannelDataset):
+        pass
+
+    other = Altered(dataset.group, dataset.spec, dataset.record, dataset.path, dataset.variables)
+    other.seed = dataset.seed + 1
+    with pytest.raises(RequestError, match="paths of other channels at sub6"):
+        DeepMIMOWriter().refuse(other)
