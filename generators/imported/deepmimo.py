@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from channelbench.errors import RequestError
 from channelbench.generators.imported.contract import BandFacts, BandLinks, Description, Links, Reader, Settings
 from channelbench.generators.imported.deepmimo_files import PARAMS, Pair, Scenario, Snapshot, find_scenarios
+from channelbench.generators.imported.export_record import split_numbers
 from channelbench.generators.imported.rays import (
     CarrierAt,
     RayTable,
@@ -85,6 +86,7 @@ class DeepMIMOReader(Reader):
         for band, scenario in self._scenarios.items():
             for snapshot in scenario.snapshots:
                 snapshot.need(self._pairs[band])
+        self._records = {band: scenario.record(self._field) for band, scenario in self._scenarios.items()}
         self._tables: dict[str, list[RayTable]] = {}
 
     def files(self) -> list[Path]:
@@ -97,10 +99,8 @@ class DeepMIMOReader(Reader):
         position, quantities = self._positions, {"los"} if first.interactions is not None else set()
         quantities |= {"ue_position"} if position is not None else set()
         quantities |= {"ue_velocity"} if moves else set()
-        bands = {}
-        for name, scenario in scenarios.items():
-            num_slots = None if moves and len(scenario.snapshots) == 1 else len(scenario.snapshots)
-            bands[name] = BandFacts(kind="paths", carrier_hz=scenario.carrier_hz, num_slots=num_slots)
+        bands = {name: self._facts(name, moves) for name in scenarios}
+        record = self._records["sub6"]
         return Description(
             num_links=count,
             bands=bands,
@@ -108,8 +108,10 @@ class DeepMIMOReader(Reader):
             scale="paths",
             bs_height_m=None if self._transmitter is None else height_of(self._transmitter),
             versions=scenarios["sub6"].versions,
+            licence=None if record is None else record.licence,
+            citation=None if record is None else record.citation,
             notes=tuple(self._notes()),
-            hints=(f'citation = "{CITATION}"',),
+            hints=() if record is not None else (f'citation = "{CITATION}"',),
         )
 
     def links(self, rows: NDArray[np.int64], bands: Mapping[str, BandSpec]) -> Links:
@@ -137,6 +139,10 @@ class DeepMIMOReader(Reader):
             los=None if first.interactions is None else line_of_sight(first) == 1,
         )
 
+    def splits(self) -> NDArray[np.int8] | None:
+        record, count = self._records["sub6"], len(self._read("sub6")[0].gain_db)
+        return None if record is None or record.sizes.total != count else split_numbers(record.sizes)
+
     def remarks(self, bands: Mapping[str, BandSpec]) -> tuple[str, ...]:
         """What can be said of the links in these bands: paths that DeepMIMO's own generator drops."""
         found = []
@@ -150,6 +156,15 @@ class DeepMIMOReader(Reader):
             longest = f"{band.num_subcarriers / band.bandwidth_hz:.3g} s"
             found.append(f"{name}: {late} of {paths} paths, of {len(users)} users, arrive after {longest}: {done}")
         return tuple(found)
+
+    def _facts(self, name: str, moves: bool) -> BandFacts:
+        scenario, record = self._scenarios[name], self._records[name]
+        count = len(scenario.snapshots)
+        said: dict[str, Any] = {"num_slots": None if moves and count == 1 else count}
+        if record is not None:
+            fields = ("bandwidth_hz", "num_subcarriers", "slot_s", "array")
+            said |= {field: getattr(record.band, field) for field in fields}
+        return BandFacts(kind="paths", carrier_hz=scenario.carrier_hz, **said)
 
     def _pair(self, scenario: Scenario) -> Pair:
         asked, there = self._settings, scenario.snapshots[0].pairs

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from channelbench._version import __version__
 from channelbench.generators.imported.contract import Progress, Writer
-from channelbench.generators.imported.deepmimo_files import PARAMS, Pair
+from channelbench.generators.imported.deepmimo_files import MARK, PARAMS, Pair
 from channelbench.generators.imported.drawn import DrawnRows, drawn_rows, refuse_without_paths
-from channelbench.spec import SPLITS, BandSpec
+from channelbench.generators.imported.export_record import ExportRecord
+from channelbench.spec import BandSpec
 from channelbench.store.dataset import ChannelDataset
 from channelbench.store.schema import antenna_positions, slot_times
 
@@ -32,7 +33,7 @@ class DeepMIMOWriter(Writer):
     title: ClassVar[str] = "DeepMIMO v4"
     reference: ClassVar[str] = "https://deepmimo.net, docs/resources/specs.md of DeepMIMO 4"
     suffix: ClassVar[str] = ""
-    loses: ClassVar[str] = "splits, bandwidth, array, velocities; zenith angles of arrival are written as 90°"
+    loses: ClassVar[str] = "velocities; zenith angles of arrival are written as 90°, and delays begin at the first path"
 
     def refuse(self, dataset: ChannelDataset) -> None:
         refuse_without_paths(dataset)
@@ -138,7 +139,6 @@ def _params(dataset: ChannelDataset, band: BandSpec, users: int) -> dict[str, An
     for end in ends.values():
         end |= {"num_active_points": end["num_points"], "num_ant": 1, "dual_pol": False}
         end |= {"ant_rel_positions": [[0, 0, 0]], "array_orientation": [0, 0, 0]}
-    sizes = {split: dataset.spec.sizes.of(split) for split in SPLITS}
     return {
         "version": "4.0.0",
         "name": dataset.spec.scenario,
@@ -150,5 +150,5 @@ def _params(dataset: ChannelDataset, band: BandSpec, users: int) -> dict[str, An
         "txrx_sets": ends,
         "scene": {"num_scenes": band.num_slots, "n_objects": 0, "n_vertices": 0, "n_faces": 0},
         "materials": {},
-        "channelbench": {"band": band.model_dump(mode="json"), "sizes": sizes, "digest": dataset.digest},
+        MARK: ExportRecord.of(dataset, band).model_dump(mode="json"),
     }

@@ -14,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
+from channelbench.generators.imported.export_record import ExportRecord
 from channelbench.generators.imported.rays import RayTable
 
-__all__ = ["OPTIONAL", "PARAMS", "REQUIRED", "Pair", "Scenario", "Snapshot", "find_scenarios"]
+__all__ = ["MARK", "OPTIONAL", "PARAMS", "REQUIRED", "Pair", "Scenario", "Snapshot", "find_scenarios"]
 
 PARAMS = "params.json"
+
+MARK = "channelbench"
+"""What ``params.json`` has the record of our exports under."""
 
 REQUIRED = ("power", "phase", "delay", "aod_az", "aod_el")
 OPTIONAL = ("aoa_az", "aoa_el", "inter", "rx_pos", "tx_pos")
@@ -153,6 +157,14 @@ class Scenario:
         traced = self.params.get("rt_params", {})
         named = {"deepmimo": self.params.get("version"), "ray tracer": traced.get("raytracer_name")}
         return {name: str(value) for name, value in named.items() if value}
+
+    def record(self, field: str) -> ExportRecord | None:
+        """What an export of ours says beside; ``None`` in other scenarios.
+
+        Raises:
+            RequestError: it is there, and is none.
+        """
+        return ExportRecord.read(self.params[MARK], field) if MARK in self.params else None
 
     def files(self, pair: Pair) -> Iterable[Path]:
         """All files that its links come from."""

@@ -22,6 +22,14 @@ BAND_NUMBERS = {"carrier_hz": float, "bandwidth_hz": float, "num_subcarriers": i
 
 ARRAY_NUMBERS = {"rows": int, "columns": int, "spacing_wavelengths": float}
 
+BESIDE: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "ue_position": (np.float64, (3,)),
+    "ue_velocity": (np.float64, (3,)),
+    "los": (np.bool_, ()),
+    "split": (np.int8, ()),
+}
+"""What a file may say of each link: type, and shape of one."""
+
 ABSENT = -1
 """The delay that Sionna RT gives to paths that are not there."""
 
@@ -95,6 +103,11 @@ class CIRFile:
             raise RequestError(
                 self._field, expected=f"a number {name} in {self.path.name}", got="something else"
             ) from None
+
+    def text(self, name: str) -> str | None:
+        """A text beside the arrays; ``None`` where it is not there."""
+        value = np.asarray(self._arrays[name][()]).item() if name in self._arrays else None
+        return value.decode(errors="replace") if isinstance(value, bytes) else None if value is None else str(value)
 
     def row(self, name: str, index: int) -> NDArray[Any]:
         """One sample of an array of as many rows as the batch.
@@ -189,6 +202,8 @@ class SionnaCIRReader(Reader):
             quantities=frozenset(names),
             scale="paths",
             bs_height_m=first.number("bs_height_m", float),
+            licence=first.text("licence"),
+            citation=first.text("citation"),
             notes=tuple(notes),
         )
 
@@ -197,23 +212,24 @@ class SionnaCIRReader(Reader):
         for name, band in bands.items():
             file = self._bands[name]
             found[name] = BandLinks(paths=stack([self._taps(file, int(row)) for row in rows], band))
-        beside = {name: values[rows] for name, values in self._rows.items()}
+        beside = {name: values[rows] for name, values in self._rows.items() if name != "split"}
         return Links(bands=found, **beside)
+
+    def splits(self) -> NDArray[np.int8] | None:
+        return self._rows.get("split")
 
     @cached_property
     def _rows(self) -> dict[str, NDArray[Any]]:
         """What stands beside ``a`` and ``tau`` for every link; it can where each sample has one user."""
-        file, kinds = self._bands["sub6"], {"ue_position": np.float64, "ue_velocity": np.float64, "los": np.bool_}
+        file, count = self._bands["sub6"], self._count(self._bands["sub6"])
         found = dict[str, NDArray[Any]]()
-        for name, kind in kinds.items():
-            if name not in file:
-                continue
-            values = np.stack([file.row(name, i) for i in range(self._count(file))]) if self._count(file) else None
-            shape = (self._count(file),) if name == "los" else (self._count(file), 3)
-            if values is None or values.shape != shape:
-                got = None if values is None else values.shape
-                raise RequestError(self._field, expected=f"{name} of shape {shape}", got=got)
-            found[name] = values.astype(kind)
+        for name, (kind, width) in BESIDE.items():
+            if name in file:
+                values = np.stack([file.row(name, i) for i in range(count)])
+                if values.shape != (count, *width) or values.dtype.kind not in "biuf":
+                    got = f"{values.dtype} of shape {values.shape}"
+                    raise RequestError(self._field, expected=f"{name} of shape {(count, *width)}", got=got)
+                found[name] = values.astype(kind)
         return found
 
     def _sides(self, file: CIRFile) -> tuple[int, int, int, int]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from channelbench.generators.evaluate.paths import DrawnPaths
 from channelbench.generators.imported.contract import Progress, Writer
 from channelbench.generators.imported.drawn import drawn_rows, refuse_without_paths, squints
+from channelbench.generators.imported.export_record import split_numbers
 from channelbench.spec import BandSpec
 from channelbench.store.dataset import ChannelDataset
 from channelbench.store.schema import antenna_positions, slot_times
@@ -28,7 +29,7 @@ class SionnaCIRWriter(Writer):
     title: ClassVar[str] = "Sionna CIR"
     reference: ClassVar[str] = "https://nvlabs.github.io/sionna, CIRDataset"
     suffix: ClassVar[str] = ""
-    loses: ClassVar[str] = "splits, angles; carrier, grid, array, positions stand beside a and tau, where we read them"
+    loses: ClassVar[str] = "angles; grid, array, positions and splits stand beside a and tau, where import finds them"
 
     def refuse(self, dataset: ChannelDataset) -> None:
         refuse_without_paths(dataset)
@@ -92,4 +93,6 @@ def _describe(file: Any, dataset: ChannelDataset, band: BandSpec) -> None:
         file[name] = getattr(band.array, name)
     if dataset.spec.bs_height_m is not None:
         file["bs_height_m"] = dataset.spec.bs_height_m
+    file["split"] = split_numbers(dataset.spec.sizes)
+    file["licence"], file["citation"] = dataset.spec.source.licence, dataset.spec.source.citation
     file.attrs["digest"] = dataset.digest

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from foreign_paths import random_rays, write_deepmimo
 
+from channelbench import cli
 from channelbench.errors import RequestError
 from channelbench.generation import generate, make_spec
 from channelbench.generators.imported.contract import Writer
@@ -53,20 +57,6 @@ def exported(writer: Writer, dataset: ChannelDataset, target: Path) -> list[tupl
     return done
 
 
-def grid(dataset: ChannelDataset) -> dict[str, Any]:
-    """What a DeepMIMO scenario does not say of the bands."""
-    return {
-        f"{name}.{field}": value
-        for name, band in dataset.spec.bands.items()
-        for field, value in {
-            "bandwidth_hz": band.bandwidth_hz,
-            "num_subcarriers": band.num_subcarriers,
-            "slot_s": band.slot_s,
-            "array.columns": band.array.columns,
-        }.items()
-    }
-
-
 def all_rows(dataset: ChannelDataset, name: str) -> np.ndarray:
     return np.concatenate([dataset.array(name, split) for split in SPLITS])
 
@@ -75,14 +65,15 @@ def test_deepmimo_and_back(dataset: ChannelDataset, tmp_path: Path) -> None:
     done = exported(DeepMIMOWriter(), dataset, tmp_path / "x")
     assert done[-1] == (9, 9)
     assert done == sorted(done)
-    back = import_dataset(tmp_path / "x", tmp_path / "y.zarr", assignments=grid(dataset), remember=False)
+    back = import_dataset(tmp_path / "x", tmp_path / "y.zarr", remember=False)
+    assert back.source.data_licence == "CC-BY-4.0"
     compare(dataset, open_dataset(back.path), ("asd_deg", "asa_deg"))
 
 
 def test_impulse_responses_and_back(dataset: ChannelDataset, tmp_path: Path) -> None:
     assert exported(SionnaCIRWriter(), dataset, tmp_path / "x")[-1] == (9, 9)
     back = import_dataset(tmp_path / "x", tmp_path / "y.zarr", remember=False)
-    assert back.spec.sub6.model_copy(update={"num_beams": 256}) == dataset.spec.sub6
+    assert back.source.data_licence == "CC-BY-4.0"
     compare(dataset, open_dataset(back.path), ())
 
 
@@ -99,17 +90,19 @@ def errors(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def compare(before: ChannelDataset, after: ChannelDataset, angles: tuple[str, ...]) -> None:
-    """Every link of one has to be in the other, which shares them out otherwise."""
-    where = all_rows(before, "ue_position")
-    row = [int(np.abs(where - position).max(axis=1).argmin()) for position in all_rows(after, "ue_position")]
-    assert sorted(row) == list(range(len(where)))
-    np.testing.assert_array_equal(all_rows(after, "los"), all_rows(before, "los")[row])
-    np.testing.assert_allclose(all_rows(after, "distance_m"), all_rows(before, "distance_m")[row], rtol=1e-5)
+    """The same links in the same splits and order."""
+    for name, band in before.spec.bands.items():
+        assert after.spec.bands[name] == band.model_copy(update={"num_beams": after.spec.bands[name].num_beams})
+    assert after.spec.sizes == before.spec.sizes
+    for name in ("split", "los"):
+        np.testing.assert_array_equal(all_rows(after, name), all_rows(before, name))
+    for name in ("ue_position", "distance_m"):
+        np.testing.assert_allclose(all_rows(after, name), all_rows(before, name), rtol=1e-5)
     for name in before.spec.bands:
-        assert errors(all_rows(before, f"h_{name}")[row], all_rows(after, f"h_{name}")).max() < SHARE
-        assert errors(with_gain(before, name)[row], with_gain(after, name)).max() < SAME
+        assert errors(all_rows(before, f"h_{name}"), all_rows(after, f"h_{name}")).max() < SHARE
+        assert errors(with_gain(before, name), with_gain(after, name)).max() < SAME
         for number in ("path_gain_db", "main_path_gain_db", "delay_spread_s", *angles):
-            here, there = all_rows(before, f"{number}_{name}")[row], all_rows(after, f"{number}_{name}")
+            here, there = all_rows(before, f"{number}_{name}"), all_rows(after, f"{number}_{name}")
             np.testing.assert_allclose(there, here, rtol=SHARE, atol=1e-12 if number == "delay_spread_s" else 1e-2)
 
 
@@ -147,6 +140,28 @@ def test_sionna_reads_what_was_exported(dataset: ChannelDataset, tmp_path: Path)
     f = subcarrier_frequencies(8, dataset.spec.sub6.bandwidth_hz / 8)
     h = cir_to_ofdm_channel(f, torch.tensor(a), torch.tensor(tau)).numpy()[:, 0, 0, 0].transpose(0, 2, 3, 1)
     assert errors(with_gain(dataset, "sub6"), h).max() < SAME
+
+
+def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Export and import of docs/importing-paths.md, and the settings that it shows for other people's files."""
+    page = (Path(__file__).parents[2] / "docs" / "importing-paths.md").read_text()
+    settings = re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S)[0]
+    monkeypatch.chdir(tmp_path)
+    for command in re.findall(r"^\$ channelbench (.*)$", page, re.M):
+        call(command, monkeypatch)
+    assert "note      transmitter and receivers t000_tx000_r001" in capsys.readouterr().out
+    compare(open_dataset("few.zarr"), open_dataset("again.zarr"), ())
+    (tmp_path / "street.toml").write_text(settings)
+    write_deepmimo(tmp_path / "street", [random_rays(30, 4)])
+    call("import street --settings street.toml --out street.zarr", monkeypatch)
+    assert open_dataset("street.zarr").spec.sub6.array.columns == 8
+
+
+def call(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["channelbench", *command.split()])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code
 
 
 @pytest.mark.parametrize("writer", [DeepMIMOWriter, SionnaCIRWriter])
