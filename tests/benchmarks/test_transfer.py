@@ -248,7 +248,7 @@ def test_target_specs_keep_what_the_source_changed() -> None:
     }
     assert near.max_distance_m == 200
     assert target_spec(source, {"scenario": f"{HERE}:Near", "max_distance_m": "60"}).max_distance_m == 60
-    with pytest.raises(RequestError, match="choices: rma, uma, umi"):
+    with pytest.raises(RequestError, match="choices: imported, rma, uma, umi"):
         target_spec(source, {"scenario": "mars"})
     with pytest.raises(RequestError, match=r"sub6\.colour: expected a known field"):
         target_spec(source, {"sub6.colour": "blue"})

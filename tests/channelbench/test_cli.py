@@ -75,7 +75,7 @@ def test_failed_cell_exits_one_and_says_why(shell: Shell, tmp_path: Path) -> Non
 
 
 WRONG = {
-    "unknown scenario": (["generate", "--scenario", "mars"], "scenario", "choices: rma, uma, umi"),
+    "unknown scenario": (["generate", "--scenario", "mars"], "scenario", "choices: imported, rma, uma, umi"),
     "unknown task": (["run", "--tasks", "xx"], "task", "choices: bf, ce"),
     "unknown method": (["run", "--methods", "gpt9"], "method", "choices: bi, "),
     "unknown option of a method": (["run", "--methods", "bi+random"], "method", "a method without options"),
