@@ -91,6 +91,7 @@ def export(
 def _seen(found: Found) -> Iterator[str]:
     """What ``--dry-run`` says."""
     from channelbench.assignments import flatten
+    from channelbench.generators.imported.completing import complete_bands
 
     seen, reader = found.description, found.reader
     yield f"format    {reader.name}: {reader.title}"
@@ -110,7 +111,8 @@ def _seen(found: Found) -> Iterator[str]:
     yield f"scale     {found.scale}"
     yield f"licence   {found.asked.licence or seen.licence or 'not stated'}"
     yield f"citation  {found.asked.citation or seen.citation or 'not stated'}"
-    for note in seen.notes:
+    bands = {} if found.needed else complete_bands(seen, found.bands)
+    for note in (*seen.notes, *(reader.remarks(bands) if bands else ())):
         yield f"note      {note}"
     for field in found.needed:
         yield f"needed    {field} (--set {field}=… or --settings)"

@@ -239,6 +239,10 @@ class Reader(ABC):
         that to the importer."""
         return None
 
+    def remarks(self, bands: Mapping[str, BandSpec]) -> tuple[str, ...]:
+        """What is to be said of the links in these bands, as ``Description.notes`` are of the file: one line each."""
+        return ()
+
     def close(self) -> None:
         """Let go of files."""
         return

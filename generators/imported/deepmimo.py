@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
 from channelbench.generators.imported.contract import BandFacts, BandLinks, Description, Links, Reader, Settings
+from channelbench.generators.imported.damage import in_one_line
 from channelbench.generators.imported.deepmimo_files import PARAMS, Pair, Scenario, Snapshot, find_scenarios
 from channelbench.generators.imported.export_record import split_numbers
 from channelbench.generators.imported.rays import (
@@ -76,6 +77,7 @@ class DeepMIMOReader(Reader):
         levels = [path / PARAMS, *path.glob(f"*/{PARAMS}"), *path.glob(f"*/*/{PARAMS}")]
         return any(file.is_file() and '"rt_params"' in file.read_text(encoding="utf-8") for file in levels[:8])
 
+    @in_one_line
     def __init__(self, path: Path, settings: DeepMIMOSettings) -> None:
         super().__init__(path, settings)
         self._settings, self._field = settings, str(path)
@@ -92,6 +94,7 @@ class DeepMIMOReader(Reader):
     def files(self) -> list[Path]:
         return [file for band, scenario in self._scenarios.items() for file in scenario.files(self._pairs[band])]
 
+    @in_one_line
     def describe(self) -> Description:
         scenarios, first = self._scenarios, self._read("sub6")[0]
         count = len(first.gain_db)
@@ -114,6 +117,7 @@ class DeepMIMOReader(Reader):
             hints=() if record is not None else (f'citation = "{CITATION}"',),
         )
 
+    @in_one_line
     def links(self, rows: NDArray[np.int64], bands: Mapping[str, BandSpec]) -> Links:
         velocity = self._settings.ue_velocity_mps
         moving = None if velocity is None else np.tile(np.asarray(velocity, np.float64), (len(rows), 1))
@@ -139,6 +143,7 @@ class DeepMIMOReader(Reader):
             los=None if first.interactions is None else line_of_sight(first) == 1,
         )
 
+    @in_one_line
     def splits(self) -> NDArray[np.int8] | None:
         record, count = self._records["sub6"], len(self._read("sub6")[0].gain_db)
         return None if record is None or record.sizes.total != count else split_numbers(record.sizes)

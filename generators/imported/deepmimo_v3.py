@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from channelbench.errors import RequestError
 from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
 from channelbench.generators.imported.contract import BandFacts, BandLinks, Description, Links, Reader, Settings
+from channelbench.generators.imported.damage import in_one_line
 from channelbench.generators.imported.deepmimo import CITATION, RaySettings, seen_from, tally
 from channelbench.generators.imported.rays import RayTable, arrives_late, height_of, line_of_sight, link_paths
 from channelbench.spec import BandSpec
@@ -51,6 +52,7 @@ class DeepMIMOv3Reader(Reader):
         """A folder with ``params.mat`` and files of users."""
         return (path / "params.mat").is_file() and any(USERS.fullmatch(file.name) for file in path.iterdir())
 
+    @in_one_line
     def __init__(self, path: Path, settings: DeepMIMOv3Settings) -> None:
         super().__init__(path, settings)
         self._settings, self._field = settings, str(path)
@@ -78,6 +80,7 @@ class DeepMIMOv3Reader(Reader):
     def files(self) -> list[Path]:
         return [self.path / "params.mat", *(file for _, _, file in self._pieces)]
 
+    @in_one_line
     def describe(self) -> Description:
         table, others = self._rays, [str(station) for station in self._stations if station != self._station]
         chosen = f"base station {self._station}" + (f", not {', '.join(others)}" if others else "")
@@ -96,6 +99,7 @@ class DeepMIMOv3Reader(Reader):
             hints=(f'citation = "{CITATION}"',),
         )
 
+    @in_one_line
     def links(self, rows: NDArray[np.int64], bands: Mapping[str, BandSpec]) -> Links:
         table, settings = self._rays.changed(lambda values: values[rows]), self._settings
         table.check(self._field, rows)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
 from channelbench.generators.imported.contract import BandFacts, BandLinks, Description, Links, Reader, Settings
+from channelbench.generators.imported.damage import in_one_line
 from channelbench.generators.imported.rays import CarrierAt, height_of
 from channelbench.generators.imported.taps import Taps, stack
 from channelbench.spec import BandSpec
@@ -105,6 +106,7 @@ class QuadrigaReader(Reader):
     def _channel(self, number: int) -> Channel:
         """The arrays of that object."""
 
+    @in_one_line
     def describe(self) -> Description:
         places, first = self._places, self._known["sub6"][0]
         positions = all(facts.has_positions for facts in self._known["sub6"])
@@ -131,6 +133,7 @@ class QuadrigaReader(Reader):
             notes=tuple(notes),
         )
 
+    @in_one_line
     def links(self, rows: NDArray[np.int64], bands: Mapping[str, BandSpec]) -> Links:
         found, position = dict[str, BandLinks](), list[NDArray[np.float64]]()
         for name, band in bands.items():

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
+from channelbench.generators.imported.damage import in_one_line
 from channelbench.generators.imported.quadriga import Channel, Facts, QuadrigaReader, QuadrigaSettings
 
 __all__ = ["QuadrigaHdf5Reader"]
@@ -31,6 +32,7 @@ class QuadrigaHdf5Reader(QuadrigaReader):
         with h5py.File(path) as file:
             return "ChannelDims" in file and "Order" in file
 
+    @in_one_line
     def __init__(self, path: Path, settings: QuadrigaSettings) -> None:
         import h5py
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
+from channelbench.generators.imported.damage import in_one_line
 from channelbench.generators.imported.quadriga import Channel, Facts, QuadrigaReader, QuadrigaSettings
 
 __all__ = ["QuadrigaMatReader"]
@@ -34,6 +35,7 @@ class QuadrigaMatReader(QuadrigaReader):
         with path.open("rb") as file:
             return any(name.startswith("channel_00001_") for name, _, _ in whosmat(file))
 
+    @in_one_line
     def __init__(self, path: Path, settings: QuadrigaSettings) -> None:
         super().__init__(path, settings)
         if not path.is_file():

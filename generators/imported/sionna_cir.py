@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
 from channelbench.generators.imported.contract import BandFacts, BandLinks, Description, Links, Reader, Settings
+from channelbench.generators.imported.damage import in_one_line
 from channelbench.generators.imported.taps import Taps, stack
 from channelbench.spec import ArraySpec, BandSpec
 
@@ -160,6 +161,7 @@ class SionnaCIRReader(Reader):
         """A file, or files in a folder, with ``a`` and ``tau``."""
         return bool(files := _files(path)) and all({"a", "tau"} <= _names(file) for file in files)
 
+    @in_one_line
     def __init__(self, path: Path, settings: SionnaCIRSettings) -> None:
         super().__init__(path, settings)
         self._settings, self._field = settings, str(path)
@@ -189,6 +191,7 @@ class SionnaCIRReader(Reader):
         for file in self._bands.values():
             file.close()
 
+    @in_one_line
     def describe(self) -> Description:
         first = self._bands["sub6"]
         users, _, _, antennas = self._sides(first)
@@ -207,6 +210,7 @@ class SionnaCIRReader(Reader):
             notes=tuple(notes),
         )
 
+    @in_one_line
     def links(self, rows: NDArray[np.int64], bands: Mapping[str, BandSpec]) -> Links:
         found = {}
         for name, band in bands.items():
@@ -215,6 +219,7 @@ class SionnaCIRReader(Reader):
         beside = {name: values[rows] for name, values in self._rows.items() if name != "split"}
         return Links(bands=found, **beside)
 
+    @in_one_line
     def splits(self) -> NDArray[np.int8] | None:
         return self._rows.get("split")
 
