@@ -113,6 +113,21 @@ def test_what_the_user_says_and_names_travels(tmp_path: Path) -> None:
     assert all(finding.ok for finding in verify(dataset.path))
 
 
+def test_areas_of_a_file_with_positions(tmp_path: Path) -> None:
+    position = np.random.default_rng(2).uniform([0, 0, 1.5], [900, 100, 1.5001], (200, 3))
+    np.savez(tmp_path / "h.npz", h=channels(200), where=position)
+    told = PLAIN | {"ue_position_key": "where", "split": "area", "guard_m": 60.0}
+    dataset = imported(tmp_path / "h.npz", tmp_path / "d.zarr", told)
+    along = {split: dataset.array("ue_position", split)[:, 0] for split in SPLITS}
+    assert along["val"].min() - along["train"].max() >= 60
+    assert along["test"].min() - along["val"].max() >= 60
+    source = dataset.spec.source
+    assert (source.split, source.guard_m, source.unit_m, source.rejected) == ("area", 60, 50, 0)
+    assert 150 < dataset.spec.sizes.total < 200
+    assert len(set(all_rows(dataset, "drop"))) < dataset.spec.sizes.total, "links of a square are one unit"
+    assert all(finding.ok for finding in verify(dataset.path))
+
+
 @pytest.mark.parametrize("kind", ["npy", "npz", "mat", "hdf5", "safetensors", "pt"])
 def test_every_kind_of_file_gives_the_same_links(kind: str, tmp_path: Path) -> None:
     h = channels(20)
