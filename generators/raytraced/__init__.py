@@ -1,0 +1,3 @@
+"""Channels traced through scenes: buildings, streets, land."""
+
+HAS_ENTRIES = False
