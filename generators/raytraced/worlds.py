@@ -118,7 +118,7 @@ class World:
             [mi.Float(np.ascontiguousarray(column, dtype=np.float32)) for column in each.T] for each in (start, along)
         )
         ray = mi.Ray3f(mi.Point3f(*origin), mi.Vector3f(*direction))
-        ray.maxt = mi.Float(np.maximum(length - 1e-2, 0).astype(np.float32))
+        ray.maxt = _numbers(np.maximum(length - 1e-2, 0))
         return ~np.array(self.scene.mi_scene.ray_test(ray)) | (length == 0)
 
     def trace(self, receivers: NDArray[np.float64], carriers_hz: Mapping[str, float], settings: Settings) -> Rays:
@@ -187,7 +187,7 @@ def _check_site(scene: str, world: World) -> None:
     zenith, turn = np.arccos(1 - index / 250), np.pi * (1 + 5**0.5) * index
     around = np.stack([np.cos(turn) * np.sin(zenith), np.sin(turn) * np.sin(zenith), np.cos(zenith)])
     ray = mi.Ray3f(mi.Point3f(*map(float, where)), mi.Vector3f(*[mi.Float(each.astype(np.float32)) for each in around]))
-    ray.maxt = mi.Float(NEAREST_M)
+    ray.maxt = _numbers(np.full(500, NEAREST_M))
     if np.array(world.scene.mi_scene.ray_test(ray)).any():
         raise RequestError("bs_position_m", expected="a base station in the open", got=f"{got}, in a wall")
 
@@ -248,6 +248,12 @@ def _set_materials(scene: str, loaded: Any, carriers_hz: tuple[float, ...]) -> N
             got = f"{scene} ({_said(error)})"
             expected = f"materials that have values at {carrier_hz / 1e9:g} GHz"
             raise RequestError("scene", expected=expected, got=got) from None
+
+
+def _numbers(values: NDArray[np.float64]) -> Any:
+    import mitsuba as mi
+
+    return mi.Float(np.ascontiguousarray(values, dtype=np.float32))
 
 
 def _said(error: Exception) -> str:
