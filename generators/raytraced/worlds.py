@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -257,4 +258,6 @@ def _numbers(values: NDArray[np.float64]) -> Any:
 
 
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """What is wrong, without the traceback that Mitsuba puts before it."""
+    lines = [line.strip() for line in str(error).splitlines() if re.match(r"\s*\w*(Error|Exception): ", line)]
+    return " ".join((lines[-1] if lines else str(error)).split())[:300] or type(error).__name__

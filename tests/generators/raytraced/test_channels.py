@@ -15,7 +15,7 @@ from channelbench.generators.raytraced import drawing
 from channelbench.generators.raytraced.links import paths_of
 from channelbench.generators.raytraced.scenarios import TracedStreet
 from channelbench.generators.raytraced.users import User
-from channelbench.generators.raytraced.worlds import World, world_of
+from channelbench.generators.raytraced.worlds import World
 from channelbench.spec import BandSpec, ScenarioSpec
 from channelbench.store.schema import antenna_positions, slot_times, subcarrier_hz, variables
 
