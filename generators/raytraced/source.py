@@ -85,6 +85,11 @@ class RaytracedSource(SourceSpec):
         scene = self.scene.partition("@")[0].replace("_", " ")
         return ", ".join([f"ray-traced {scene}", f"depth {self.max_depth}", *ways, users])
 
+    @property
+    def remark(self) -> str:
+        """That test users stand among the training users, where they do."""
+        return "test users among the training users" if self.split == "interleaved" else ""
+
     @classmethod
     def machine(cls) -> Mapping[str, str]:
         """The LLVM that compiles the kernels, and the processor that it compiles for."""
