@@ -64,13 +64,13 @@ def _ours(spec: ScenarioSpec, position: Any, velocity: Any) -> Callable[[], None
 
     def work() -> None:
         traced = world.trace(position, carriers, source.settings)  # type: ignore[attr-defined]
-        rays = [_of(traced, number) for number in range(len(position))]
+        rays = [each for number in range(len(position)) if len((each := _of(traced, number)).receiver)]
         reference = first_delay_s(rays)
         for name, band in spec.bands.items():
             gain = gains(rays, name)
-            paths = paths_of(rays, world, name, band.carrier_hz, velocity, reference, np.maximum(gain, 1e-30))
+            paths = paths_of(rays, world, name, band.carrier_hz, velocity[: len(rays)], reference, gain)
             evaluate(paths, band)
-            link_statistics(paths, 10 * np.log10(np.maximum(gain, 1e-30)))
+            link_statistics(paths, 10 * np.log10(gain))
 
     return work
 
