@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ray_tracing import require_tracer
 from scipy.special import fresnel
 
-from channelbench.errors import RequestError
 from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
-from channelbench.generators.raytraced.llvm import usable
 from channelbench.generators.raytraced.meshes import ply
 from channelbench.generators.raytraced.rural import prepare
 from channelbench.generators.raytraced.soil import LOAM
@@ -45,11 +44,10 @@ class Traced:
 
 @pytest.fixture(scope="module")
 def rt() -> Any:
-    try:
-        usable()
-    except RequestError as error:
-        pytest.skip(str(error))
-    return pytest.importorskip("sionna.rt")
+    require_tracer()
+    import sionna.rt
+
+    return sionna.rt
 
 
 @pytest.fixture
@@ -219,37 +217,48 @@ def test_one_edge(rt: Any, make_scene: MakeScene, carrier_hz: float) -> None:
     error = np.abs(loss - knife_edge_db(v))
     print(f"{carrier_hz / 1e9:g} GHz: loss from {loss.min():.1f} to {loss.max():.1f} dB, off by {error.max():.2f} dB")
     assert loss[v > 2].min() > 18
-    assert error.max() < 0.8, "a knife edge does not conduct: small angles alone make it the same"
+    assert error.max() < 1.1, "a knife edge does not conduct: at small angles it makes no difference"
+    assert error[np.abs(v) < 1].max() < 0.35
 
+    # Sionna gives the far face R = −1 for both polarisations where the wedge is sharp (after Hashimoto), so its
+    # coefficient is the one for a field along the edge although this one lies across it.
     around = (before, np.hypot(after, fall))
     received = 1.5 * np.pi + np.arctan2(fall, after)  # from the face down, up and over
-    ratio = half_plane(carrier_hz, around, (np.full(50, np.pi / 2), received), 1)
+    ratio = half_plane(carrier_hz, around, (np.full(50, np.pi / 2), received), -1)
     expected = ratio * free_space(carrier_hz, around[0] + around[1])
     diffracted = np.sum(np.where(top, traced.field, 0), axis=1)
-    off = np.abs(np.abs(diffracted / expected) - 1)
-    print(f"uniform theory: amplitudes off by {off.max():.2e}")
-    assert off.max() < 0.02
+    off = np.abs(diffracted / expected - 1)
+    print(f"uniform theory: off by {np.median(off):.2e}, at most {off.max():.2e}")
+    assert off.max() < 1e-6 * 2 * np.pi * 100 * carrier_hz / SPEED_OF_LIGHT + 5e-3
 
 
-def test_ends_may_be_swapped(rt: Any, make_scene: MakeScene) -> None:
+@pytest.mark.parametrize(
+    "what",
+    [{"max_depth": 3}, {"max_depth": 1, "diffraction": True, "edge_diffraction": True}],
+    ids=["bounces", "edges"],
+)
+def test_ends_may_be_swapped(rt: Any, make_scene: MakeScene, what: dict) -> None:
     scene = make_scene(
         ground=GROUND,
         wall=("brick", (-40, 30, -1), (120, 0, 0), (0, 0, 30)),
         screen=("metal", (20, -30, -1), (0, 40, 0), (0, 0, 16)),
     )
     ends = np.array([(0.0, 0.0, 22.0), (45.0, 6.0, 1.5)])
-    what = {"max_depth": 2, "diffraction": True, "edge_diffraction": True, "samples_per_src": 200_000}
-    one, other = (trace(rt, scene, 1.9e9, ends[i], ends[1 - i][None], **what) for i in (0, 1))
-    found = [
-        sorted(zip(t.delay_s[t.field != 0], t.field[t.field != 0], strict=True), key=lambda p: p[0])
-        for t in (one, other)
-    ]
-    assert len(found[0]) == len(found[1]) >= 4
-    assert {0, 1, 2} >= set(one.depth[one.field != 0].tolist()) > {1}
-    for (delay, field), (back_delay, back_field) in zip(*found, strict=True):
-        assert delay == pytest.approx(back_delay, rel=1e-6)
-        assert field == pytest.approx(back_field, rel=0.01)
-    assert one.total == pytest.approx(other.total, rel=0.01)
+    one, other = (trace(rt, scene, 1.9e9, ends[i], ends[1 - i][None], samples_per_src=200_000, **what) for i in (0, 1))
+    strong = [paths_of(traced) for traced in (one, other)]
+    print(f"{len(strong[0])} and {len(strong[1])} paths, {np.abs(one.total / other.total - 1)[0]:.1e} apart in sum")
+    assert len(strong[0]) == len(strong[1]) >= 4
+    np.testing.assert_allclose(strong[0][:, 0].real, strong[1][:, 0].real, rtol=1e-6)
+    np.testing.assert_allclose(strong[0][:, 1], strong[1][:, 1], rtol=5e-3)
+    np.testing.assert_allclose(one.total, other.total, rtol=5e-3)
+
+
+def paths_of(traced: Traced) -> np.ndarray:
+    """Delay and field of the paths of one link that have more than 1e-4 of its power, by delay, ``[paths, 2]``."""
+    field, delay = traced.field[0], traced.delay_s[0]
+    kept = np.abs(field) ** 2 > 1e-4 * np.sum(np.abs(field) ** 2)
+    order = np.argsort(delay[kept])
+    return np.stack([delay[kept][order], field[kept][order]], axis=-1)
 
 
 @pytest.mark.slow
