@@ -1,3 +1,3 @@
-"""Ray-traced channels: scenes, what is in them, and the tracing of paths."""
+"""Channels traced through scenes: buildings, streets, land."""
 
 HAS_ENTRIES = False
