@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["Plan", "Rays", "draw_delay_angle", "draw_rays", "draw_users", "plan_of"]
+
+Place = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 _EDGE = "#5b6472"
 _GROUND = "#f1f0ea"
@@ -53,27 +56,27 @@ class Rays:
     azimuth: NDArray[np.float64]
 
 
-def plan_of(scene: Any, origin: NDArray[np.float64], discs: NDArray[np.float64] | None = None) -> Plan:
+def plan_of(scene: Any, placed: Place, discs: NDArray[np.float64]) -> Plan:
     """The plan of a loaded scene. Its ground is what covers most of its square, seen from above.
 
     Args:
         scene: Of ``sionna.rt``.
-        origin: What is (0, 0, 0) in the plan, in the scene's coordinates, m, ``[xyz]``.
-        discs: Tree crowns in the scene's coordinates.
+        placed: From the scene's coordinates to those of the plan, m, ``[..., xyz]`` each.
+        discs: Tree crowns ``(x, y, radius)`` in the scene, m, ``[crowns, 3]``.
     """
     shapes = []
     for shape in scene.mi_scene.shapes():
-        vertices = np.array(shape.vertex_positions_buffer(), np.float64).reshape(-1, 3) - origin
+        vertices = placed(np.array(shape.vertex_positions_buffer(), np.float64).reshape(-1, 3))
         shapes.append(vertices[np.array(shape.faces_buffer()).reshape(-1, 3)])
     every = np.concatenate(shapes).reshape(-1, 3) if shapes else np.zeros((1, 3))
     square = np.prod(np.ptp(every[:, :2], axis=0))
     flat = [_area(triangles) > 0.5 * square for triangles in shapes]
     none = np.zeros((0, 3, 3))
-    crowns = np.zeros((0, 3)) if discs is None else discs - np.array([origin[0], origin[1], 0.0])
+    crowns = placed(np.column_stack([discs[:, :2], np.zeros(len(discs))]))
     return Plan(
         ground=np.concatenate([none, *(s for s, is_flat in zip(shapes, flat, strict=True) if is_flat)]),
         objects=np.concatenate([none, *(s for s, is_flat in zip(shapes, flat, strict=True) if not is_flat)]),
-        discs=crowns,
+        discs=np.column_stack([crowns[:, :2], discs[:, 2]]),
     )
 
 
@@ -98,7 +101,7 @@ def draw_users(ax: Axes, plan: Plan, users: NDArray[np.float64], path_gain_db: N
     _draw_plan(ax, plan, low, high)
     order = np.argsort(path_gain_db)
     x, y = users[order, :2].T
-    dots = ax.scatter(x, y, c=path_gain_db[order], s=9, cmap="viridis", linewidths=0, zorder=4)
+    dots = ax.scatter(x, y, c=path_gain_db[order], s=22, cmap="plasma", linewidths=0.4, edgecolors="white", zorder=4)
     ax.figure.colorbar(dots, ax=ax, label="path gain (dB)", shrink=0.85)
     _mark(ax, np.zeros(2), "^", "base station")
     _frame(ax, title)
@@ -208,14 +211,14 @@ def _draw_plan(ax: Axes, plan: Plan, low: NDArray[np.float64], high: NDArray[np.
     if len(ground) > 2 and np.ptp(ground[..., 2]) > 1:
         x, y, z = ground.reshape(-1, 3).T
         corners = np.arange(len(x)).reshape(-1, 3)
-        ax.tricontourf(x, y, corners, z, levels=12, cmap="YlGn", alpha=0.35, zorder=1)
+        ax.tricontourf(x, y, corners, z, levels=12, cmap="YlGn", alpha=0.3, zorder=1)
     if len(objects):
         height = objects[..., 2].max(axis=1)
         order = np.argsort(height, kind="stable")
         faces = PolyCollection(objects[order, :, :2], cmap="Greys", linewidths=0.15, zorder=2)
         base, top = np.percentile(height, [1, 99])
         faces.set_array(height[order])
-        faces.set_clim(base - 0.6 * (top - base) - 1, top + 0.5 * (top - base) + 1)
+        faces.set_clim(base - 0.5 * (top - base) - 1, top + 1.2 * (top - base) + 1)
         faces.set_edgecolor(_EDGE)
         ax.add_collection(faces)
     if len(plan.discs):
@@ -223,7 +226,7 @@ def _draw_plan(ax: Axes, plan: Plan, low: NDArray[np.float64], high: NDArray[np.
         crowns = EllipseCollection(
             width, width, np.zeros(len(width)), units="xy", offsets=plan.discs[:, :2], transOffset=ax.transData
         )
-        crowns.set(facecolor="#4d7c4d", alpha=0.55, linewidth=0, zorder=3)
+        crowns.set(facecolor="#5f8f5f", alpha=0.35, linewidth=0, zorder=3)
         ax.add_collection(crowns)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
 

@@ -232,25 +232,36 @@ def test_one_edge(rt: Any, make_scene: MakeScene, carrier_hz: float) -> None:
     assert off.max() < 1e-6 * 2 * np.pi * 100 * carrier_hz / SPEED_OF_LIGHT + 5e-3
 
 
+ROOM = {
+    "ground": GROUND,
+    "wall": ("brick", (-40, 30, -1), (120, 0, 0), (0, 0, 30)),
+    "screen": ("metal", (-20, -40, -1), (0, 90, 0), (0, 0, 30)),
+}
+FENCE = {"ground": GROUND, "screen": ("metal", (20, -30, -1), (0, 40, 0), (0, 0, 16))}
+
+
 @pytest.mark.parametrize(
-    "what",
-    [{"max_depth": 3}, {"max_depth": 1, "diffraction": True, "edge_diffraction": True}],
+    ("faces", "what", "fewest", "tolerance"),
+    [
+        (ROOM, {"max_depth": 3}, 7, 1e-3),
+        (FENCE, {"max_depth": 1, "diffraction": True, "edge_diffraction": True}, 3, 0.02),
+    ],
     ids=["bounces", "edges"],
 )
-def test_ends_may_be_swapped(rt: Any, make_scene: MakeScene, what: dict) -> None:
-    scene = make_scene(
-        ground=GROUND,
-        wall=("brick", (-40, 30, -1), (120, 0, 0), (0, 0, 30)),
-        screen=("metal", (20, -30, -1), (0, 40, 0), (0, 0, 16)),
-    )
-    ends = np.array([(0.0, 0.0, 22.0), (45.0, 6.0, 1.5)])
+def test_ends_may_be_swapped(
+    rt: Any, make_scene: MakeScene, faces: dict, what: dict, fewest: int, tolerance: float
+) -> None:
+    """Paths of more than a ten thousandth of the power are the same in both directions; diffraction at an edge that
+    waves meet askew is so within a percent, as Sionna approximates it."""
+    ends, scene = np.array([(0.0, 0.0, 22.0), (45.0, 6.0, 1.5)]), make_scene(**faces)
     one, other = (trace(rt, scene, 1.9e9, ends[i], ends[1 - i][None], samples_per_src=200_000, **what) for i in (0, 1))
     strong = [paths_of(traced) for traced in (one, other)]
-    print(f"{len(strong[0])} and {len(strong[1])} paths, {np.abs(one.total / other.total - 1)[0]:.1e} apart in sum")
-    assert len(strong[0]) == len(strong[1]) >= 4
+    assert len(strong[0]) == len(strong[1]) >= fewest
+    apart = np.abs(strong[0][:, 1] / strong[1][:, 1] - 1)
+    print(f"{len(apart)} paths, {apart.max():.1e} apart, {np.abs(one.total / other.total - 1)[0]:.1e} in sum")
     np.testing.assert_allclose(strong[0][:, 0].real, strong[1][:, 0].real, rtol=1e-6)
-    np.testing.assert_allclose(strong[0][:, 1], strong[1][:, 1], rtol=5e-3)
-    np.testing.assert_allclose(one.total, other.total, rtol=5e-3)
+    assert apart.max() < tolerance
+    np.testing.assert_allclose(one.total, other.total, rtol=tolerance)
 
 
 def paths_of(traced: Traced) -> np.ndarray:
@@ -267,18 +278,18 @@ def test_munich_loses_what_uma_does(rt: Any, carrier_hz: float) -> None:
     """Path gain over distance in line of sight, TR 38.901, Table 7.4.1-1: 28 + 22 lg d + 20 lg f."""
     scene = rt.load_scene(rt.scene.munich)
     sender = np.array([8.5, 21, 27])
-    x, y = np.meshgrid(np.arange(-300, 301, 25), np.arange(-300, 301, 25))
+    x, y = np.meshgrid(np.arange(-150, 251, 10), np.arange(-150, 251, 10))
     receivers = np.stack([x.ravel(), y.ravel(), np.full(x.size, 1.5)], axis=-1)
-    away = np.hypot(*(receivers - sender)[:, :2].T)
-    receivers = receivers[(away > 35) & (away < 350)]
+    receivers = receivers[np.hypot(*(receivers - sender)[:, :2].T) > 35]
+    seen = (trace(rt, scene, carrier_hz, sender, receivers, max_depth=0).field != 0).any(axis=1)
+    receivers = receivers[seen][:: max(1, seen.sum() // 60)]
     traced = trace(rt, scene, carrier_hz, sender, receivers, max_depth=3, samples_per_src=100_000)
-    seen = ((traced.depth == 0) & (traced.field != 0)).any(axis=1)
-    gain = 10 * np.log10(np.sum(np.abs(traced.field[seen]) ** 2, axis=1))
-    distance = np.linalg.norm(receivers[seen] - sender, axis=-1)
+    gain = 10 * np.log10(np.sum(np.abs(traced.field) ** 2, axis=1))
+    distance = np.linalg.norm(receivers - sender, axis=-1)
     excess = -gain - (28 + 22 * np.log10(distance) + 20 * np.log10(carrier_hz / 1e9))
     slope = np.polyfit(np.log10(distance), -gain, 1)[0]
-    print(f"{seen.sum()} receivers, {excess.mean():.1f} ± {excess.std():.1f} dB, slope {slope:.1f}")
-    assert seen.sum() > 40
+    print(f"{len(gain)} receivers, {excess.mean():.1f} ± {excess.std():.1f} dB, slope {slope:.1f}")
+    assert len(gain) >= 40
     assert abs(excess.mean()) < 3
     assert excess.std() < 4, "shadow fading of UMa in line of sight"
     assert 16 < slope < 26

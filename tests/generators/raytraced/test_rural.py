@@ -3,15 +3,18 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from ray_tracing import require_tracer
 
+from channelbench.generators.evaluate.statistics import delay_spread_s
 from channelbench.generators.raytraced.foliage import Crowns, foliage_db, specific_attenuation_db
 from channelbench.generators.raytraced.houses import MATERIALS, make_houses
-from channelbench.generators.raytraced.rural import Landscape, Rural, landscape
+from channelbench.generators.raytraced.rural import Landscape, Rural, landscape, prepare
 from channelbench.generators.raytraced.soil import LOAM, Soil, pure_water
 from channelbench.generators.raytraced.terrain import make_terrain
 
@@ -99,7 +102,7 @@ def test_houses_stand_on_the_ground_apart_from_each_other(scene: Landscape) -> N
     side = np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=-1)
     assert side[:, :2].min() > 6.9
     assert side[:, :2].max() < 16.1
-    share = np.linspace(0, 1, 11)
+    share = np.linspace(0, 1, 5)
     u, v = (w.ravel() for w in np.meshgrid(share, share))
     along, across = corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 0]
     floor = corners[:, None, 0] + u[:, None] * along[:, None] + v[:, None] * across[:, None]
@@ -110,7 +113,7 @@ def test_houses_stand_on_the_ground_apart_from_each_other(scene: Landscape) -> N
     for house in range(len(houses)):
         others = np.delete(floor, house, axis=0)
         distance = np.linalg.norm(others.reshape(-1, 1, 2) - floor[house][None], axis=-1).min()
-        assert distance > 4, house
+        assert distance > 4.5, house
     middle = corners.mean(axis=1)
     assert np.linalg.norm(middle, axis=-1).min() > 30, "none at the mast"
     assert np.abs(corners).max() < 400
@@ -139,9 +142,9 @@ def test_statistics_of_houses_and_trees_are_those_of_the_spec() -> None:
 
 def test_more_houses_than_fit_are_fewer() -> None:
     crowded = make_houses(
-        2000, 0.5, make_terrain(300, 50, 0, 600, np.random.default_rng(1)), np.zeros((0, 3)), np.random.default_rng(2)
+        500, 0.5, make_terrain(200, 50, 0, 600, np.random.default_rng(1)), np.zeros((0, 3)), np.random.default_rng(2)
     )
-    assert 40 < len(crowded) < 150
+    assert 20 < len(crowded) < 80
     assert len(landscape(Rural(houses_per_km2=0, trees_per_km2=0, area_m=200)).houses) == 0
 
 
@@ -172,6 +175,83 @@ def test_the_scene_names_its_meshes_and_materials(scene: Landscape) -> None:
     assert meshes == set(scene.files) - {"scene.xml"}
     used = {node.get("id") for node in root.findall("shape/ref")}
     assert used == {"soil", *MATERIALS} == {node.get("id") for node in root.findall("bsdf")}
+
+
+@pytest.fixture(scope="module")
+def loaded(scene: Landscape, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    require_tracer()
+    import sionna.rt as rt
+
+    return rt.load_scene(str(scene.write(tmp_path_factory.mktemp("rural"))))
+
+
+def test_sionna_loads_it_with_materials_for_all_bands(scene: Landscape, loaded: Any) -> None:
+    prepare(loaded)
+    assert set(loaded.radio_materials) == {"soil", *MATERIALS}
+    for carrier_hz in (1.9e9, 2.4e9, 28e9):
+        loaded.frequency = carrier_hz
+        soil = loaded.radio_materials["soil"]
+        permittivity, conductivity = LOAM.electrical(carrier_hz)
+        assert float(soil.relative_permittivity[0]) == pytest.approx(permittivity, rel=1e-5)
+        assert float(soil.conductivity[0]) == pytest.approx(conductivity, rel=1e-5)
+        brick = loaded.radio_materials["brick"]
+        assert float(brick.conductivity[0]) == pytest.approx(0.0238 * (carrier_hz / 1e9) ** 0.16, rel=1e-4)
+
+
+def test_rays_from_above_meet_the_ground_and_the_roofs_that_we_say(scene: Landscape, loaded: Any) -> None:
+    import mitsuba as mi
+
+    rng = np.random.default_rng(2)
+    x, y = rng.uniform(-395, 395, (2, 500))
+    middle = scene.footprints.mean(axis=1)
+    x[: len(middle)], y[: len(middle)] = (middle + 0.01).T
+    down = mi.Ray3f(mi.Point3f(mi.Float(x), mi.Float(y), mi.Float(np.full(500, 200.0))), mi.Vector3f(0, 0, -1))
+    height = 200 - np.array(loaded.mi_scene.ray_intersect(down).t, float)
+    inside = scene.inside_house(x, y)
+    assert inside[: len(middle)].all()
+    np.testing.assert_allclose(height[~inside], scene.ground_m(x, y)[~inside], atol=2e-3)
+    np.testing.assert_allclose(height[: len(middle)], scene.houses.ridge, atol=0.03)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("carrier_hz", [1.9e9, 28e9])
+def test_delay_spread_in_line_of_sight_is_about_that_of_rma(carrier_hz: float, tmp_path: Path) -> None:
+    """TR 38.901, Table 7.5-6: a median of 10^−7.49 s, 32 ns, and a Rician factor of 7 dB."""
+    require_tracer()
+    import sionna.rt as rt
+
+    land = landscape(Rural())
+    scene = rt.load_scene(str(land.write(tmp_path)))
+    prepare(scene)
+    scene.frequency = carrier_hz
+    scene.tx_array = scene.rx_array = rt.PlanarArray(num_rows=1, num_cols=1, pattern="iso", polarization="V")
+    rng = np.random.default_rng(1)
+    radius, turn = np.sqrt(rng.uniform(35**2, 1000**2, 200)), rng.uniform(-np.pi, np.pi, 200)
+    x, y = radius * np.cos(turn), radius * np.sin(turn)
+    free = np.flatnonzero(~land.inside_house(x, y))[:60]
+    x, y = x[free], y[free]
+    scene.add(rt.Transmitter("tx", position=land.mast.tolist()))
+    for index, place in enumerate(np.stack([x, y, land.ground_m(x, y) + 1.5], axis=-1)):
+        scene.add(rt.Receiver(f"rx{index}", position=place.tolist()))
+    paths = rt.PathSolver(deterministic=True)(
+        scene, max_depth=1, samples_per_src=100_000, diffuse_reflection=True, refraction=False
+    )
+    valid = np.array(paths.valid).reshape(60, -1)
+    power = np.where(valid, sum(np.array(part, float).reshape(60, -1) ** 2 for part in paths.a), 0)
+    delay = np.where(valid, np.array(paths.tau, float).reshape(60, -1), 0)
+    direct = valid & (np.array(paths.interactions).reshape(-1, 60, valid.shape[1])[0] == 0)
+    sighted = direct.any(axis=1)
+    spread = delay_spread_s(power[sighted], delay[sighted])
+    line = np.where(direct, power, 0)[sighted].sum(axis=1)
+    factor = 10 * np.log10(line / (power[sighted].sum(axis=1) - line))
+    low, median, high = np.percentile(spread * 1e9, [10, 50, 90])
+    print(
+        f"{carrier_hz / 1e9:g} GHz: {sighted.mean():.0%} in line of sight, delay spread {median:.1f} ns "
+        f"({low:.1f} to {high:.1f}), K {np.median(factor):.1f} dB"
+    )
+    assert 0.6 < sighted.mean() < 1
+    assert 32 / 3 < median < 32 * 3
+    assert 2 < np.median(factor) < 12
 
 
 def test_soil_is_that_of_p527() -> None:
@@ -262,3 +342,5 @@ def test_leaves_weaken_paths_through_them_and_no_others(scene: Landscape) -> Non
     assert loss[1.9e9][0] > 0.38 * 2 * scene.crowns.radius[0] * 0.9
     assert loss[28e9][0] > loss[1.9e9][0]
     assert loss[1.9e9][1] == loss[28e9][1] == 0
+    padded = np.concatenate([through, np.full((2, 3), np.nan)])
+    np.testing.assert_array_equal(scene.foliage_db(padded[None], 1.9e9), loss[1.9e9][:1])
