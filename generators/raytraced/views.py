@@ -14,7 +14,7 @@ from channelbench.spec import BandSpec
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Plan", "Rays", "draw_delay_angle", "draw_rays", "draw_users", "plan_of"]
+__all__ = ["LinkRays", "Plan", "draw_delay_angle", "draw_rays", "draw_users", "plan_of"]
 
 Place = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -40,7 +40,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Rays:
+class LinkRays:
     """Paths of one link in one band.
 
     Attributes:
@@ -107,7 +107,7 @@ def draw_users(ax: Axes, plan: Plan, users: NDArray[np.float64], path_gain_db: N
     _frame(ax, title)
 
 
-def draw_rays(ax: Axes, plan: Plan, rays: Rays, title: str) -> None:
+def draw_rays(ax: Axes, plan: Plan, rays: LinkRays, title: str) -> None:
     """The scene from above with the paths of one link, those within 30 dB of the strongest, by their power."""
     from matplotlib.collections import LineCollection
 
@@ -135,7 +135,7 @@ def draw_rays(ax: Axes, plan: Plan, rays: Rays, title: str) -> None:
     _frame(ax, f"{title}: {len(shown)} of {np.count_nonzero(rays.power)} paths, within 30 dB")
 
 
-def draw_delay_angle(ax: Axes, band: BandSpec, channel: NDArray[Any], rays: Rays, title: str) -> None:
+def draw_delay_angle(ax: Axes, band: BandSpec, channel: NDArray[Any], rays: LinkRays, title: str) -> None:
     """Power of one channel over delay and azimuth of departure, with the paths that it is the sum of.
 
     The picture of the channel itself is its Bartlett spectrum over the middle row of the array and its inverse Fourier

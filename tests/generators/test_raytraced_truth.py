@@ -243,7 +243,7 @@ FENCE = {"ground": GROUND, "screen": ("metal", (20, -30, -1), (0, 40, 0), (0, 0,
 @pytest.mark.parametrize(
     ("faces", "what", "fewest", "tolerance"),
     [
-        (ROOM, {"max_depth": 3}, 7, 1e-3),
+        (ROOM, {"max_depth": 3}, 7, 5e-3),
         (FENCE, {"max_depth": 1, "diffraction": True, "edge_diffraction": True}, 3, 0.02),
     ],
     ids=["bounces", "edges"],

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.figure import Figure
 
-from channelbench.generators.raytraced.views import Plan, Rays, draw_delay_angle, draw_rays, draw_users, plan_of
+from channelbench.generators.raytraced.views import LinkRays, Plan, draw_delay_angle, draw_rays, draw_users, plan_of
 from channelbench.spec import ArraySpec, BandSpec
 from channelbench.store.schema import antenna_positions, subcarrier_hz
 
@@ -30,12 +30,12 @@ def ax() -> Axes:
     return Figure().subplots()
 
 
-def rays_of(excess_s: list[float], azimuth_deg: list[float], power: list[float]) -> Rays:
+def rays_of(excess_s: list[float], azimuth_deg: list[float], power: list[float]) -> LinkRays:
     count = len(power)
     vertices = np.full((count, 3, 3), np.nan)
     vertices[:, 0], vertices[:, 1] = (0, 0, 25), (40, 0, 1.5)
     vertices[1:, 2], vertices[1:, 1] = (40, 0, 1.5), [(20, 10 * i, 3) for i in range(1, count)]
-    return Rays(vertices, np.array(power), 3e-7 + np.array(excess_s), np.radians(azimuth_deg))
+    return LinkRays(vertices, np.array(power), 3e-7 + np.array(excess_s), np.radians(azimuth_deg))
 
 
 def test_the_ground_is_what_covers_the_square() -> None:
