@@ -69,7 +69,7 @@ class Crowns:
         root = np.sqrt(np.maximum(b**2 - a * (np.sum(origin**2, axis=-1) - 1), 0))
         enter, leave = np.clip((-b - root) / a, 0, 1), np.clip((-b + root) / a, 0, 1)
         length = (leave - enter) * np.linalg.norm(end - start, axis=-1)[segment]
-        return np.bincount(segment, length, minlength=len(start))
+        return np.asarray(np.bincount(segment, length, minlength=len(start)), np.float64)
 
     def _near(self, start: NDArray[np.float64], end: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Pairs of a segment and a crown whose shadows on the ground touch: most do not."""
@@ -78,4 +78,5 @@ class Crowns:
         away = self.centre[None, :, :2] - start[:, None, :2]  # [segments, crowns, xy]
         nearest = np.clip(np.einsum("scx,sx->sc", away, flat) / square[:, None], 0, 1)
         away -= nearest[..., None] * flat[:, None, :]
-        return np.nonzero(np.einsum("scx,scx->sc", away, away) < self.radius**2)
+        segment, crown = np.nonzero(np.einsum("scx,scx->sc", away, away) < self.radius**2)
+        return segment, crown

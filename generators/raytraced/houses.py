@@ -86,7 +86,7 @@ def scatter(
         rng: Where numbers come from.
     """
     cell = 2 * max(radius.max(initial=1.0), clear[:, 2].max(initial=1.0))
-    taken: dict[tuple[int, int], list[tuple[float, float, float]]] = {}
+    taken: dict[tuple[int, ...], list[tuple[float, float, float]]] = {}
 
     def keep(x: float, y: float, r: float) -> None:
         taken.setdefault((int(x // cell), int(y // cell)), []).append((x, y, r))
