@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
 from channelbench.card import Card
 from channelbench.errors import RequestError
-from channelbench.generator import Block, Generator, Paths
+from channelbench.generator import Block, Generator, Paths, View
 from channelbench.generators.raytraced.source import LandSource, RaytracedSource, StreetSource
 from channelbench.ranges import near_field
 from channelbench.sources import SourceSpec
 from channelbench.spec import SPLITS, ScenarioSpec
+
+if TYPE_CHECKING:
+    from channelbench.store.dataset import ChannelDataset
 
 __all__ = ["TracedLand", "TracedMacro", "TracedStreet"]
 
@@ -74,6 +77,13 @@ class _Traced(Generator):
         from channelbench.generators.raytraced import drawing
 
         return drawing.columns(self._settings(spec), spec, block, seed)
+
+    @classmethod
+    def views(cls, dataset: ChannelDataset) -> list[View]:
+        """The scene with users by path gain, the paths of one link, and its delays and angles."""
+        from channelbench.generators.raytraced.pictures import views_of
+
+        return views_of(dataset)
 
     def paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, Paths]:
         """The paths at slot 0 of the rows that ``sample`` returns, by band, without their phases."""
