@@ -40,7 +40,8 @@ class RaytracedSource(SourceSpec):
         users_per_solve: Users that are traced together.
         split: ``area``, or ``interleaved``: test users among the training users.
         guard_m: Between the areas of two splits, at least, m.
-        area_m: Side of the square areas that splits are made of, m.
+        area_m: Side of the square areas that splits are made of, m; the largest of 100, 50, 20 and 10 that leaves each
+            split one if left out.
         unit_m: Side of the squares that intervals resample, m.
         delays: Whether delays count from the link's first path, as a synchronised receiver sees them, or from the base
             station.
@@ -67,7 +68,7 @@ class RaytracedSource(SourceSpec):
     users_per_solve: int = Field(25, ge=1, le=200)
     split: Literal["area", "interleaved"] = "area"
     guard_m: float = Field(50.0, ge=50, le=10_000)
-    area_m: float = Field(100.0, ge=1, le=100_000)
+    area_m: float | None = Field(None, ge=1, le=100_000)
     unit_m: float = Field(50.0, ge=1, le=100_000)
     delays: Literal["first", "absolute"] = "first"
     squint: bool = True
@@ -149,14 +150,12 @@ class RaytracedSource(SourceSpec):
 
 
 class StreetSource(RaytracedSource):
-    """The same, of a street canyon, which is smaller."""
+    """The same, of a street canyon."""
 
     scene: str = Field("simple_street_canyon", min_length=1, max_length=4000)
-    area_m: float = Field(20.0, ge=1, le=100_000)
 
 
 class LandSource(RaytracedSource):
     """The same, of open land."""
 
     scene: str = Field("rural", min_length=1, max_length=4000)
-    area_m: float = Field(200.0, ge=1, le=100_000)
