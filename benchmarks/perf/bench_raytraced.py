@@ -115,6 +115,12 @@ def _stock(spec: ScenarioSpec, position: Any, velocity: Any) -> Callable[[], Non
     return work
 
 
+def _paths_per_link(spec: ScenarioSpec, position: Any) -> float:
+    carriers = {name: band.carrier_hz for name, band in spec.bands.items()}
+    traced = world_of(spec).trace(position, carriers, spec.source.settings)  # type: ignore[attr-defined]
+    return len(traced.receiver) / len(position)
+
+
 def _users(spec: ScenarioSpec) -> tuple[Any, Any]:
     users = users_of(spec, "train", 0, 0, USERS)
     return np.array([user.position for user in users]), np.array([user.velocity for user in users])
@@ -151,6 +157,8 @@ def test_what_options_cost(benchmark: Any) -> None:
         name: _ours(_spec(CASES["Munich, no line of sight"], **fields), position, velocity)
         for name, fields in OPTIONS.items()
     }
+    case = CASES["Munich, no line of sight"]
+    found = {name: _paths_per_link(_spec(case, **fields), position) for name, fields in OPTIONS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()
@@ -160,4 +168,4 @@ def test_what_options_cost(benchmark: Any) -> None:
     benchmark.pedantic(works["specular"], rounds=1)
     rates = {name: round(USERS / statistics.median(taken), 2) for name, taken in seconds.items()}
     benchmark.extra_info.update(links_per_second=rates)
-    print("\n" + ", ".join(f"{name} {rate} links/s" for name, rate in rates.items()))
+    print("\n" + ", ".join(f"{name} {rate} links/s, {found[name]:.1f} paths" for name, rate in rates.items()))

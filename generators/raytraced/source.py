@@ -36,6 +36,8 @@ class RaytracedSource(SourceSpec):
         max_paths: What a solve has room for; more is refused.
         diffraction, scattering, refraction: Whether paths may bend around one edge, surfaces reflect diffusely, and
             waves go through walls.
+        scattering_coefficient: Share of the reflected amplitude that is scattered, of materials that state none, which
+            are all of the scenes that Sionna brings.
         solver_seed: Of the solver, the same in all solves.
         users_per_solve: Users that are traced together.
         split: ``area``, or ``interleaved``: test users among the training users.
@@ -64,6 +66,7 @@ class RaytracedSource(SourceSpec):
     diffraction: bool = False
     scattering: bool = False
     refraction: bool = False
+    scattering_coefficient: float = Field(0.3, ge=0, le=1)
     solver_seed: int = Field(42, ge=0, lt=2**31)
     users_per_solve: int = Field(25, ge=1, le=200)
     split: Literal["area", "interleaved"] = "area"

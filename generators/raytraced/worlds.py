@@ -137,7 +137,8 @@ def world_of(spec: ScenarioSpec) -> World:
     """
     source = cast("RaytracedSource", spec.source)
     carriers = tuple(band.carrier_hz for band in spec.bands.values())
-    return load_world(source.scene, source.bs_position_m, source.bs_azimuth_deg, spec.bs_height_m, carriers)
+    rough = source.scattering_coefficient if source.scattering else 0.0
+    return load_world(source.scene, source.bs_position_m, source.bs_azimuth_deg, spec.bs_height_m, carriers, rough)
 
 
 @lru_cache(maxsize=2)
@@ -147,6 +148,7 @@ def load_world(
     azimuth_deg: float | None,
     height_m: float,
     carriers_hz: tuple[float, ...],
+    rough: float = 0.0,
 ) -> World:
     """See ``world_of``."""
     site = SITES.get(scene)
@@ -157,6 +159,9 @@ def load_world(
     facing = usual.azimuth_deg if azimuth_deg is None else azimuth_deg
     loaded, extra = _load(scene)
     _set_materials(scene, loaded, carriers_hz)
+    for material in loaded.radio_materials.values() if rough else ():
+        if not np.any(np.array(material.scattering_coefficient)):
+            material.scattering_coefficient = rough
     corners = [np.array(corner, np.float64) for corner in (loaded.mi_scene.bbox().min, loaded.mi_scene.bbox().max)]
     if not np.isfinite(corners).all():
         raise RequestError("scene", expected="a scene with something in it", got=scene)
