@@ -276,9 +276,14 @@ def _content(dataset: ChannelDataset, unfinished: bool) -> Iterator[str]:
 
 def _power(dataset: ChannelDataset, reports: Iterable[_Report]) -> Iterator[str]:
     reports = list(reports)
+    try:
+        with dataset.reading():
+            drops = np.asarray(dataset.group["drop"][:])
+    except RequestError:  # other checks say so
+        drops = None
     for name in (f"h_{band}" for band in dataset.spec.bands):
         parts = [(report.start, report.power[name]) for report in reports if name in report.power]
-        yield from power_problems(dataset.spec, name, parts)
+        yield from power_problems(dataset.spec, name, parts, drops)
 
 
 def _splits_question(dataset: ChannelDataset) -> str:

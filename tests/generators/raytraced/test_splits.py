@@ -19,6 +19,7 @@ from channelbench.generators.raytraced.worlds import world_of
 from channelbench.leaderboard import labels
 from channelbench.spec import SPLITS, ScenarioSpec
 from channelbench.store import layout, open_dataset
+from channelbench.store.power import power_problems
 from channelbench.store.separation import too_near
 from channelbench.store.verify import Finding, verify
 
@@ -168,3 +169,17 @@ def test_workers_change_no_byte(traced: Path, street: Make, tmp_path: Path) -> N
     alone = generate(spec, tmp_path / "alone.zarr", remember=False, file_samples=200)
     several = generate(spec, tmp_path / "several.zarr", workers=2, remember=False, file_samples=200)
     assert open_dataset(alone).digest == open_dataset(several).digest
+
+
+def test_users_of_one_square_share_their_fades(street: Make) -> None:
+    """A mean over three squares is no mean over 300 users; over as many squares as users nothing has changed."""
+    spec = street().replace({"sizes.train": 300})
+    power = np.full(spec.sizes.total, 0.4)
+    own = np.arange(spec.sizes.total)
+    alone = list(power_problems(spec, "h_sub6", [(0, power)]))
+    assert len(alone) == 1
+    assert "mean power of train 0.4" in alone[0]
+    assert list(power_problems(spec, "h_sub6", [(0, power)], own)) == alone
+    assert not list(power_problems(spec, "h_sub6", [(0, power)], own // 100))
+    power[7] = 101.0
+    assert "above 100" in next(iter(power_problems(spec, "h_sub6", [(0, power)], own // 100)))
