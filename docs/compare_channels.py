@@ -89,6 +89,7 @@ def draw(paths: list[str], picture: Path) -> None:
         ax.set(xlabel=title, ylabel="share of links below", ylim=(0, 1))
         ax.grid(alpha=0.3)
     axes[0].set_xscale("symlog", linthresh=1)
+    axes[0].set_xlim(left=0)
     axes[3].set_xlim(-20, 40)
     axes[0].legend(fontsize=8, loc="upper left")
     figure.savefig(picture, dpi=100)

@@ -131,7 +131,8 @@ def draw_rays(ax: Axes, plan: Plan, rays: LinkRays, title: str) -> None:
     lines.set_zorder(4)
     ax.add_collection(lines)
     bounces = points[:, 1:-1].reshape(-1, 2)
-    ax.scatter(*bounces[~np.isnan(bounces[:, 0])].T, s=5, color="black", linewidths=0, zorder=5)
+    x, y = bounces[~np.isnan(bounces[:, 0])].T
+    ax.scatter(x, y, s=5, color="black", linewidths=0, zorder=5)
     ax.figure.colorbar(lines, ax=ax, label="power below the strongest path (dB)", shrink=0.85)
     user = points[-1][~np.isnan(points[-1][:, 0])][-1]
     _mark(ax, points[-1][0], "^", "base station")
@@ -227,7 +228,7 @@ def _draw_plan(ax: Axes, plan: Plan, low: NDArray[np.float64], high: NDArray[np.
     if len(objects):
         height = objects[..., 2].max(axis=1)
         order = np.argsort(height, kind="stable")
-        faces = PolyCollection(objects[order, :, :2], cmap="Greys", linewidths=0.15, zorder=2)
+        faces = PolyCollection(list(objects[order, :, :2]), cmap="Greys", linewidths=0.15, zorder=2)
         base, top = np.percentile(height, [1, 99])
         faces.set_array(height[order])
         faces.set_clim(base - 0.5 * (top - base) - 1, top + 1.2 * (top - base) + 1)
@@ -249,8 +250,8 @@ def _within(triangles: NDArray[np.float64], low: NDArray[np.float64], high: NDAr
 
 
 def _mark(ax: Axes, place: NDArray[np.float64], marker: str, label: str) -> None:
-    style = {"s": 90, "color": "#dc2626", "edgecolors": "white", "linewidths": 1.0, "zorder": 6}
-    ax.scatter(*place[:2], marker=marker, label=label, **style)
+    x, y = place[:2]
+    ax.scatter(x, y, marker=marker, label=label, s=90, color="#dc2626", edgecolors="white", linewidths=1.0, zorder=6)
 
 
 def _frame(ax: Axes, title: str) -> None:
