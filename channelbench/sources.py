@@ -57,6 +57,11 @@ class SourceSpec(Frozen):
         return self.name
 
     @property
+    def remark(self) -> str:
+        """A few words for every row of a leaderboard: what scores on its datasets do not say. Empty if nothing."""
+        return ""
+
+    @property
     def digest_algorithm(self) -> str:
         """Of the digests in its datasets: ``blake3``, or ``blake2b``."""
         return "blake3"

@@ -25,6 +25,9 @@ SHARES = {"train": 10, "val": 2, "test": 3}
 MOST_CELLS = 250_000
 """Of the grid of places."""
 
+USUAL_AREAS_M = (100.0, 50.0, 20.0, 10.0)
+"""Sides of areas that are tried where none is given."""
+
 FEWEST = 20
 """Places of an area that are worth having."""
 
@@ -37,6 +40,7 @@ class Places:
         pitch_m: Between neighbours of the grid.
         jitter_m: How far users stand from the middle of their place in x and y, at most.
         centre: Middles of the places, in the scene, m, ``[places, 2]``.
+        area_m: Side of the areas; 0 where users are interleaved.
         unit: Square of ``unit_m`` that each is in, ``[places]``.
         of: Numbers of each split's places.
     """
@@ -44,6 +48,7 @@ class Places:
     pitch_m: float
     jitter_m: float
     centre: NDArray[np.float64]
+    area_m: float
     unit: NDArray[np.int64]
     of: dict[str, NDArray[np.int64]]
 
@@ -89,17 +94,16 @@ def _places(world: World, state: str, reach: tuple[float, ...], layout: tuple[An
         if jitter < 0:
             got = f"ways of up to {longest:.3g} m, which cross"
             raise RequestError("split", expected="area for users that go so far", got=got)
-        shares = _interleaved(xy, pitch)
+        area_m, shares = 0.0, _interleaved(xy, pitch)
     else:
         jitter = pitch / 2
-        shares = _areas(xy, area_m, guard_m)
+        area_m, shares = _largest_areas(xy, USUAL_AREAS_M if area_m is None else (area_m,), guard_m)
     jitter = min(jitter, 0.45 * pitch)
-    for name in SPLITS:
-        if not np.any(shares == SPLITS.index(name)):
-            got = f"fewer than three areas of {area_m:g} m, {guard_m:g} m apart, with users {state}"
-            raise RequestError("area_m", expected="areas for train, val and test", got=got)
+    if not _all_have(shares):
+        got = f"fewer than three areas of {area_m:g} m, {guard_m:g} m apart, with users {state}"
+        raise RequestError("area_m", expected="areas for train, val and test", got=got)
     numbers = {name: np.flatnonzero(shares == code) for code, name in enumerate(SPLITS)}
-    return Places(pitch, jitter, xy, unit_of(xy, unit_m), numbers)
+    return Places(pitch, jitter, xy, area_m, unit_of(xy, unit_m), numbers)
 
 
 def _grid(world: World, reach: tuple[float, ...]) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
@@ -133,6 +137,21 @@ def _interleaved(xy: NDArray[np.float64], pitch: float) -> NDArray[np.int64]:
     mixed *= np.uint64(0xBF58476D1CE4E5B9)
     part = (mixed >> np.uint64(33)).astype(np.int64) % sum(SHARES.values())
     return np.searchsorted(np.cumsum(list(SHARES.values())), part, side="right").astype(np.int64)
+
+
+def _all_have(shares: NDArray[np.int64]) -> bool:
+    return all(np.any(shares == code) for code in range(len(SPLITS)))
+
+
+def _largest_areas(
+    xy: NDArray[np.float64], sides_m: tuple[float, ...], guard_m: float
+) -> tuple[float, NDArray[np.int64]]:
+    """The first of these sides that leaves each split an area, else the last, and whose each place is then."""
+    for side_m in sides_m:
+        shares = _areas(xy, side_m, guard_m)
+        if _all_have(shares):
+            break
+    return side_m, shares
 
 
 def _areas(xy: NDArray[np.float64], area_m: float, guard_m: float) -> NDArray[np.int64]:

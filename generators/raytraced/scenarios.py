@@ -23,6 +23,9 @@ __all__ = ["TracedLand", "TracedMacro", "TracedStreet"]
 LONGEST_WINDOW_WAVES = 10.0
 """Wavelengths that a user may go before paths of the start are worth a word."""
 
+MOST_PER_M2 = 4.0
+"""Users on a square metre: half a metre apart."""
+
 REFERENCE = "J. Hoydis et al., Sionna RT: Differentiable Ray Tracing for Radio Propagation Modeling, arXiv:2303.11103"
 
 
@@ -55,8 +58,9 @@ class _Traced(Generator):
 
         places = places_of(spec)
         for split in SPLITS:
-            if spec.sizes.of(split) > (room := len(places.of[split])):
-                expected = f"at most {room} users of {split}, one for each place of {places.pitch_m:g} m by as much"
+            area = len(places.of[split]) * places.pitch_m**2
+            if spec.sizes.of(split) > (room := int(area * MOST_PER_M2)):
+                expected = f"at most {room} users of {split}, {MOST_PER_M2:g} on each of {area:g} m²"
                 raise RequestError(f"sizes.{split}", expected=expected, got=spec.sizes.of(split))
             users_of(spec, split, 0, 0, 1)
 

@@ -22,7 +22,7 @@ class Site:
 
 
 SITES = {
-    "munich": Site(-95.6, 221.4, 150.0),
+    "munich": Site(79.0, 177.1, 300.0),
     "florence": Site(291.3, 250.0, 330.0),
     "etoile": Site(-36.8, 151.9, 240.0),
     "san_francisco": Site(191.8, -178.0, 60.0),

@@ -156,7 +156,7 @@ def _round(
     fine = np.isfinite(ground).all(axis=1)
     fine &= within(world, start, spec.min_distance_m, spec.max_distance_m, spec.sector_deg)
     if source.split == "area":
-        fine &= _stays(start, stop, source.area_m, source.guard_m)
+        fine &= _stays(start, stop, places.area_m, source.guard_m)
     ground = np.where(fine[:, None], ground, 0.0)
     first = np.column_stack([start, ground[:, 0] + spec.ue_height_m]).astype(np.float32).astype(np.float64)
     last = np.column_stack([stop, ground[:, 1] + spec.ue_height_m])

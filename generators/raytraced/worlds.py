@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -118,7 +119,7 @@ class World:
             [mi.Float(np.ascontiguousarray(column, dtype=np.float32)) for column in each.T] for each in (start, along)
         )
         ray = mi.Ray3f(mi.Point3f(*origin), mi.Vector3f(*direction))
-        ray.maxt = mi.Float(np.maximum(length - 1e-2, 0).astype(np.float32))
+        ray.maxt = _numbers(np.maximum(length - 1e-2, 0))
         return ~np.array(self.scene.mi_scene.ray_test(ray)) | (length == 0)
 
     def trace(self, receivers: NDArray[np.float64], carriers_hz: Mapping[str, float], settings: Settings) -> Rays:
@@ -136,7 +137,8 @@ def world_of(spec: ScenarioSpec) -> World:
     """
     source = cast("RaytracedSource", spec.source)
     carriers = tuple(band.carrier_hz for band in spec.bands.values())
-    return load_world(source.scene, source.bs_position_m, source.bs_azimuth_deg, spec.bs_height_m, carriers)
+    rough = source.scattering_coefficient if source.scattering else 0.0
+    return load_world(source.scene, source.bs_position_m, source.bs_azimuth_deg, spec.bs_height_m, carriers, rough)
 
 
 @lru_cache(maxsize=2)
@@ -146,6 +148,7 @@ def load_world(
     azimuth_deg: float | None,
     height_m: float,
     carriers_hz: tuple[float, ...],
+    rough: float = 0.0,
 ) -> World:
     """See ``world_of``."""
     site = SITES.get(scene)
@@ -156,6 +159,9 @@ def load_world(
     facing = usual.azimuth_deg if azimuth_deg is None else azimuth_deg
     loaded, extra = _load(scene)
     _set_materials(scene, loaded, carriers_hz)
+    for material in loaded.radio_materials.values() if rough else ():
+        if not np.any(np.array(material.scattering_coefficient)):
+            material.scattering_coefficient = rough
     corners = [np.array(corner, np.float64) for corner in (loaded.mi_scene.bbox().min, loaded.mi_scene.bbox().max)]
     if not np.isfinite(corners).all():
         raise RequestError("scene", expected="a scene with something in it", got=scene)
@@ -187,7 +193,7 @@ def _check_site(scene: str, world: World) -> None:
     zenith, turn = np.arccos(1 - index / 250), np.pi * (1 + 5**0.5) * index
     around = np.stack([np.cos(turn) * np.sin(zenith), np.sin(turn) * np.sin(zenith), np.cos(zenith)])
     ray = mi.Ray3f(mi.Point3f(*map(float, where)), mi.Vector3f(*[mi.Float(each.astype(np.float32)) for each in around]))
-    ray.maxt = mi.Float(NEAREST_M)
+    ray.maxt = _numbers(np.full(500, NEAREST_M))
     if np.array(world.scene.mi_scene.ray_test(ray)).any():
         raise RequestError("bs_position_m", expected="a base station in the open", got=f"{got}, in a wall")
 
@@ -250,5 +256,13 @@ def _set_materials(scene: str, loaded: Any, carriers_hz: tuple[float, ...]) -> N
             raise RequestError("scene", expected=expected, got=got) from None
 
 
+def _numbers(values: NDArray[np.float64]) -> Any:
+    import mitsuba as mi
+
+    return mi.Float(np.ascontiguousarray(values, dtype=np.float32))
+
+
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """What is wrong, without the traceback that Mitsuba puts before it."""
+    lines = [line.strip() for line in str(error).splitlines() if re.match(r"\s*\w*(Error|Exception): ", line)]
+    return " ".join((lines[-1] if lines else str(error)).split())[:300] or type(error).__name__
