@@ -20,9 +20,11 @@ from channelbench.store.schema import subcarrier_hz
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["angle_spectrum", "draw", "summary", "typical_link"]
+__all__ = ["angle_spectrum", "draw", "summary"]
 
 _BAND_COLOURS = {"sub6": "#2b6cb0", "mmwave": "#c05621"}
+_VIEW_HEIGHT = 5.8
+"""Inches of a row of what a source draws of its own."""
 _SPLIT_COLOURS = {"train": "#94a3b8", "val": "#2b6cb0", "test": "#c05621"}
 
 
@@ -89,11 +91,13 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
 
     dataset = open_dataset(path, field="data")
     target = expanded(picture, field="--picture") if picture else _picture_of(path)
-    link = typical_link(dataset)
+    link = _typical_link(dataset)
     views, missing = _views(dataset)
     rows = -(-len(views) // 2)
-    figure = Figure(figsize=(14, 8 + 7 * rows), layout="constrained")
-    sheet = figure.subfigures(2, 1, height_ratios=[8, 7 * rows]) if rows else [figure]
+    figure = Figure(figsize=(14, 8 + _VIEW_HEIGHT * rows), layout="constrained")
+    sheet: list[Any] = [figure]
+    if rows:
+        sheet = list(figure.subfigures(2, 1, height_ratios=[8, _VIEW_HEIGHT * rows]))
     axes = sheet[0].subplots(2, 3)
     _drop_map(axes[0, 0], dataset)
     _time_frequency(axes[0, 1], dataset, link)
@@ -125,7 +129,7 @@ def _picture_of(path: str | Path) -> Path:
     return (place.folder or Path(Path(str(place)).name)).with_suffix(".png")
 
 
-def typical_link(dataset: ChannelDataset) -> int:
+def _typical_link(dataset: ChannelDataset) -> int:
     """The test sample of median delay spread; the first one where that is not known."""
     if "delay_spread_s_sub6" not in dataset.variables:
         return 0

@@ -14,7 +14,6 @@ from channelbench.generators.raytraced.rural import Rural, landscape
 from channelbench.generators.raytraced.views import LinkRays, draw_delay_angle, draw_rays, draw_users, plan_of
 from channelbench.generators.raytraced.worlds import World, world_of
 from channelbench.spec import SPLITS
-from channelbench.store.inspect import typical_link
 
 if TYPE_CHECKING:
     from channelbench.generators.raytraced.source import RaytracedSource
@@ -25,12 +24,13 @@ __all__ = ["views_of"]
 
 def views_of(dataset: ChannelDataset) -> list[View]:
     """The scene from above with users by path gain and with the rays of one test link, and for each band the link's
-    power over delay and angle. The link is traced again, alone.
+    power over delay and angle. The link, one of much delay spread, is traced again, alone.
 
     Raises:
         RequestError: this machine cannot trace, or does not know the scene's file.
     """
-    spec, link = dataset.spec, typical_link(dataset)
+    spread = dataset.array("delay_spread_s_sub6", "test")
+    spec, link = dataset.spec, int(np.argsort(spread)[9 * len(spread) // 10])  # one with something to see
     source, world = cast("RaytracedSource", spec.source), world_of(spec)
     plan = plan_of(world.scene, world.placed, _crowns(source.scene))
     users, gain = (

@@ -20,8 +20,12 @@ Place = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 _EDGE = "#5b6472"
 _GROUND = "#f1f0ea"
-_FLOOR_DB = -30.0
-"""Below the strongest path or cell: what is weaker is not drawn."""
+_FLOOR_DB = -40.0
+"""Below the peak: the dark end of a profile's colours."""
+_WEAKEST_DB, _MOST = -70.0, 150
+"""Paths that are drawn: how far below the strongest, and how many. Diffuse ones are many and weak."""
+_TAPERED = 16
+"""Columns of arrays whose side lobes are taken down by a Hann window."""
 
 
 @dataclass(frozen=True)
@@ -108,39 +112,40 @@ def draw_users(ax: Axes, plan: Plan, users: NDArray[np.float64], path_gain_db: N
 
 
 def draw_rays(ax: Axes, plan: Plan, rays: LinkRays, title: str) -> None:
-    """The scene from above with the paths of one link, those within 30 dB of the strongest, by their power."""
+    """The scene from above with the strongest paths of one link, by their power."""
     from matplotlib.collections import LineCollection
 
-    level = 10 * np.log10(np.maximum(rays.power, 1e-300) / rays.power.max())
-    shown = np.flatnonzero(level >= _FLOOR_DB)
-    shown = shown[np.argsort(level[shown])]
+    shown, level = _drawn(rays)
     points = rays.vertices[shown, :, :2]
     low, high = np.nanmin(points, axis=(0, 1)), np.nanmax(points, axis=(0, 1))
     side = max(float(np.max(high - low)) * 1.25, 60.0)  # a square around all of them
     middle = (low + high) / 2
     _draw_plan(ax, plan, middle - side / 2, middle + side / 2)
     lines = LineCollection(
-        [path[~np.isnan(path[:, 0])] for path in points], cmap="plasma", linewidths=0.6 + 1.6 * (level[shown] / 30 + 1)
+        [path[~np.isnan(path[:, 0])] for path in points],
+        cmap="plasma",
+        linewidths=0.4 + 2 * (1 - level / _WEAKEST_DB) ** 2,
     )
-    lines.set_array(level[shown])
-    lines.set_clim(_FLOOR_DB, 0)
+    lines.set_array(level)
+    lines.set_clim(min(level.min(), -10), 0)
     lines.set_zorder(4)
     ax.add_collection(lines)
     bounces = points[:, 1:-1].reshape(-1, 2)
-    ax.scatter(*bounces[~np.isnan(bounces[:, 0])].T, s=5, color="black", linewidths=0, zorder=5)
+    x, y = bounces[~np.isnan(bounces[:, 0])].T
+    ax.scatter(x, y, s=5, color="black", linewidths=0, zorder=5)
     ax.figure.colorbar(lines, ax=ax, label="power below the strongest path (dB)", shrink=0.85)
     user = points[-1][~np.isnan(points[-1][:, 0])][-1]
     _mark(ax, points[-1][0], "^", "base station")
     _mark(ax, user, "o", "user")
-    _frame(ax, f"{title}: {len(shown)} of {np.count_nonzero(rays.power)} paths, within 30 dB")
+    _frame(ax, f"{title}: the strongest {len(shown)} of {np.count_nonzero(rays.power)}")
 
 
 def draw_delay_angle(ax: Axes, band: BandSpec, channel: NDArray[Any], rays: LinkRays, title: str) -> None:
     """Power of one channel over delay and azimuth of departure, with the paths that it is the sum of.
 
-    The picture of the channel itself is its Bartlett spectrum over the middle row of the array and its inverse Fourier
-    transform over subcarriers (Hann window, eight times as many delays), turned so that its peak is at the strongest
-    path: where channels begin is their source's convention.
+    The picture of the channel itself is its Bartlett spectrum over the middle row of the array (with a Hann window
+    from 16 columns on) and its inverse Fourier transform over subcarriers (Hann window, eight times as many delays),
+    turned so that its peak is at the strongest path: where channels begin is their source's convention.
 
     Args:
         ax: To draw on.
@@ -153,7 +158,8 @@ def draw_delay_angle(ax: Axes, band: BandSpec, channel: NDArray[Any], rays: Link
     columns = channel[:, row * band.array.columns : (row + 1) * band.array.columns]
     sine = np.linspace(-1, 1, 361)
     steering = np.exp(-2j * np.pi * np.outer(np.arange(columns.shape[1]) * band.array.spacing_wavelengths, sine))
-    taper = np.hanning(columns.shape[1] + 2)[1:-1][:, None]
+    many = columns.shape[1] >= _TAPERED  # a short array's beam is wide enough
+    taper = np.hanning(columns.shape[1] + 2)[1:-1, None] if many else np.ones((columns.shape[1], 1))
     size = 8 * band.num_subcarriers
     profile = np.fft.ifft(
         (columns @ (taper * steering)) * np.hanning(band.num_subcarriers + 2)[1:-1, None], size, axis=0
@@ -163,9 +169,8 @@ def draw_delay_angle(ax: Axes, band: BandSpec, channel: NDArray[Any], rays: Link
 
     excess = rays.delay_s - rays.delay_s[rays.power > 0].min()
     strongest = int(rays.power.argmax())
-    level = 10 * np.log10(np.maximum(rays.power, 1e-300) / rays.power.max())
-    shown = level >= _FLOOR_DB
-    span = min(max(3.0 * excess[shown].max(), 12 / band.bandwidth_hz), band.num_subcarriers / band.bandwidth_hz)
+    shown, level = _drawn(rays)
+    span = min(max(1.15 * excess[shown].max(), 12 / band.bandwidth_hz), band.num_subcarriers / band.bandwidth_hz)
     before = span / 8
     peak = int(power.max(axis=1).argmax())
     shift = peak - round((excess[strongest] + before) / bin_s)
@@ -187,11 +192,11 @@ def draw_delay_angle(ax: Axes, band: BandSpec, channel: NDArray[Any], rays: Link
     ax.scatter(
         excess[shown] * 1e9,
         azimuth[shown],
-        s=10 + 3 * (level[shown] + 30),
+        s=4 + 100 * (1 - level / _WEAKEST_DB) ** 2,
         facecolors="none",
         edgecolors="#7dd3fc",
         linewidths=0.9,
-        label="traced paths",
+        label="strongest paths",
     )
     ax.set(
         title=title,
@@ -201,6 +206,14 @@ def draw_delay_angle(ax: Axes, band: BandSpec, channel: NDArray[Any], rays: Link
         ylim=(-90, 90),
     )
     ax.legend(fontsize=8, loc="lower right", framealpha=0.85)
+
+
+def _drawn(rays: LinkRays) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The paths that are drawn, the strongest last, and their power below it in dB."""
+    level = 10 * np.log10(np.maximum(rays.power, 1e-300) / rays.power.max())
+    order = np.argsort(level, kind="stable")[-_MOST:]
+    order = order[level[order] >= _WEAKEST_DB]
+    return order, level[order]
 
 
 def _draw_plan(ax: Axes, plan: Plan, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
@@ -215,7 +228,7 @@ def _draw_plan(ax: Axes, plan: Plan, low: NDArray[np.float64], high: NDArray[np.
     if len(objects):
         height = objects[..., 2].max(axis=1)
         order = np.argsort(height, kind="stable")
-        faces = PolyCollection(objects[order, :, :2], cmap="Greys", linewidths=0.15, zorder=2)
+        faces = PolyCollection(list(objects[order, :, :2]), cmap="Greys", linewidths=0.15, zorder=2)
         base, top = np.percentile(height, [1, 99])
         faces.set_array(height[order])
         faces.set_clim(base - 0.5 * (top - base) - 1, top + 1.2 * (top - base) + 1)
@@ -237,8 +250,8 @@ def _within(triangles: NDArray[np.float64], low: NDArray[np.float64], high: NDAr
 
 
 def _mark(ax: Axes, place: NDArray[np.float64], marker: str, label: str) -> None:
-    style = {"s": 90, "color": "#dc2626", "edgecolors": "white", "linewidths": 1.0, "zorder": 6}
-    ax.scatter(*place[:2], marker=marker, label=label, **style)
+    x, y = place[:2]
+    ax.scatter(x, y, marker=marker, label=label, s=90, color="#dc2626", edgecolors="white", linewidths=1.0, zorder=6)
 
 
 def _frame(ax: Axes, title: str) -> None:

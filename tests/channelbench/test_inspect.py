@@ -68,9 +68,10 @@ def test_whoever_makes_a_dataset_adds_pictures_of_their_own(few_rays, tmp_path: 
     taller = imread(draw(few_rays.path, tmp_path / "more.png")).shape
     assert len(set(map(id, drawn))) == 3
     assert taller[1] == plain[1]
-    assert taller[0] == plain[0] + 2 * 7 * 110, "two rows of two"
+    assert taller[0] > 2 * plain[0]
     monkeypatch.setattr(maker, "views", classmethod(lambda cls, dataset: [drawn.append]))
-    assert imread(draw(few_rays.path, tmp_path / "one.png")).shape[0] == plain[0] + 7 * 110
+    one = imread(draw(few_rays.path, tmp_path / "one.png")).shape
+    assert taller[0] - one[0] == pytest.approx(one[0] - plain[0], abs=1), "two in a row"
 
 
 def test_pictures_that_this_machine_cannot_draw_cost_no_sheet(few_rays, tmp_path: Path, monkeypatch) -> None:
