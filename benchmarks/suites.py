@@ -186,3 +186,29 @@ llm4wm_multitask = Suite(
     methods=(*REFERENCES, "cross_stitch(s)", "cross_stitch", "llm4wm(s)", "llm4wm"),
     exhibits=("multitask",),
 )
+
+# --- from drawn channels to traced ones -------------------------------------------------------------------------------
+
+site_transfer = Suite(
+    card=Card(
+        name="site-transfer",
+        description="From drawn UMa to traced Munich, from Munich to Florence; with a tenth of the data, with none.",
+        reference="the protocol's own",
+        family="suite",
+    ),
+    scenario="uma",
+    tasks=SIX_TASKS,
+    methods=(*FLOORS, *REFERENCES, *CLASSICAL, "lstm", "mlp", "cnn", "wit", "llm4cp", "llm4wm"),
+    once=SLOW,
+    experiment=ExperimentSpec(
+        name="sites",
+        parameters={
+            "sites": {
+                "munich": {"source": "raytraced", "scene": "munich"},
+                "florence": {"source": "raytraced", "scene": "florence"},
+            },
+            "share": 0.1,
+        },
+    ),
+    seeds={"standard": 1},
+)

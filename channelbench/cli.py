@@ -51,6 +51,9 @@ def generate(
     source: Annotated[
         str | None, typer.Option(help="Where the channels come from; the scenario's own source by default.")
     ] = None,
+    scene: Annotated[
+        str | None, typer.Option(help="What a source traces rays through, by name or as a Mitsuba FILE.xml.")
+    ] = None,
     system: Annotated[str | None, typer.Option(help="dualband, the default, or multiuser.")] = None,
     engine: Annotated[
         str | None,
@@ -81,11 +84,13 @@ def generate(
     assignments = flat_assignments(
         {**(read_toml(spec) if spec is not None else {}), **flat_assignments(parse_assignments(set_ or []))}
     )
-    flags = {"scenario": scenario, "system": system, "state": state, "source": source, "engine": engine}
+    flags = {"scenario": scenario, "system": system, "state": state, "source": source, "engine": engine, "scene": scene}
     for field, flag in flags.items():
         if flag is not None and assignments.get(field, flag) != flag:
             expected = f"what --set or --spec says of {field}, {assignments[field]}, or no flag"
             raise RequestError(f"--{field}", expected=expected, got=flag)
+    if scene is not None:
+        assignments["scene"] = scene
     made = make_spec(
         "uma" if scenario is None else scenario,
         system="dualband" if system is None else system,

@@ -148,7 +148,7 @@ def generate(
         progress(done, spec.sizes.total)
         if client is None and workers > 1 and len(todo) > 1:
             client = stack.enter_context(cluster.start(min(workers, len(todo))))
-        work = partial(_write, location.absolute(), spec.flat(), seed, files, dict(layout.versions(packages)))
+        work = partial(_write, location.absolute(), spec.flat(), seed, files, layout.made_with(spec.source))
         for unit in _one_by_one(work, todo) if client is None else cluster.spread(client, work, todo):
             done += unit.stop - unit.start
             progress(done, spec.sizes.total)
@@ -189,7 +189,7 @@ def _write(
     """One unit from spec to store, in whatever process and on whatever machine this runs."""
     cluster.keep_freed_memory()
     spec = ScenarioSpec(**spec_data)
-    if (here := layout.versions(spec.source.packages)) != versions:
+    if (here := layout.made_with(spec.source)) != versions:
         # Workers that join later have not been seen by `cluster.connect`.
         raise cluster.other_versions(socket.gethostname(), here, versions)
     location = Location.of(place, field="--out")

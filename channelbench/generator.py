@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,13 @@ from channelbench.ranges import Ranges, idle_fields
 from channelbench.sources import SourceSpec
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
 
-__all__ = ["Block", "Generator", "Paths"]
+if TYPE_CHECKING:
+    from channelbench.store.dataset import ChannelDataset
+
+__all__ = ["Block", "Generator", "Paths", "View"]
+
+View = Callable[[Any], None]
+"""Draws one picture on the matplotlib axes that it is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +103,19 @@ class Generator(ABC):
     def engine(cls, spec: ScenarioSpec) -> str:
         """What makes the samples, for the dataset's attributes: ``package:scenario processor``."""
         return f"{cls.__module__.rpartition('.')[0]}:{cls.card.name} cpu"
+
+    @classmethod
+    def views(cls, dataset: ChannelDataset) -> list[View]:
+        """Pictures of a dataset of this scenario and source that ``inspect`` adds to its sheet, two in a row: what a
+        source knows of its world that the variables do not show.
+
+        Args:
+            dataset: Finished, of a spec of this scenario and source.
+
+        Raises:
+            RequestError: this machine lacks what they need; the sheet says so and is drawn without them.
+        """
+        return []
 
     @abstractmethod
     def sample(self, spec: ScenarioSpec, block: Block, seed: int) -> Mapping[Any, Any]:

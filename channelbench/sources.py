@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict, ValidationError
 
@@ -16,6 +16,9 @@ from channelbench.discovery import from_entry_points, from_packages, load
 from channelbench.errors import RequestError
 from channelbench.frozen import Frozen
 from channelbench.variables import Variable
+
+if TYPE_CHECKING:
+    from channelbench.spec import ScenarioSpec
 
 __all__ = [
     "CITATION",
@@ -67,6 +70,11 @@ class SourceSpec(Frozen):
         return self.name
 
     @property
+    def remark(self) -> str:
+        """A few words for every row of a leaderboard: what scores on its datasets do not say. Empty if nothing."""
+        return ""
+
+    @property
     def digest_algorithm(self) -> str:
         """Of the digests in its datasets: ``blake3``, or ``blake2b``."""
         return "blake3"
@@ -80,6 +88,21 @@ class SourceSpec(Frozen):
     def lacks(self, field: str) -> bool:
         """Whether a field of the spec may be ``None``."""
         return field in self.may_lack
+
+    @classmethod
+    def machine(cls) -> Mapping[str, str]:
+        """What its bytes depend on beside ``packages``: a compiler, the kind of processor. Recorded with the versions,
+        the same on every worker, and what tells a dataset made elsewhere from a damaged one.
+
+        Raises:
+            RequestError: this machine has not what it needs.
+        """
+        return {}
+
+    def separation_m(self, spec: ScenarioSpec) -> float:
+        """How far apart users of different splits are at least, m, which ``verify`` holds their positions against; 0
+        where the source promises nothing."""
+        return 0.0
 
     def variables(self, core: Mapping[str, Variable]) -> dict[str, Variable]:
         """What it makes of each sample, by name, in writing order.

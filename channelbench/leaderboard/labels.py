@@ -84,3 +84,11 @@ def source(record: Mapping[str, Any]) -> str:
         return source_of(record).label
     except RequestError:
         return str(record.get("source", "?"))
+
+
+def source_remark(record: Mapping[str, Any]) -> str:
+    """What a spec's source has to say on every row; empty if nothing."""
+    try:
+        return source_of(record).remark
+    except RequestError:
+        return ""

@@ -80,6 +80,7 @@ def render(board: Board, sections: Sequence[Section] = (), remarks: Sequence[str
         header=cards.header(board),
         notes=[*provenance.notes(board.results, board.left_out, board.unchecked, board.code), *remarks],
         dataset=cards.dataset(board.manifest.dataset),
+        every_row=labels.source_remark(board.manifest.dataset.spec),
         protocol=cards.protocol(board),
         about=cards.methods(board),
         families=[(family, family_of(family).title) for family in known],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from channelbench.costs import COSTS
 from channelbench.families import BUNDLE
+from channelbench.leaderboard import labels
 from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
 from channelbench.leaderboard.catalogue import task_entry
 from channelbench.leaderboard.estimate import Estimate
@@ -42,9 +43,10 @@ or empty where nothing is trained. On rows of the primary metric ``floor`` and `
 that of the row's own seed, ``rank_low`` to ``rank_high`` the places that the method may have in the task, and
 ``gain_over_start`` the share of the start's error that the method removes, with its interval (``leaderboard.gain``).
 ``same_as_start`` counts the cases that the row's own fit answers as it would without its network, and ``remark`` says
-so where these are all. The ``overall_`` columns repeat the method's; bundles are means of rows that stand here already
-and have none. ``code`` is ``same``, ``changed`` or ``not installed`` beside the code that is here, and ``unknown``
-where the cell does not say. ``derived_costs`` names latencies that were worked out from the scoring time."""
+so where these are all, and has what the dataset's source says of every row. The ``overall_`` columns repeat the
+method's; bundles are means of rows that stand here already and have none. ``code`` is ``same``, ``changed`` or ``not
+installed`` beside the code that is here, and ``unknown`` where the cell does not say. ``derived_costs`` names latencies
+that were worked out from the scoring time."""
 
 
 def tidy(board: Board) -> pd.DataFrame:
@@ -55,6 +57,9 @@ def tidy(board: Board) -> pd.DataFrame:
     import pandas as pd
 
     records = [record for table in board.tables for row in table.rows for record in _of_row(board, table, row)]
+    if words := labels.source_remark(board.manifest.dataset.spec):
+        for record in records:
+            record["remark"] = f"{record['remark']}; {words}" if record.get("remark") else words
     extra = sorted({key for result in board.results for key in result.costs} - set(_COSTS))
     frame = pd.DataFrame.from_records(records, columns=[*COLUMNS, *extra])
     types = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from channelbench.errors import RequestError
 from channelbench.generator import Block, Generator
 from channelbench.sources import makers
 from channelbench.spec import BLOCK_SIZE, SPLITS
@@ -32,13 +33,16 @@ def why_not(dataset: ChannelDataset) -> str:
     """Why the paths cannot be drawn again here; empty if they can."""
     if _generator(dataset) is None:
         return f"its source, {dataset.spec.source.name} of {dataset.spec.scenario}, is not installed"
+    try:
+        machine = dataset.spec.source.machine()
+    except RequestError as error:
+        return str(error)
     # Zarr writes the bytes and does not make them.
     recorded = {package: found for package, found in dataset.versions.items() if package != "zarr"}
-    other = {package: here for package, found in recorded.items() if (here := _installed(package)) != found}
-    if other:
-        return "made with " + ", ".join(
-            f"{package} {recorded[package]} ({here} here)" for package, here in other.items()
-        )
+    here = {package: machine.get(package) or _installed(package) for package in recorded}
+    if other := [package for package in recorded if here[package] != recorded[package]]:
+        words = ", ".join(f"{package} {recorded[package]} ({here[package]} here)" for package in other)
+        return f"made elsewhere, with {words}" if machine.keys() & set(other) else f"made with {words}"
     return ""
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.errors import RequestError
+from channelbench.errors import RequestError, shorten
+from channelbench.generator import View
 from channelbench.paths import expanded
 from channelbench.sources import makers
 from channelbench.spec import SPLITS, ScenarioSpec
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["angle_spectrum", "draw", "summary"]
 
 _BAND_COLOURS = {"sub6": "#2b6cb0", "mmwave": "#c05621"}
+_VIEW_HEIGHT = 5.8
+"""Inches of a row of what a source draws of its own."""
 _SPLIT_COLOURS = {"train": "#94a3b8", "val": "#2b6cb0", "test": "#c05621"}
 
 
@@ -94,8 +97,14 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
     dataset = open_dataset(path, field="data")
     target = expanded(picture, field="--picture") if picture else _picture_of(path)
     link = _typical_link(dataset)
-    figure = Figure(figsize=(14, 8), layout="constrained")
-    axes = figure.subplots(2, 3)
+    views, missing = _views(dataset)
+    rows = -(-len(views) // 2)
+    figure = Figure(figsize=(14, 8 + _VIEW_HEIGHT * rows), layout="constrained")
+    sheet: list[Any] = [figure]
+    if rows:
+        parts: Any = figure.subfigures(2, 1, height_ratios=[8, _VIEW_HEIGHT * rows])
+        sheet = list(parts)
+    axes = sheet[0].subplots(2, 3)
     _drop_map(axes[0, 0], dataset)
     _time_frequency(axes[0, 1], dataset, link)
     _angle_spectra(axes[0, 2], dataset, link)
@@ -105,9 +114,15 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
     spec = dataset.spec
     figure.suptitle(
         f"{' · '.join(_titles(spec))} · {spec.sizes.total} samples · seed {dataset.seed} · "
-        f"digest {dataset.digest[:12]}",
+        f"digest {dataset.digest[:12]}" + (f"\n{missing}" if missing else ""),
         fontsize=13,
     )
+    if rows:
+        places = sheet[1].subplots(rows, 2, squeeze=False).ravel()
+        for view, ax in zip(views, places, strict=False):
+            view(ax)
+        for ax in places[len(views) :]:
+            ax.set_axis_off()
     try:
         figure.savefig(target, dpi=110)
     except OSError as error:
@@ -126,6 +141,15 @@ def _typical_link(dataset: ChannelDataset) -> int:
         return 0
     spread = dataset.array("delay_spread_s_sub6", "test")
     return int(np.argsort(spread)[len(spread) // 2])
+
+
+def _views(dataset: ChannelDataset) -> tuple[list[View], str]:
+    """What whoever makes such datasets draws of them, where that is installed; and why not, where it cannot here."""
+    maker = makers(dataset.spec.scenario).get(dataset.spec.source.name)
+    try:
+        return ([] if maker is None else maker.views(dataset)), ""
+    except RequestError as error:
+        return [], f"no more pictures here: {shorten(str(error), 120)}"
 
 
 def _drop_map(ax: Axes, dataset: ChannelDataset) -> None:

@@ -29,6 +29,7 @@ from zarr.core.sync import sync
 
 from channelbench.errors import RequestError
 from channelbench.generator import Block
+from channelbench.sources import SourceSpec
 from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
 from channelbench.store.files import DIGEST, DIGEST_BYTES, Files, put
 from channelbench.store.location import ROOT, Location, parsed
@@ -43,6 +44,7 @@ __all__ = [
     "content_digest",
     "create",
     "finish",
+    "made_with",
     "missing_units",
     "skeleton",
     "split_rows",
@@ -155,7 +157,7 @@ def _attributes(spec: ScenarioSpec, seed: int, engine: str) -> dict[str, Any]:
         "spec": spec.canonical(),
         "seed": seed,
         "engine": engine,
-        "versions": written(dict(versions(spec.source.packages))),
+        "versions": written(made_with(spec.source)),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "coordinates": " ".join(f"antenna_position_{band}" for band in spec.bands),
         "license": spec.source.licence,
@@ -171,6 +173,11 @@ def _attributes(spec: ScenarioSpec, seed: int, engine: str) -> dict[str, Any]:
 def versions(packages: tuple[str, ...]) -> Mapping[str, str]:
     """Installed versions of what the bytes depend on: of a source's ``packages``, and of what writes them."""
     return {package: version(package) for package in ("channelbench", *packages, "numpy", "zarr")}
+
+
+def made_with(source: SourceSpec) -> dict[str, str]:
+    """What the bytes of a source's datasets depend on here: ``versions``, and what it says of the machine."""
+    return {**versions(source.packages), **source.machine()}
 
 
 def unit_rows(group: zarr.Group) -> int:

@@ -23,7 +23,12 @@ ENOUGH = 100
 """Samples that say themselves what their standard deviation is."""
 
 
-def power_problems(spec: ScenarioSpec, name: str, parts: Iterable[tuple[int, NDArray[np.float64]]]) -> Iterator[str]:
+def power_problems(
+    spec: ScenarioSpec,
+    name: str,
+    parts: Iterable[tuple[int, NDArray[np.float64]]],
+    drops: NDArray[np.int64] | None = None,
+) -> Iterator[str]:
     """What is wrong with a band's powers: a sample's is above ``LARGEST_POWER``, or a split's mean is not within five
     standard errors of 1 (and 2 % for what tables of finite precision leave, and what the source may be off).
 
@@ -31,6 +36,8 @@ def power_problems(spec: ScenarioSpec, name: str, parts: Iterable[tuple[int, NDA
         spec: Of the dataset.
         name: The variable.
         parts: Powers of some samples each, with the row of the first.
+        drops: The independent unit of each sample, where several share one, as users of one square share fades; each
+            has its own by default. ``[samples]``.
     """
     slack = spec.source.power_slack
     power = np.full(spec.sizes.total, np.nan)
@@ -46,7 +53,8 @@ def power_problems(spec: ScenarioSpec, name: str, parts: Iterable[tuple[int, NDA
         if large := int((found > LARGEST_POWER).sum()):
             most = f"up to {found.max():.3g} in sample {rows.start + int(np.nanargmax(power[rows]))}"
             yield f"{name}: {large} samples of {split} have a mean power above {LARGEST_POWER:g}, {most}"
-        spread = min(float(found.std()), LARGEST_SPREAD) if len(found) >= ENOUGH else LARGEST_SPREAD
-        tolerance = 0.02 + slack + 5 * spread / np.sqrt(len(found))
+        units = len(found) if drops is None else len(np.unique(drops[rows][there[rows]]))
+        spread = min(float(found.std()), LARGEST_SPREAD) if units >= ENOUGH else LARGEST_SPREAD
+        tolerance = 0.02 + slack + 5 * spread / np.sqrt(units)
         if not abs(found.mean() - 1) <= tolerance:
             yield f"{name}: mean power of {split} {found.mean():.3g}, expected 1 ± {tolerance:.3f}"

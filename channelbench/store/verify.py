@@ -22,6 +22,7 @@ from channelbench.store.files import DIGEST, FILE_BYTES, MAX_BLOCKS, digest_rows
 from channelbench.store.location import is_network_error
 from channelbench.store.metadata import disagreements, metadata_digests
 from channelbench.store.power import power_problems
+from channelbench.store.separation import too_near
 from channelbench.variables import Variable
 
 __all__ = ["CHECKS", "Finding", "verify"]
@@ -111,7 +112,7 @@ def verify(
             tuple(f"{name} of sample {row}" for report in reports for name, row in report.zero_rows),
         ),
         Finding("power", "unit mean power per element?", tuple(_power(dataset, reports))),
-        Finding("splits", "no drop, position or trajectory in two splits?", tuple(_leakage(dataset, written))),
+        Finding("splits", _splits_question(dataset), tuple(_leakage(dataset, written))),
     ]
     return [*findings, _paths(dataset, wrong={finding.check for finding in findings if not finding.ok}, again=again)]
 
@@ -275,9 +276,21 @@ def _content(dataset: ChannelDataset, unfinished: bool) -> Iterator[str]:
 
 def _power(dataset: ChannelDataset, reports: Iterable[_Report]) -> Iterator[str]:
     reports = list(reports)
+    try:
+        with dataset.reading():
+            drops = np.asarray(dataset.group["drop"][:])
+    except RequestError:  # other checks say so
+        drops = None
     for name in (f"h_{band}" for band in dataset.spec.bands):
         parts = [(report.start, report.power[name]) for report in reports if name in report.power]
-        yield from power_problems(dataset.spec, name, parts)
+        yield from power_problems(dataset.spec, name, parts, drops)
+
+
+def _splits_question(dataset: ChannelDataset) -> str:
+    question = "no drop, position or trajectory in two splits?"
+    if apart := dataset.spec.source.separation_m(dataset.spec):
+        question = f"{question.removesuffix('?')}, and users of two splits at least {apart:.4g} m apart?"
+    return question
 
 
 def _leakage(dataset: ChannelDataset, written: NDArray[np.bool_]) -> Iterator[str]:
@@ -310,3 +323,5 @@ def _leakage(dataset: ChannelDataset, written: NDArray[np.bool_]) -> Iterator[st
             shared = np.intersect1d(seen[first], seen[second])
             if len(shared):
                 yield f"{len(shared)} values of {what} stand in both {first} and {second}"
+    apart = dataset.spec.source.separation_m(dataset.spec)
+    yield from too_near({split: columns["ue_position"][rows[split]] for split in SPLITS}, apart)

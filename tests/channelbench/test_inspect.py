@@ -50,3 +50,40 @@ def test_wrong_places_are_refused(few_rays, tmp_path: Path) -> None:
         summary(tmp_path / "absent")
     with pytest.raises(RequestError, match="can be written"):
         draw(few_rays.path, tmp_path / "no" / "such" / "folder.png")
+
+
+def test_whoever_makes_a_dataset_adds_pictures_of_their_own(few_rays, tmp_path: Path, monkeypatch) -> None:
+    from matplotlib.image import imread
+
+    from channelbench.sources import makers
+
+    maker, drawn = makers(few_rays.spec.scenario)[few_rays.spec.source.name], []
+
+    def views(cls, dataset):
+        assert dataset.digest == few_rays.digest
+        return [drawn.append] * 3
+
+    plain = imread(draw(few_rays.path, tmp_path / "plain.png")).shape
+    monkeypatch.setattr(maker, "views", classmethod(views))
+    taller = imread(draw(few_rays.path, tmp_path / "more.png")).shape
+    assert len(set(map(id, drawn))) == 3
+    assert taller[1] == plain[1]
+    assert taller[0] > 2 * plain[0]
+    monkeypatch.setattr(maker, "views", classmethod(lambda cls, dataset: [drawn.append]))
+    one = imread(draw(few_rays.path, tmp_path / "one.png")).shape
+    assert taller[0] - one[0] == pytest.approx(one[0] - plain[0], abs=1), "two in a row"
+
+
+def test_pictures_that_this_machine_cannot_draw_cost_no_sheet(few_rays, tmp_path: Path, monkeypatch) -> None:
+    from matplotlib.figure import Figure
+
+    from channelbench.sources import makers
+
+    def views(cls, dataset):
+        raise RequestError("scene", expected="a ray tracer", got="none")
+
+    said = []
+    monkeypatch.setattr(Figure, "suptitle", lambda self, text, **style: said.append(text))
+    monkeypatch.setattr(makers(few_rays.spec.scenario)[few_rays.spec.source.name], "views", classmethod(views))
+    assert draw(few_rays.path, tmp_path / "sheet.png").stat().st_size > 50_000
+    assert "expected a ray tracer" in said[0]

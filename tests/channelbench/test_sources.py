@@ -36,7 +36,7 @@ from channelbench.variables import Variable
 
 
 class Rays(SourceSpec):
-    name: ClassVar[str] = "raytraced"
+    name: ClassVar[str] = "toytraced"
     licence: ClassVar[str] = "CC0-1.0"
     citation: ClassVar[str] = "Me, 2031"
     packages: ClassVar[tuple[str, ...]] = ("xarray",)
@@ -117,23 +117,23 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 def traced_spec(**assignments) -> ScenarioSpec:
     sizes = SizesSpec(train=30, val=10, test=12)
-    return make_spec("uma", source="raytraced", sizes=sizes, assignments=SMALL | assignments)
+    return make_spec("uma", source="toytraced", sizes=sizes, assignments=SMALL | assignments)
 
 
 def test_one_scenario_from_two_sources(plugin) -> None:
     plugin("Traced")
     assert registry.names("generators").count("uma") == 1
-    stochastic, traced = registry.find("generators", "uma"), registry.find("generators", "uma", source="raytraced")
+    stochastic, traced = registry.find("generators", "uma"), registry.find("generators", "uma", source="toytraced")
     assert stochastic is registry.find("generators", "uma", source="stochastic")
     assert (stochastic.__name__, traced.__name__) == ("UrbanMacro", "Traced")
     assert make_spec("uma").source.name == "stochastic", "what it meant before somebody installed another"
     assert traced_spec().source.max_depth == 3
-    assert default_path(traced_spec()) == Path("data/uma-raytraced.zarr")
+    assert default_path(traced_spec()) == Path("data/uma-toytraced.zarr")
     assert default_path(make_spec("uma")) == Path("data/uma.zarr")
-    with pytest.raises(RequestError, match=r"source: expected a source of uma, got 'mars'; choices: stochastic, raytr"):
+    with pytest.raises(RequestError, match="got 'mars'; choices: raytraced, stochastic, toytr"):
         make_spec("uma", source="mars")
-    with pytest.raises(RequestError, match="source: expected a source of rma, got 'raytraced'; choices: stochastic"):
-        make_spec("rma", source="raytraced")
+    with pytest.raises(RequestError, match="got 'toytraced'; choices: raytraced, stochastic"):
+        make_spec("rma", source="toytraced")
 
 
 def test_the_first_that_says_so_is_what_a_scenario_means(plugin) -> None:
@@ -155,13 +155,13 @@ def test_every_way_to_set_a_field_means_the_same(plugin, tmp_path: Path) -> None
     want = traced_spec(max_depth=5)
     assert want.source.max_depth == 5
     assert traced_spec(**{"source.max_depth": 5}) == want
-    assert traced_spec(source={"name": "raytraced", "max_depth": 5}) == want
+    assert traced_spec(source={"name": "toytraced", "max_depth": 5}) == want
     assert traced_spec().replace({"max_depth": 5}) == want == traced_spec().replace({"source.max_depth": 5})
     sizes = SizesSpec(train=30, val=10, test=12)
     for text in (
-        "source = 'raytraced'\nmax_depth = 5",
-        "max_depth = 5\n[source]\nname = 'raytraced'",
-        "[source]\nname = 'raytraced'\nmax_depth = 5",
+        "source = 'toytraced'\nmax_depth = 5",
+        "max_depth = 5\n[source]\nname = 'toytraced'",
+        "[source]\nname = 'toytraced'\nmax_depth = 5",
     ):
         (tmp_path / "spec.toml").write_text(text)
         assert make_spec("uma", sizes=sizes, assignments=SMALL | read_toml(tmp_path / "spec.toml")) == want
@@ -181,18 +181,18 @@ def test_the_command_line_takes_the_sources_fields(plugin, shell: Shell, tmp_pat
     plugin("Traced")
     small = [word for field, value in SMALL.items() for word in ("--set", f"{field}={value}")]
     common = ["generate", "--scenario", "uma", "--samples", "30", *small]
-    code, out, err = shell(*common, "--source", "raytraced", "--set", "max_depth=5")
+    code, out, err = shell(*common, "--source", "toytraced", "--set", "max_depth=5")
     assert code == 0, err
-    assert out.splitlines()[-1] == "data/uma-raytraced.zarr"
-    Path("spec.toml").write_text("[source]\nname = 'raytraced'\nmax_depth = 5\n")
+    assert out.splitlines()[-1] == "data/uma-toytraced.zarr"
+    Path("spec.toml").write_text("[source]\nname = 'toytraced'\nmax_depth = 5\n")
     code, out, _ = shell(*common, "--spec", "spec.toml")
-    assert (code, out.splitlines()[-1]) == (0, "data/uma-raytraced.zarr")
+    assert (code, out.splitlines()[-1]) == (0, "data/uma-toytraced.zarr")
     assert "already complete" in out
     code, out, _ = shell("list", "scenarios")
     assert code == 0
     (line,) = [line for line in out.splitlines() if line.startswith("uma ")]
-    assert "stochastic raytraced" in line
-    code, _, err = shell(*common, "--source", "raytraced", "--set", "max_depth=-1")
+    assert "stochastic toytraced" in line
+    code, _, err = shell(*common, "--source", "toytraced", "--set", "max_depth=-1")
     assert code == 2
     assert err.startswith("error: max_depth: expected greater than or equal to 0, got -1")
     code, _, err = shell(*common, "--set", "max_depth=5")
@@ -200,7 +200,7 @@ def test_the_command_line_takes_the_sources_fields(plugin, shell: Shell, tmp_pat
     assert err.startswith("error: max_depth: expected a known field, got 'max_depth'; choices: bs_height_m, engine,")
     assert "rho_z" in err
     assert err.count("\n") == 1
-    code, _, err = shell(*common, "--source", "raytraced", "--engine", "fast")
+    code, _, err = shell(*common, "--source", "toytraced", "--engine", "fast")
     assert code == 2
     assert err.startswith("error: engine: expected a known field, got 'engine'; choices: bs_height_m, diffraction,")
     code, _, err = shell(*common, "--set", "source.state=nlos")
@@ -212,7 +212,7 @@ def test_written_form_is_flat_and_leaves_later_fields_out(plugin) -> None:
     plugin("Traced")
     spec = traced_spec(max_depth=4)
     written = json.loads(spec.canonical())
-    assert (written["source"], written["max_depth"]) == ("raytraced", 4)
+    assert (written["source"], written["max_depth"]) == ("toytraced", 4)
     assert "diffraction" not in written
     assert "rho_z" not in written
     assert json.loads(spec.replace({"diffraction": True}).canonical())["diffraction"] is True
@@ -227,8 +227,8 @@ def test_written_form_is_flat_and_leaves_later_fields_out(plugin) -> None:
 def test_another_source_begins_with_its_own_fields(plugin) -> None:
     plugin("Traced")
     spec = make_spec("uma", sizes=preset_sizes("dualband", "quick"), assignments={"rho_z": 0.5, "max_distance_m": 300})
-    other = spec.replace({"source": "raytraced", "max_depth": 1})
-    assert (other.source.name, other.source.max_depth, other.max_distance_m) == ("raytraced", 1, 300)
+    other = spec.replace({"source": "toytraced", "max_depth": 1})
+    assert (other.source.name, other.source.max_depth, other.max_distance_m) == ("toytraced", 1, 300)
     assert other.replace({"source": "stochastic"}).source.rho_z == 1.0
 
 
@@ -275,11 +275,11 @@ def test_datasets_can_be_read_where_their_source_is_not_installed(plugin, tmp_pa
     assert ScenarioSpec.from_record(dataset.spec.flat()) == dataset.spec
     np.testing.assert_array_equal(dataset.sample_power("sub6", "test"), power)
     assert all(finding.ok for finding in verify(path))
-    assert "raytraced (max_depth 5)" in summary(path).splitlines()[0]
-    assert labels.source(dataset.spec.model_dump(mode="json")) == "raytraced (max_depth 5)"
-    with pytest.raises(RequestError, match="source: expected a source of uma, got 'raytraced'; choices: stochastic"):
+    assert "toytraced (max_depth 5)" in summary(path).splitlines()[0]
+    assert labels.source(dataset.spec.model_dump(mode="json")) == "toytraced (max_depth 5)"
+    with pytest.raises(RequestError, match="got 'toytraced'; choices: raytraced, stochastic"):
         generate(dataset.spec, tmp_path / "new.zarr")
-    with pytest.raises(RequestError, match="source: expected a source of uma, got 'raytraced'"):
+    with pytest.raises(RequestError, match="source: expected a source of uma, got 'toytraced'"):
         dataset.spec.replace({"max_depth": 1})
     assert not (tmp_path / "new.zarr").exists()
 
@@ -288,12 +288,12 @@ def test_scenario_named_by_path_and_workers(plugin, tmp_path: Path) -> None:
     plugin()
     sizes = SizesSpec(train=230, val=100, test=120)
     spec = make_spec("toy_city:Traced", sizes=sizes, assignments=SMALL | {"max_depth": 2})
-    assert spec.source.name == "raytraced"
+    assert spec.source.name == "toytraced"
     one = generate(spec, tmp_path / "one.zarr", remember=False)
     two = generate(spec, tmp_path / "two.zarr", workers=2, remember=False)
     assert open_dataset(one).digest == open_dataset(two).digest
     record = spec.flat() | {"scenario": "gone:Traced"}
-    assert ScenarioSpec.from_record(record).source.recorded_name == "raytraced"
+    assert ScenarioSpec.from_record(record).source.recorded_name == "toytraced"
     with pytest.raises(RequestError, match="scenario: expected a scenario that is installed here, got 'gone:Traced'"):
         ScenarioSpec(**record)
 

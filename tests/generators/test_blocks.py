@@ -230,8 +230,8 @@ def test_equal_cluster_counts_have_the_same_delays_but_for_a_factor(draw: Callab
 
 def test_wrong_requests_are_refused(make_spec: MakeSpec) -> None:
     generator = create("generators", "uma")
-    with pytest.raises(RequestError, match="source: expected a source of uma, got 'raytraced'; choices: stochastic"):
-        make_spec("uma", source="raytraced")
+    with pytest.raises(RequestError, match="got 'drawn_by_hand'; choices: raytraced, stochastic"):
+        make_spec("uma", source="drawn_by_hand")
     with pytest.raises(RequestError, match="source: expected stochastic for this generator"):
         generator.sample(small_spec(), Block(split="train", index=0), 0)
     for start, stop in ((5, 5), (-1, 3), (0, 201)):
