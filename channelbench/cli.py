@@ -14,9 +14,10 @@ import typer
 from channelbench._version import __version__
 from channelbench.bars import progress
 from channelbench.cli_exchange import export, import_
-from channelbench.errors import RequestError, is_text, shorten
+from channelbench.errors import RequestError, shorten
 from channelbench.options import MAX_SEED, MAX_WORKERS, number
 from channelbench.presets import DEFAULT_PRESET, preset_words
+from channelbench.surroundings import check_surroundings
 
 __all__ = ["app", "main"]
 
@@ -348,7 +349,7 @@ def main() -> None:
     # Waiting threads that spin take the processor from those that work: on a busy machine a fit took ten times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        _check_surroundings()
+        check_surroundings()
         code = command.main(standalone_mode=False)
     except RequestError as error:
         _fail(str(error), 2)
@@ -366,25 +367,6 @@ def main() -> None:
     if code == 130:  # typer turns Ctrl-C into this
         _stop()
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _check_surroundings() -> None:
-    """The words that we were called with, and the folder.
-
-    Raises:
-        RequestError: words that are no text, which nothing could print or store; a folder that is gone.
-    """
-    for word in sys.argv[1:]:
-        if not is_text(word):
-            raise RequestError("arguments", expected="text in UTF-8", got=word)
-    try:
-        folder = os.getcwd()
-    except FileNotFoundError:
-        raise RequestError("the working folder", expected="one that exists", got="one that has been removed") from None
-    if not is_text(folder):
-        raise RequestError("the working folder", expected="a name in UTF-8", got=folder)
-    # A method in the folder that we are called from can be named; last, so that it shadows nothing.
-    sys.path.append(folder)
 
 
 def _fail(message: str, code: int) -> None:

@@ -100,10 +100,7 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
     views, missing = _views(dataset)
     rows = -(-len(views) // 2)
     figure = Figure(figsize=(14, 8 + _VIEW_HEIGHT * rows), layout="constrained")
-    sheet: list[Any] = [figure]
-    if rows:
-        parts: Any = figure.subfigures(2, 1, height_ratios=[8, _VIEW_HEIGHT * rows])
-        sheet = list(parts)
+    sheet: Any = figure.subfigures(2, 1, height_ratios=[8, _VIEW_HEIGHT * rows]) if rows else [figure]
     axes = sheet[0].subplots(2, 3)
     _drop_map(axes[0, 0], dataset)
     _time_frequency(axes[0, 1], dataset, link)
