@@ -50,33 +50,12 @@ class Crowns:
         Args:
             start, end: m, ``[segments, 3]``.
         """
+        from channelbench.generators.raytraced.foliage_loops import add_lengths
+
         total = np.zeros(len(start))
-        if not len(self.centre):
-            return total
-        step = max(1, 4_000_000 // len(self.centre))
-        for first in range(0, len(start), step):
-            part = slice(first, first + step)
-            total[part] = self._length_m(start[part], end[part])
+        add_lengths(
+            *(np.ascontiguousarray(each, np.float64) for each in (start, end)),
+            *(np.ascontiguousarray(each, np.float64) for each in (self.centre, self.radius, self.half_height)),
+            total,
+        )
         return total
-
-    def _length_m(self, start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
-        segment, crown = self._near(start, end)
-        scale = np.stack([self.radius, self.radius, self.half_height], axis=-1)[crown]
-        origin = (start[segment] - self.centre[crown]) / scale  # where the crown is a ball of radius 1 at 0
-        along = (end[segment] - start[segment]) / scale
-        a = np.maximum(np.sum(along**2, axis=-1), 1e-300)
-        b = np.sum(origin * along, axis=-1)
-        root = np.sqrt(np.maximum(b**2 - a * (np.sum(origin**2, axis=-1) - 1), 0))
-        enter, leave = np.clip((-b - root) / a, 0, 1), np.clip((-b + root) / a, 0, 1)
-        length = (leave - enter) * np.linalg.norm(end - start, axis=-1)[segment]
-        return np.asarray(np.bincount(segment, length, minlength=len(start)), np.float64)
-
-    def _near(self, start: NDArray[np.float64], end: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Pairs of a segment and a crown whose shadows on the ground touch: most do not."""
-        flat = (end - start)[:, :2]
-        square = np.maximum(np.sum(flat**2, axis=-1), 1e-300)
-        away = self.centre[None, :, :2] - start[:, None, :2]  # [segments, crowns, xy]
-        nearest = np.clip(np.einsum("scx,sx->sc", away, flat) / square[:, None], 0, 1)
-        away -= nearest[..., None] * flat[:, None, :]
-        segment, crown = np.nonzero(np.einsum("scx,scx->sc", away, away) < self.radius**2)
-        return segment, crown

@@ -85,18 +85,20 @@ class Landscape:
         """Whether points have a roof above them, of the shape of ``x`` and ``y``."""
         return self.houses.contain(x, y)
 
-    def foliage_db(self, vertices: NDArray[np.float64], frequency_hz: float) -> NDArray[np.float64]:
-        """What leaves take from paths, in dB, ``[paths]``.
+    def leaves_m(self, vertices: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far paths run through leaves, m, ``[paths]``.
 
         Args:
             vertices: Points of each path from one end to the other, m, ``[paths, points, xyz]``; a path with fewer
-                repeats one.
-            frequency_hz: The carrier.
+                repeats one, or has NaN after its end.
         """
         paths, points = vertices.shape[:2]
         start, end = vertices[:, :-1].reshape(-1, 3), vertices[:, 1:].reshape(-1, 3)
-        length = self.crowns.length_m(start, end).reshape(paths, points - 1)
-        return foliage_db(length.sum(axis=-1), frequency_hz)
+        return self.crowns.length_m(start, end).reshape(paths, points - 1).sum(axis=-1)
+
+    def foliage_db(self, vertices: NDArray[np.float64], frequency_hz: float) -> NDArray[np.float64]:
+        """What leaves take from paths, in dB, ``[paths]``; arguments as of ``leaves_m``, and the carrier."""
+        return foliage_db(self.leaves_m(vertices), frequency_hz)
 
     @cached_property
     def files(self) -> dict[str, bytes]:

@@ -159,6 +159,8 @@ class StreetSource(RaytracedSource):
 
 
 class LandSource(RaytracedSource):
-    """The same, of open land."""
+    """The same, of open land, where most of what reaches a user has been scattered once: hills reflect past it."""
 
     scene: str = Field("rural", min_length=1, max_length=4000)
+    max_depth: int = Field(1, ge=0, le=20)
+    scattering: bool = True

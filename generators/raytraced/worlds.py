@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
 from channelbench.generators.raytraced.files import file_of, is_recorded
+from channelbench.generators.raytraced.foliage import foliage_db
 from channelbench.generators.raytraced.llvm import usable
 from channelbench.generators.raytraced.sites import SITES, Site
 from channelbench.generators.raytraced.tracing import Rays, Settings, trace
@@ -232,9 +233,9 @@ def _load_rural(rt: Any) -> tuple[Any, Any]:
     rural.prepare(loaded)
 
     def through_leaves(rays: Rays, carriers_hz: Mapping[str, float]) -> Rays:
+        length_m = land.leaves_m(rays.vertices)
         amplitude = {
-            band: each * 10 ** (-land.foliage_db(rays.vertices, carriers_hz[band]) / 20)
-            for band, each in rays.amplitude.items()
+            band: each * 10 ** (-foliage_db(length_m, carriers_hz[band]) / 20) for band, each in rays.amplitude.items()
         }
         return Rays(receiver=rays.receiver, vertices=rays.vertices, interactions=rays.interactions, amplitude=amplitude)
 
