@@ -91,7 +91,7 @@ def draw(paths: list[str], picture: Path) -> None:
     axes[0].set_xscale("symlog", linthresh=1)
     axes[0].set_xlim(left=0)
     axes[3].set_xlim(-20, 40)
-    axes[0].legend(fontsize=8, loc="upper left")
+    axes[1].legend(fontsize=8, loc="lower right")
     figure.savefig(picture, dpi=100)
 
 
