@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,6 @@ from channelbench.card import Card
 from channelbench.ranges import Ranges, idle_fields
 from channelbench.sources import SourceSpec
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
-
-if TYPE_CHECKING:
-    from channelbench.store.dataset import ChannelDataset
 
 __all__ = ["Block", "Generator", "Paths", "View"]
 
@@ -105,12 +102,12 @@ class Generator(ABC):
         return f"{cls.__module__.rpartition('.')[0]}:{cls.card.name} cpu"
 
     @classmethod
-    def views(cls, dataset: ChannelDataset) -> list[View]:
+    def views(cls, dataset: Any) -> list[View]:
         """Pictures of a dataset of this scenario and source that ``inspect`` adds to its sheet, two in a row: what a
         source knows of its world that the variables do not show.
 
         Args:
-            dataset: Finished, of a spec of this scenario and source.
+            dataset: A ``ChannelDataset``, finished, of a spec of this scenario and source.
 
         Raises:
             RequestError: this machine lacks what they need; the sheet says so and is drawn without them.

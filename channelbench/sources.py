@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict, ValidationError
 
+from channelbench.bands import BandSpec
 from channelbench.discovery import from_entry_points, from_packages, load
 from channelbench.errors import RequestError
 from channelbench.frozen import Frozen
 from channelbench.variables import Variable
-
-if TYPE_CHECKING:
-    from channelbench.spec import ScenarioSpec
 
 __all__ = [
     "CITATION",
@@ -99,7 +97,7 @@ class SourceSpec(Frozen):
         """
         return {}
 
-    def separation_m(self, spec: ScenarioSpec) -> float:
+    def separation_m(self, bands: Mapping[str, BandSpec]) -> float:
         """How far apart users of different splits are at least, m, which ``verify`` holds their positions against; 0
         where the source promises nothing."""
         return 0.0

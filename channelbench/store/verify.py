@@ -288,7 +288,7 @@ def _power(dataset: ChannelDataset, reports: Iterable[_Report]) -> Iterator[str]
 
 def _splits_question(dataset: ChannelDataset) -> str:
     question = "no drop, position or trajectory in two splits?"
-    if apart := dataset.spec.source.separation_m(dataset.spec):
+    if apart := dataset.spec.source.separation_m(dataset.spec.bands):
         question = f"{question.removesuffix('?')}, and users of two splits at least {apart:.4g} m apart?"
     return question
 
@@ -323,5 +323,6 @@ def _leakage(dataset: ChannelDataset, written: NDArray[np.bool_]) -> Iterator[st
             shared = np.intersect1d(seen[first], seen[second])
             if len(shared):
                 yield f"{len(shared)} values of {what} stand in both {first} and {second}"
-    apart = dataset.spec.source.separation_m(dataset.spec)
-    yield from too_near({split: columns["ue_position"][rows[split]] for split in SPLITS}, apart)
+    apart = dataset.spec.source.separation_m(dataset.spec.bands)
+    if apart and "ue_position" in columns:
+        yield from too_near({split: columns["ue_position"][rows[split]] for split in SPLITS}, apart)

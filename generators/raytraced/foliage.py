@@ -50,7 +50,7 @@ class Crowns:
         Args:
             start, end: m, ``[segments, 3]``.
         """
-        from channelbench.generators.raytraced.foliage_loops import add_lengths
+        from channelbench.generators.raytraced._foliage_loops import add_lengths
 
         total = np.zeros(len(start))
         add_lengths(

@@ -61,7 +61,14 @@ def places_of(spec: ScenarioSpec) -> Places:
     """
     world, source = world_of(spec), cast("RaytracedSource", spec.source)
     reach = spec.min_distance_m, spec.max_distance_m, spec.sector_deg, spec.ue_height_m
-    layout = source.split, source.area_m, source.guard_m, source.unit_m, source.separation_m(spec), longest_m(spec)
+    layout = (
+        source.split,
+        source.area_m,
+        source.guard_m,
+        source.unit_m,
+        source.separation_m(spec.bands),
+        longest_m(spec),
+    )
     return _places(world, spec.state, reach, layout)
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from channelbench.bands import BandSpec
 from channelbench.generators.raytraced.files import is_recorded, record_file
 from channelbench.generators.raytraced.sites import SITES
 from channelbench.generators.raytraced.tracing import Settings
 from channelbench.sources import CITATION, SourceSpec
 from channelbench.variables import Variable
-
-if TYPE_CHECKING:
-    from channelbench.spec import ScenarioSpec
 
 __all__ = ["LandSource", "RaytracedSource", "StreetSource"]
 
@@ -102,13 +100,13 @@ class RaytracedSource(SourceSpec):
         found = usable()
         return {"LLVM": found.version, "processor": found.processor}
 
-    def separation_m(self, spec: ScenarioSpec) -> float:
+    def separation_m(self, bands: Mapping[str, BandSpec]) -> float:
         """The guard between areas; half the longest wavelength where users are interleaved."""
         from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
 
         if self.split == "area":
             return self.guard_m
-        return SPEED_OF_LIGHT / min(band.carrier_hz for band in spec.bands.values()) / 2
+        return SPEED_OF_LIGHT / min(band.carrier_hz for band in bands.values()) / 2
 
     def variables(self, core: Mapping[str, Variable]) -> dict[str, Variable]:
         """The core, whose ``drop`` is the square that users share; what was rejected, and delays from the base

@@ -38,7 +38,7 @@ def _samples(spec: ScenarioSpec) -> dict[str, dict[str, NDArray[Any]]]:
 @pytest.mark.parametrize("split", ["area", "interleaved"])
 def test_users_of_two_splits_are_apart(split: str, street: Make) -> None:
     spec = street(split=split)
-    made, apart = _samples(spec), spec.source.separation_m(spec)
+    made, apart = _samples(spec), spec.source.separation_m(spec.bands)
     assert apart == (50.0 if split == "area" else pytest.approx(299_792_458 / 1.9e9 / 2))
     places = {name: np.asarray(each["ue_position"], np.float64) for name, each in made.items()}
     pairs = [("train", "val"), ("train", "test"), ("val", "test")]
