@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
+from channelbench.generators.imported.mat_proof import prove
 
 __all__ = ["ArrayFile", "StoredArray", "hdf5_kind", "open_arrays"]
 
@@ -208,7 +209,7 @@ class _Mat5(ArrayFile):
         super().__init__(path)
         from scipy.io import whosmat
 
-        self._found = {name: (shape, kind) for name, shape, kind in whosmat(str(path))}
+        self._found = {name: (shape, kind) for name, shape, kind in whosmat(str(prove(path)))}
 
     def _arrays(self) -> dict[str, StoredArray]:
         return {name: self._stored(name, shape, kind) for name, (shape, kind) in self._found.items()}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
 from channelbench.generators.imported.export_record import ExportRecord
+from channelbench.generators.imported.mat_proof import prove
 from channelbench.generators.imported.rays import RayTable
 
 __all__ = ["MARK", "OPTIONAL", "PARAMS", "REQUIRED", "Pair", "Scenario", "Snapshot", "find_scenarios"]
@@ -255,6 +256,7 @@ def _load(path: Path, key: str) -> NDArray[Any]:
         if path.suffix == ".mat":
             from scipy.io import loadmat
 
+            prove(path)
             return np.asarray(loadmat(file)[key])
         loaded = np.load(file, allow_pickle=False)
         return np.asarray(loaded if path.suffix == ".npy" else loaded[key])

@@ -16,6 +16,7 @@ from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
 from channelbench.generators.imported.contract import BandFacts, BandLinks, Description, Links, Reader, Settings
 from channelbench.generators.imported.damage import in_one_line
 from channelbench.generators.imported.deepmimo import CITATION, RaySettings, seen_from, tally
+from channelbench.generators.imported.mat_proof import prove
 from channelbench.generators.imported.rays import RayTable, arrives_late, height_of, line_of_sight, link_paths
 from channelbench.spec import BandSpec
 
@@ -135,7 +136,7 @@ class DeepMIMOv3Reader(Reader):
         from scipy.io import loadmat
 
         try:
-            with file.open("rb") as opened:
+            with prove(file).open("rb") as opened:
                 return dict(loadmat(opened))
         except Exception as error:  # whatever SciPy raises on bytes that are no MATLAB file
             got = f"{type(error).__name__}: {error}"

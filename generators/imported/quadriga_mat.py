@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
 from channelbench.generators.imported.damage import in_one_line
+from channelbench.generators.imported.mat_proof import prove
 from channelbench.generators.imported.quadriga import Channel, Facts, QuadrigaReader, QuadrigaSettings
 
 __all__ = ["QuadrigaMatReader"]
@@ -32,7 +33,7 @@ class QuadrigaMatReader(QuadrigaReader):
             return False
         from scipy.io import whosmat
 
-        with path.open("rb") as file:
+        with prove(path).open("rb") as file:
             return any(name.startswith("channel_00001_") for name, _, _ in whosmat(file))
 
     @in_one_line
@@ -132,7 +133,7 @@ class QuadrigaMatReader(QuadrigaReader):
         from scipy.io import loadmat, whosmat
 
         try:
-            with self.path.open("rb") as file:
+            with prove(self.path).open("rb") as file:
                 if names is None:
                     return {name: tuple(shape) for name, shape, _ in whosmat(file)}
                 return dict(loadmat(file, variable_names=names))

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from channelbench.bands import BandSpec
 from channelbench.generators.imported.contract import Scale
 from channelbench.sources import CITATION, SourceSpec
 from channelbench.store.schema import OPTIONAL, OPTIONAL_OF_USER
@@ -86,6 +87,9 @@ class ImportedSource(SourceSpec):
         # Links of one street share their walls: they are not the independent draws that the bound on chance is for.
         has_gain = any(name.startswith("path_gain_db_") for name in self.quantities)
         return 1.0 if has_gain else float("inf")  # without it, it may be in the channels
+
+    def separation_m(self, bands: Mapping[str, BandSpec]) -> float:
+        return self.guard_m if self.split == "area" else 0.0
 
     def variables(self, core: Mapping[str, Variable]) -> dict[str, Variable]:
         has = {name: variable for name, variable in core.items() if name in self.quantities or not _may_be_absent(name)}
