@@ -14,7 +14,7 @@ from channelbench.benchmarks.suites import REFERENCES
 
 TITLE = START_ROW.title
 LEARNED_SUITES = ("full", "llm4wm", "llm4wm-transfer", "llm4wm-ablation", "llm4wm-hyper", "llm4wm-experts")
-LEARNED_SUITES += ("llm4wm-cost", "llm4wm-multitask")
+LEARNED_SUITES += ("llm4wm-cost", "llm4wm-multitask", "site-transfer")
 GROUP_SUITES = ("phy", "phy-velocity", "phy-snr", "phy-power", "phy-users", "phy-detection", "phy-loftq")
 GROUP_SUITES += ("phy-instruction", "phy-backbone", "phy-csi")
 
