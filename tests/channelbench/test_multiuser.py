@@ -321,6 +321,19 @@ def test_an_answer_of_estimates_alone_is_decided_and_has_llrs(links: ChannelData
     assert scores["bit_mutual_information"] > 0.999
 
 
+def test_the_same_decisions_are_not_the_same_answer(links: ChannelDataset) -> None:
+    """Estimates and likelihood ratios are scored as well."""
+    observation, target, task = seen(links, "det")
+    decisions = target.context["symbols"]
+    exact, near = (
+        task.check(DetectionAnswer(x=target.value * scale, decisions=decisions), observation, target)
+        for scale in (1, 0.99)
+    )
+    np.testing.assert_array_equal(exact[..., 2], near[..., 2])
+    assert task.same_answers(exact, exact.copy()).all()
+    assert not task.same_answers(exact, near).any()
+
+
 def test_answers_state_error_decisions_and_llrs(links: ChannelDataset) -> None:
     observation, target, task = seen(links, "det")
     x = target.value

@@ -149,8 +149,10 @@ class Detection(Task):
         return total
 
     def same_answers(self, prediction: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
-        """Where the same symbols are decided."""
-        return (prediction[..., 2] == other[..., 2]).all(axis=(1, 2))
+        """Where estimates, decisions and likelihood ratios are the same: all of them are scored. NaN, for what is not
+        given, is like NaN."""
+        same = (prediction == other) | (np.isnan(prediction) & np.isnan(other))
+        return np.asarray(same.reshape(len(prediction), -1).all(axis=1))
 
     def supports(self, spec: ScenarioSpec) -> bool:
         """More than one antenna, and a group of two at least."""
