@@ -28,7 +28,9 @@ def slot_covariance(y: NDArray[np.complexfloating], noise: NDArray[np.floating])
         noise: Variance of the noise, the mean over series, ``[batch]``.
     """
     series = max(1, y.shape[2])
-    covariance = (y @ y.conj().swapaxes(1, 2)).astype(np.complex128) / series
+    # In single precision the last bits, which hang on the processor, decide where weak exponentials lie.
+    y = y.astype(np.complex128)
+    covariance = y @ y.conj().swapaxes(1, 2) / series
     covariance = (covariance + covariance[:, ::-1, ::-1].conj()) / 2
     values, vectors = np.linalg.eigh(covariance)
     values = np.maximum(values - np.asarray(noise, np.float64)[:, None], 0)

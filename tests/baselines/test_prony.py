@@ -37,7 +37,7 @@ def test_paths_are_continued_exactly_without_noise(make_observation: Any, order:
     seen, wanted = (channel(np.random.default_rng(0), 5, slots) for slots in (SLOTS, COMING))
     prediction = continue_exponentials(make_observation(seen, target_slots=COMING), Setting(order, sparse))
     assert prediction.dtype == np.complex64
-    assert normalised_error(prediction, wanted) < 1e-4  # what rounding to complex64 becomes, by processor
+    assert normalised_error(prediction, wanted) < 1e-5
 
 
 def test_between_the_exponentials_of_two_slots_and_holding_one(make_observation: Any) -> None:

@@ -214,10 +214,7 @@ def test_specs_of_old_datasets_are_read_as_what_they_were(name: str) -> None:
 
 @pytest.mark.parametrize("method", FORMULAS)
 def test_formulas_keep_their_scores(method: str) -> None:
-    """To rounding; elsewhere than on the processor of the record, where matrices that are hardly regular amplify it
-    otherwise, to a little more."""
-    same = where() == recorded()["where"]
-    compare(scores_of(method, CONDITIONS["formulas"]), recorded()["cells"][method], rtol=1e-5 if same else 1e-4)
+    compare(scores_of(method, CONDITIONS["formulas"]), recorded()["cells"][method], rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", LEARNED)
