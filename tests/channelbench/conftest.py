@@ -11,6 +11,7 @@ import zarr
 
 from channelbench import cli, discovery, registry
 from channelbench.store import layout
+from channelbench.store.dataset import ChannelDataset
 from channelbench.testing import make_dataset, small_spec
 
 
@@ -27,6 +28,13 @@ class Shell:
             cli.main()
         out, err = self.capsys.readouterr()
         return int(stop.value.code or 0), out, err
+
+
+@pytest.fixture(scope="session")
+def group_links(tmp_path_factory: pytest.TempPathFactory) -> ChannelDataset:
+    """64 test users of eight antennas, four slots."""
+    spec = small_spec(train=60, val=20, test=64, sub6__num_slots=4, sub6__num_subcarriers=6)
+    return make_dataset(tmp_path_factory.mktemp("group-links") / "few.zarr", spec)
 
 
 @pytest.fixture
