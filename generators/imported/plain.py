@@ -200,6 +200,15 @@ def _begins(path: Path, *heads: bytes) -> bool:
         return file.read(32).startswith(heads)
 
 
+def _zip_has(path: Path, ending: str) -> bool:
+    import zipfile
+
+    if not _begins(path, b"PK"):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(ending) for name in archive.namelist())
+
+
 class NpyArray(_PlainArrays):
     """One array in a ``.npy`` file."""
 
@@ -221,12 +230,7 @@ class NpzArrays(_PlainArrays):
 
     @classmethod
     def claims(cls, path: Path) -> bool:
-        import zipfile
-
-        if not _begins(path, b"PK"):
-            return False
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith(".npy") for name in archive.namelist())
+        return _zip_has(path, ".npy")
 
 
 class TorchArrays(_PlainArrays):
@@ -238,12 +242,7 @@ class TorchArrays(_PlainArrays):
 
     @classmethod
     def claims(cls, path: Path) -> bool:
-        import zipfile
-
-        if not _begins(path, b"PK"):
-            return False
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("data.pkl") for name in archive.namelist())
+        return _zip_has(path, "data.pkl")
 
 
 class MatArrays(_PlainArrays):
