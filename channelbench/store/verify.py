@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from channelbench.store.direct import DirectArray
 from channelbench.store.files import DIGEST, FILE_BYTES, MAX_BLOCKS, digest_rows
 from channelbench.store.location import is_network_error
 from channelbench.store.metadata import disagreements, metadata_digests
-from channelbench.store.power import power_problems
+from channelbench.store.power import power_notes, power_problems
 from channelbench.store.separation import too_near
 from channelbench.variables import Variable
 
@@ -111,7 +111,7 @@ def verify(
             "no all-zero channel?",
             tuple(f"{name} of sample {row}" for report in reports for name, row in report.zero_rows),
         ),
-        Finding("power", "unit mean power per element?", tuple(_power(dataset, reports))),
+        _power(dataset, reports),
         Finding("splits", _splits_question(dataset), tuple(_leakage(dataset, written))),
     ]
     return [*findings, _paths(dataset, wrong={finding.check for finding in findings if not finding.ok}, again=again)]
@@ -274,8 +274,8 @@ def _content(dataset: ChannelDataset, unfinished: bool) -> Iterator[str]:
         yield f"content digest {dataset.digest[:12]}… in the attributes, {found[:12]}… from spec, seed and blocks"
 
 
-def _power(dataset: ChannelDataset, reports: Iterable[_Report]) -> Iterator[str]:
-    reports = list(reports)
+def _power(dataset: ChannelDataset, reports: list[_Report]) -> Finding:
+    problems = list[str]()
     try:
         with dataset.reading():
             drops = np.asarray(dataset.group["drop"][:])
@@ -283,7 +283,8 @@ def _power(dataset: ChannelDataset, reports: Iterable[_Report]) -> Iterator[str]
         drops = None
     for name in (f"h_{band}" for band in dataset.spec.bands):
         parts = [(report.start, report.power[name]) for report in reports if name in report.power]
-        yield from power_problems(dataset.spec, name, parts, drops)
+        problems += power_problems(dataset.spec, name, parts, drops)
+    return Finding("power", "unit mean power per element?", tuple(problems), tuple(power_notes(dataset.spec, drops)))
 
 
 def _splits_question(dataset: ChannelDataset) -> str:

@@ -19,7 +19,7 @@ from channelbench.generators.raytraced.worlds import world_of
 from channelbench.leaderboard import labels
 from channelbench.spec import SPLITS, ScenarioSpec
 from channelbench.store import layout, open_dataset
-from channelbench.store.power import power_problems
+from channelbench.store.power import power_notes, power_problems
 from channelbench.store.separation import too_near
 from channelbench.store.verify import Finding, verify
 
@@ -181,5 +181,7 @@ def test_users_of_one_square_share_their_fades(street: Make) -> None:
     assert "mean power of train 0.4" in alone[0]
     assert list(power_problems(spec, "h_sub6", [(0, power)], own)) == alone
     assert not list(power_problems(spec, "h_sub6", [(0, power)], own // 100))
+    assert list(power_notes(spec, own)) == []
+    assert next(power_notes(spec, own // 100)).startswith("mean of train proves nothing")
     power[7] = 101.0
     assert "above 100" in next(iter(power_problems(spec, "h_sub6", [(0, power)], own // 100)))
