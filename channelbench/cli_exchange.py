@@ -79,12 +79,16 @@ def export(
 ) -> None:
     """Write a dataset in a format of other tools."""
     from channelbench.generators.imported.exporting import export_dataset
+    from channelbench.generators.imported.formats import writer_named
 
+    lost = writer_named(format).loses
     with progress() as bars:
         bar = bars.add_task(f"exporting {data}", total=None, unit="samples")
         target = export_dataset(
             data, format=format, out=out, progress=lambda done, total: bars.update(bar, completed=done, total=total)
         )
+    if lost:
+        typer.echo(f"not in it: {lost}")
     typer.echo(str(target))
 
 

@@ -256,7 +256,7 @@ class Writer(ABC):
         title: What people call it.
         reference: Where the format is described.
         suffix: Of the file, with its dot; empty for a folder.
-        loses: What a dataset has and the format does not, in words, for the table of formats.
+        loses: What a dataset has and the format does not, in words, which `export` says.
     """
 
     name: ClassVar[str]

@@ -2,7 +2,8 @@
 
 Sionna ships no rural scene. This one is written as Mitsuba XML with binary PLY meshes, the same bytes each time, which
 ``sionna.rt.load_scene`` reads. ``prepare`` makes the soil of a loaded scene follow the carrier; leaves are no part
-of the file (``foliage`` says why), their loss is added to paths by ``Landscape.foliage_db``.
+of the file (``foliage`` says why), their loss is added to paths by ``foliage_db`` of
+``Landscape.leaves_m``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from channelbench.frozen import Frozen
-from channelbench.generators.raytraced.foliage import Crowns, foliage_db
+from channelbench.generators.raytraced.foliage import Crowns
 from channelbench.generators.raytraced.houses import MATERIALS, Houses, make_houses, scatter
 from channelbench.generators.raytraced.soil import LOAM
 from channelbench.generators.raytraced.terrain import Terrain, make_terrain
@@ -95,10 +96,6 @@ class Landscape:
         paths, points = vertices.shape[:2]
         start, end = vertices[:, :-1].reshape(-1, 3), vertices[:, 1:].reshape(-1, 3)
         return self.crowns.length_m(start, end).reshape(paths, points - 1).sum(axis=-1)
-
-    def foliage_db(self, vertices: NDArray[np.float64], frequency_hz: float) -> NDArray[np.float64]:
-        """What leaves take from paths, in dB, ``[paths]``; arguments as of ``leaves_m``, and the carrier."""
-        return foliage_db(self.leaves_m(vertices), frequency_hz)
 
     @cached_property
     def files(self) -> dict[str, bytes]:

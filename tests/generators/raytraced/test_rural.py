@@ -338,9 +338,9 @@ def test_leaves_weaken_paths_through_them_and_no_others(scene: Landscape) -> Non
     crown = scene.crowns.centre[0]
     through = crown + 50.0 * np.array([(-1, 0, 0), (0, 0, 0), (1, 0, 0)])
     above = through + np.array([0.0, 0.0, 40.0])
-    loss = {f: scene.foliage_db(np.stack([through, above]), f) for f in (1.9e9, 28e9)}
+    loss = {f: foliage_db(scene.leaves_m(np.stack([through, above])), f) for f in (1.9e9, 28e9)}
     assert loss[1.9e9][0] > 0.38 * 2 * scene.crowns.radius[0] * 0.9
     assert loss[28e9][0] > loss[1.9e9][0]
     assert loss[1.9e9][1] == loss[28e9][1] == 0
     padded = np.concatenate([through, np.full((2, 3), np.nan)])
-    np.testing.assert_array_equal(scene.foliage_db(padded[None], 1.9e9), loss[1.9e9][:1])
+    np.testing.assert_array_equal(foliage_db(scene.leaves_m(padded[None]), 1.9e9), loss[1.9e9][:1])
