@@ -23,14 +23,23 @@ ENOUGH = 100
 """Samples that say themselves what their standard deviation is."""
 
 
-def power_notes(spec: ScenarioSpec, drops: NDArray[np.int64] | None) -> Iterator[str]:
-    """Splits whose mean power could be anything, because the source says so or the samples share few units."""
+def power_notes(
+    spec: ScenarioSpec, drops: NDArray[np.int64] | None, written: NDArray[np.bool_] | None = None
+) -> Iterator[str]:
+    """Splits whose mean power could be anything, because the source says so or the samples share few units.
+
+    Args:
+        spec: What was asked for.
+        drops: The independent unit of each sample. ``[samples]``.
+        written: Which samples are there, where not all are: units of others are no units yet. ``[samples]``.
+    """
     if np.isinf(spec.source.power_slack):
         yield "means not checked: path gain may be in the channels"
         return
     for split, rows in layout.split_rows(spec).items():
-        units = 0 if drops is None else len(np.unique(drops[rows]))
-        shared = spec.source.power_slack > 0 or units < rows.stop - rows.start
+        there = np.ones(rows.stop - rows.start, bool) if written is None else written[rows]
+        units = 0 if drops is None else len(np.unique(drops[rows][there]))
+        shared = spec.source.power_slack > 0 or units < there.sum()
         if units and shared and _tolerance(spec, LARGEST_SPREAD, units) >= 1:
             yield f"mean of {split} proves nothing: its samples are no independent draws"
 

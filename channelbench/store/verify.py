@@ -81,6 +81,7 @@ def verify(
     with dataset.reading():
         written = dataset.group[DIGEST][:].any(axis=(1, 2))
         todo = layout.missing_units(dataset.group, dataset.spec)
+    there = np.repeat(written, BLOCK_SIZE)[: dataset.spec.sizes.total]
     pieces, reports = list(_pieces(dataset, written)), list[_Report]()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, report in enumerate(pool.map(lambda piece: _inspect(dataset, piece), pieces), 1):
@@ -111,8 +112,8 @@ def verify(
             "no all-zero channel?",
             tuple(f"{name} of sample {row}" for report in reports for name, row in report.zero_rows),
         ),
-        _power(dataset, reports),
-        Finding("splits", _splits_question(dataset), tuple(_leakage(dataset, written))),
+        _power(dataset, reports, there),
+        Finding("splits", _splits_question(dataset), tuple(_leakage(dataset, there))),
     ]
     return [*findings, _paths(dataset, wrong={finding.check for finding in findings if not finding.ok}, again=again)]
 
@@ -274,7 +275,7 @@ def _content(dataset: ChannelDataset, unfinished: bool) -> Iterator[str]:
         yield f"content digest {dataset.digest[:12]}… in the attributes, {found[:12]}… from spec, seed and blocks"
 
 
-def _power(dataset: ChannelDataset, reports: list[_Report]) -> Finding:
+def _power(dataset: ChannelDataset, reports: list[_Report], there: NDArray[np.bool_]) -> Finding:
     problems = list[str]()
     try:
         with dataset.reading():
@@ -284,7 +285,8 @@ def _power(dataset: ChannelDataset, reports: list[_Report]) -> Finding:
     for name in (f"h_{band}" for band in dataset.spec.bands):
         parts = [(report.start, report.power[name]) for report in reports if name in report.power]
         problems += power_problems(dataset.spec, name, parts, drops)
-    return Finding("power", "unit mean power per element?", tuple(problems), tuple(power_notes(dataset.spec, drops)))
+    notes = power_notes(dataset.spec, drops, there)
+    return Finding("power", "unit mean power per element?", tuple(problems), tuple(notes))
 
 
 def _splits_question(dataset: ChannelDataset) -> str:
@@ -294,9 +296,9 @@ def _splits_question(dataset: ChannelDataset) -> str:
     return question
 
 
-def _leakage(dataset: ChannelDataset, written: NDArray[np.bool_]) -> Iterator[str]:
+def _leakage(dataset: ChannelDataset, there: NDArray[np.bool_]) -> Iterator[str]:
     """A drop number, or a position and velocity, that two splits share; and split marks that do not fit the sizes."""
-    group, there = dataset.group, np.repeat(written, BLOCK_SIZE)[: dataset.spec.sizes.total]
+    group = dataset.group
     columns: dict[str, NDArray[Any]] = {}
     for name in ("split", "drop", "ue_position", "ue_velocity"):
         if name not in dataset.variables:
