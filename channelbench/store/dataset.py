@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import psutil
 import zarr
 import zarr.errors
 from numpy.typing import NDArray
@@ -35,6 +36,9 @@ T = TypeVar("T")
 
 MOST_IN_MEMORY = 6 * 2**30
 """A variable of a split that is larger, some of the largest preset of the planar array, is read row by row."""
+
+MOST_OF_FREE = 1 / 3
+"""So is one that is larger than this share of the memory that is free, unless it is there already."""
 
 PIECE_BYTES = 2**27
 """What is read in pieces is read in pieces of about this size."""
@@ -211,8 +215,10 @@ class ChannelDataset:
 
     def _is_large(self, name: str, split: str) -> bool:
         array = self.group[name]
-        row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:]))
-        return self.spec.sizes.of(split) * row_bytes > MOST_IN_MEMORY
+        split_bytes = self.spec.sizes.of(split) * array.dtype.itemsize * int(np.prod(array.shape[1:]))
+        if (name, split) in self._memo:
+            return False
+        return split_bytes > min(MOST_IN_MEMORY, MOST_OF_FREE * psutil.virtual_memory().available)
 
     def pieces(self, name: str, split: str, *index: Any) -> Iterator[NDArray[Any]]:
         """See ``SplitView.pieces``: whole files at a time, one at least."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import xarray as xr
 import zarr
@@ -270,9 +271,10 @@ def test_missing_variable_is_refused(made: Path, spec: ScenarioSpec) -> None:
         open_dataset(made)
 
 
+@pytest.mark.parametrize("limit", ["MOST_IN_MEMORY", "MOST_OF_FREE"])
 @pytest.mark.parametrize("index", [(), (slice(0, 2),), (1, slice(1, 4))])
 def test_rows_of_what_is_too_large_for_memory_are_read_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: tuple[Any, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: tuple[Any, ...], limit: str
 ) -> None:
     """The same rows, whether or not the split is kept, and the same mean powers; nothing is kept then."""
     import channelbench.store.dataset as module
@@ -281,7 +283,7 @@ def test_rows_of_what_is_too_large_for_memory_are_read_alone(
     cases = np.array([7, 0, 19, 7])
     kept = small.rows("h_sub6", "val", cases, *index)
     power = small.sample_power("sub6", "val")
-    monkeypatch.setattr(module, "MOST_IN_MEMORY", 100)
+    monkeypatch.setattr(module, limit, 100 / psutil.virtual_memory().total if limit == "MOST_OF_FREE" else 100)
     monkeypatch.setattr(module, "PIECE_BYTES", 1)
     large = module.open_dataset(small.path)
     np.testing.assert_array_equal(large.rows("h_sub6", "val", cases, *index), kept)
