@@ -46,14 +46,13 @@ LOSSES: Mapping[type[LinkObservation], tuple[str, tuple[str, ...]]] = {
 }
 """What can be minimised, by what is wanted."""
 
-CALIBRATION_SAMPLES = 20_000
 MAX_COEFFICIENTS = 2**22
 """Predictions are made in pieces of at most this many observed or predicted coefficients."""
 
 
 class TaskNetwork(Protocol):
-    """What a network for one task offers besides being a module; ``calibrate`` (statistics of the training split)
-    is optional, and so is ``alone`` (what is predicted without the network)."""
+    """What a network for one task offers besides being a module; ``calibrate`` (statistics of as many training samples
+    as its ``calibration_samples`` says) is optional, and so is ``alone`` (what is predicted without the network)."""
 
     def loss(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Scalar training loss of a batch: ``h`` complex64 ``[batch, slots, subcarriers, antennas]``, ``noise_var``
@@ -174,8 +173,8 @@ def fit_network(
     module.to(context.device)
     start_from(module, context)
     calibrate = getattr(module, "calibrate", None)
-    if calibrate is not None:
-        some = as_batch(*training.observe(np.arange(min(len(training), CALIBRATION_SAMPLES))), context.device)
+    if calibrate is not None and (number := min(len(training), int(module.calibration_samples))):  # type: ignore[arg-type]
+        some = as_batch(*training.observe(np.arange(number)), context.device)
         with torch.no_grad():
             calibrate(some.h, some.noise_var, some.target)
     steps = budget.total_steps(len(training), goes_on=context.start is not None)

@@ -8,7 +8,7 @@ of several tasks hold a frame for each and answer for all of them at once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import nn
@@ -20,6 +20,9 @@ Start = TypeVar("Start")
 
 class Frame(nn.Module, ABC, Generic[Start]):
     """Begins and ends a task. Its parameters and statistics are part of the network that uses it."""
+
+    calibration_samples: ClassVar[int] = 0
+    """Training samples that ``calibrate`` asks for, at most; 0 where it has nothing to take."""
 
     @abstractmethod
     def begin(self, h: torch.Tensor, noise_var: torch.Tensor) -> Start:

@@ -18,7 +18,6 @@ from torch import nn
 from channelbench.contracts import FitContext, FitData
 from channelbench.models.networks.data import Batch, as_batch, training_batches, validation_batches
 from channelbench.models.networks.fitting import (
-    CALIBRATION_SAMPLES,
     Fitted,
     check_loss,
     fit_identity,
@@ -98,6 +97,10 @@ class JointNetwork(nn.Module, ABC):
 
     def specialise(self, task: str) -> None:
         """Get ready to answer one task many times; ``train()`` and ``eval()`` undo it."""
+
+    def calibration_samples(self, task: str) -> int:
+        """Training samples of a task that ``calibrate`` asks for, at most."""
+        return self.frame(task).calibration_samples
 
     def calibrate(self, task: str, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
         """Take statistics of training samples of a task, before training."""
@@ -287,9 +290,10 @@ class _OneTask(nn.Module):
 
 def _calibrate(network: JointNetwork, data: FitData, device: str) -> None:
     for task, (training, _) in data.items():
-        some = as_batch(*training.observe(np.arange(min(len(training), CALIBRATION_SAMPLES))), device)
-        with torch.no_grad():
-            network.calibrate(task, some.h, some.noise_var, some.target)
+        if number := min(len(training), network.calibration_samples(task)):
+            some = as_batch(*training.observe(np.arange(number)), device)
+            with torch.no_grad():
+                network.calibrate(task, some.h, some.noise_var, some.target)
 
 
 def _together(data: FitData, batch_size: int, seed: int, device: str) -> Callable[[int], Iterator[Batches]]:

@@ -176,6 +176,8 @@ class _SensingBody(nn.Module):
 class BeamLLM4CP(FramedNetwork[SensingStart], BeamFrame):
     """BF. Arguments as ``_SensingBody`` and ``BeamFrame``."""
 
+    calibration_samples = STATISTICS_SAMPLES
+
     def __init__(self, subcarriers: int, antennas: int, num_beams: int, trunk: Backbone, *, channels: int) -> None:
         super().__init__(num_beams)
         beside = antennas**2 + 1
@@ -183,8 +185,7 @@ class BeamLLM4CP(FramedNetwork[SensingStart], BeamFrame):
         self.standardised = Standardised(beside)
 
     def calibrate(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
-        some = slice(STATISTICS_SAMPLES)
-        self.standardised.calibrate(self.begin(h[some], noise_var[some]).beam_features())
+        self.standardised.calibrate(self.begin(h, noise_var).beam_features())
 
     def answer(self, start: SensingStart) -> torch.Tensor:
         return self.layers(start, self.standardised(start.beam_features()))

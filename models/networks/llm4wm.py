@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -59,6 +59,9 @@ class LLM4WMSizes:
 class TaskBranch(nn.Module, ABC):
     """What belongs to one task: preprocessing, adapter in, adapter out, head."""
 
+    calibration_samples: ClassVar[int] = 0
+    """Samples whose starts ``calibrate`` asks for, at most."""
+
     head: nn.Module
 
     def __init__(self, inside: tuple[int, int], width: int, sizes: LLM4WMSizes) -> None:
@@ -107,6 +110,8 @@ class SensingBranch(TaskBranch):
         antennas: Of the observation.
         beside, outputs: Of the head.
     """
+
+    calibration_samples = STATISTICS_SAMPLES
 
     def __init__(
         self, tokens: int, antennas: int, width: int, sizes: LLM4WMSizes, *, beside: int, outputs: int
@@ -209,10 +214,13 @@ class LLM4WMNetwork(JointNetwork):
         features = self._through_trunk(embeddings)
         return {task: self._branch(task).read(features[task], start) for task, start in starts.items()}
 
+    def calibration_samples(self, task: str) -> int:
+        return max(super().calibration_samples(task), self._branch(task).calibration_samples)
+
     def calibrate(self, task: str, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
         super().calibrate(task, h, noise_var, target)
-        some = slice(STATISTICS_SAMPLES)
-        self._branch(task).calibrate(self.frame(task).begin(h[some], noise_var[some]))
+        if most := self._branch(task).calibration_samples:
+            self._branch(task).calibrate(self.frame(task).begin(h[:most], noise_var[:most]))
 
     def specialise(self, task: str) -> None:
         if self.moe is not None and self._merged != task:

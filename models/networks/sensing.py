@@ -186,6 +186,8 @@ class ScalarFrame(SensingFrame):
         subcarriers, antennas: Of the observation.
     """
 
+    calibration_samples = 20_000
+
     curve: torch.Tensor
     unit: torch.Tensor
     power: torch.Tensor

@@ -37,6 +37,11 @@ class StartNetwork(nn.Module):
         start, wanted = self.frame.begin_training(h, noise_var, target)
         return self.frame.criterion(self.frame.end(start, self.frame.nothing(start)), wanted)
 
+    @property
+    def calibration_samples(self) -> int:
+        """See ``Frame``."""
+        return self.frame.calibration_samples
+
     def calibrate(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
         """The frame's statistics of training samples."""
         self.frame.calibrate(h, noise_var, target)
