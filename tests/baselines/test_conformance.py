@@ -52,7 +52,7 @@ def answers(task: Task, dataset: ChannelDataset, conditions: Conditions, observa
 @pytest.fixture(scope="module")
 def multiuser(tmp_path_factory: pytest.TempPathFactory) -> ChannelDataset:
     """48 subcarriers, a 16 × 8 panel, one band."""
-    spec = small_spec(train=20, val=5, test=5, system="multiuser")
+    spec = small_spec(train=20, val=5, test=2, system="multiuser")
     return make_dataset(tmp_path_factory.mktemp("multiuser") / "few.zarr", spec)
 
 
@@ -61,7 +61,7 @@ def test_multiuser_systems(multiuser: ChannelDataset, name: str) -> None:
     task = registry.create("tasks", name)
     conditions = task.default_conditions(multiuser.spec)
     assert conditions.changes() == {"snr_db": 20.0}
-    observation, target = task.observe(multiuser.view("test"), np.arange(5), conditions)
+    observation, target = task.observe(multiuser.view("test"), np.arange(2), conditions)
     for prediction in answers(task, multiuser, conditions, observation):
         task.check(prediction, observation, target)
 
@@ -79,7 +79,7 @@ def test_other_pilots(few_rays: ChannelDataset, changes: dict[str, Any], having:
         task = registry.create("tasks", name)
         assert task.conditions.has(changes) == (name in having)
         conditions = task.conditions.of(changes if name in having else {})
-        observation, target = task.observe(few_rays.view("test"), np.arange(4), conditions)
+        observation, target = task.observe(few_rays.view("test"), np.arange(2), conditions)
         for prediction in answers(task, few_rays, conditions, observation):
             task.check(prediction, observation, target)
 
@@ -88,7 +88,7 @@ def test_other_pilots(few_rays: ChannelDataset, changes: dict[str, Any], having:
 def test_zero_channels_give_numbers(few_rays: ChannelDataset, name: str) -> None:
     task = registry.create("tasks", name)
     conditions = task.default_conditions(few_rays.spec)
-    observation, target = task.observe(few_rays.view("test"), np.arange(3), conditions)
+    observation, target = task.observe(few_rays.view("test"), np.arange(2), conditions)
     observation.h[:] = 0
     observation.noise_var[:] = 0
     for prediction in answers(task, few_rays, conditions, observation):

@@ -13,7 +13,7 @@ from channelbench.models.networks import fitting, joint
 from channelbench.models.networks.training import BUDGETS
 from channelbench.registry import find, names, tasks_of
 from channelbench.results import read_cells
-from channelbench.testing import make_dataset, small_backbone
+from channelbench.testing import make_dataset, small_backbone, small_spec
 
 pytest.importorskip("transformers", reason="language models need the extra `llm`")
 
@@ -44,7 +44,7 @@ def test_every_experiment_is_checked() -> None:
 def test_experiment(suite: str, tmp_path: Path) -> None:
     """All its cells are made, and its section has our numbers, a picture and a table."""
     path = tmp_path / "few.zarr"
-    make_dataset(path)
+    make_dataset(path, small_spec(train=20, val=6, test=8))
     out = tmp_path / "out"
     outcome = run(suite, data=path, out=out, conditions=[{}], seeds=1, backbone=small_backbone())
     assert [result.error for result in outcome.failed] == []

@@ -120,7 +120,8 @@ def test_fit_trains_what_a_frame_has(few_rays: ChannelDataset) -> None:
     method, other = AlignedStart(), AlignedStart()
     for seed, each in enumerate((method, other)):
         for task in SIX:
-            each.fit({task: splits(task, few_rays)}, FitContext(preset="quick" if task == "ce" else "smoke", seed=seed))
+            preset = "quick" if task == "ce" and each is method else "smoke"
+            each.fit({task: splits(task, few_rays)}, FitContext(preset=preset, seed=seed))
     numbers = {task: method.costs(task)["trainable_parameters"] for task in SIX}
     observation, target = seen_in_test("ce", few_rays, np.arange(30))
     shape = method._of("ce").module.frame.shape
