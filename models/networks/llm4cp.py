@@ -136,7 +136,7 @@ class ReconstructionLLM4CP(FramedNetwork[ReconstructionStart], ReconstructionFra
         start, target = super().begin_training(h, noise_var, target)
         antenna = torch.randint(self.shape.antennas, (len(target),)).to(target.device)
         rows = torch.arange(len(target), device=target.device)
-        return start.of_antenna(antenna), target[rows, :, :, antenna][..., None]
+        return start.of_antennas(rows, antenna), target[rows, :, :, antenna][..., None]
 
     def answer(self, start: ReconstructionStart) -> torch.Tensor:
         # [batch, slots, subcarriers, 2 · antennas] → [batch · antennas, slots, subcarriers, 2]: antennas become rows.

@@ -79,16 +79,19 @@ class ReconstructionStart:
     phase: torch.Tensor
     scale: torch.Tensor
 
-    def of_antenna(self, antenna: torch.Tensor) -> ReconstructionStart:
-        """The start of one antenna of each sample (``[batch]``), as if the array had no other."""
-        rows = torch.arange(len(antenna), device=antenna.device)
+    def of_antennas(self, rows: torch.Tensor, antenna: torch.Tensor) -> ReconstructionStart:
+        """The starts of single antennas (``antenna`` of the sample in ``rows``, both ``[starts]``), as if arrays had no
+        other."""
         pairs = self.pairs.unflatten(3, (2, -1))[rows, :, :, :, antenna]
         antennas = self.angle.shape[3]
         context = torch.stack(
-            [self.context[rows, antenna], self.context[rows, antennas + antenna], self.context[:, -1]], dim=1
+            [self.context[rows, antenna], self.context[rows, antennas + antenna], self.context[rows, -1]], dim=1
         )
         mean, angle = (of_all[rows, :, :, antenna][..., None] for of_all in (self.mean, self.angle))
-        return replace(self, pairs=pairs, context=context, mean=mean, angle=angle)
+        doppler, phase, scale = self.doppler[rows], self.phase[rows], self.scale[rows]
+        return replace(
+            self, pairs=pairs, context=context, mean=mean, angle=angle, doppler=doppler, phase=phase, scale=scale
+        )
 
 
 class ReconstructionFrame(Frame[ReconstructionStart]):

@@ -175,9 +175,9 @@ def test_start_of_one_antenna(antenna: int) -> None:
     start = frame.begin(h, noise)
     answer = torch.randn_like(start.pairs)
     chosen = torch.full((2,), antenna)
-    one = frame.end(start.of_antenna(chosen), answer[..., [antenna, 8 + antenna]])
+    one = frame.end(start.of_antennas(torch.arange(2), chosen), answer[..., [antenna, 8 + antenna]])
     torch.testing.assert_close(one[..., 0], frame.end(start, answer)[..., antenna])
-    assert start.of_antenna(chosen).context.shape == (2, 3)
+    assert start.of_antennas(torch.arange(2), chosen).context.shape == (2, 3)
 
 
 def test_image_folds_and_unfolds() -> None:

@@ -22,6 +22,7 @@ from phy_networks import (
     variant,
 )
 
+from channelbench.models.networks.data import Batch, as_batch
 from channelbench.models.networks.groups import DetectionPart, parts_of
 from channelbench.models.networks.phy_llm import fitting
 from channelbench.models.networks.phy_llm.network import PhyLLMNetwork
@@ -264,3 +265,22 @@ def _counted(whole: PhyLLMNetwork, parts: Any) -> tuple[float, float]:
         signs = 2.0 * symbol_bits(sent, constellation) - 1
         entropy += float(-np.log(1 / (1 + np.exp(-signs * answer.llrs))).sum())
     return wrong, entropy
+
+
+def test_prediction_learns_of_several_antennas_of_each_sample() -> None:
+    """Each once in a step, and each with its own target: what is read is that antenna of what all antennas give."""
+    net, (observation, target) = network(), splits("cp")[0].observe(np.arange(3))
+    branch, batch = net.branch("cp"), as_batch(observation, target, "cpu")
+    torch.manual_seed(3)
+    start = branch.begin(batch)
+    assert start.frame.pairs.shape[3] == 2
+    assert len(start.target) == 3 * 8
+    whole = branch.begin(Batch(h=batch.h, noise_var=batch.noise_var, target=torch.zeros(0))).frame
+    said = branch.frame.end(start.frame, branch.frame.nothing(start.frame))
+    all_said = branch.frame.end(whole, branch.frame.nothing(whole))
+    for sample in range(3):
+        taken = {int((all_said[sample] - one).abs().sum((0, 1)).argmin()) for one in said[8 * sample : 8 * sample + 8]}
+        assert taken == set(range(8))
+    for one, wanted in zip(said, start.target, strict=True):
+        antenna = (all_said.permute(0, 3, 1, 2).flatten(0, 1) - one[..., 0]).abs().sum((1, 2)).argmin()
+        torch.testing.assert_close(wanted[..., 0], batch.target.permute(0, 3, 1, 2).flatten(0, 1)[antenna])

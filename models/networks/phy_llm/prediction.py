@@ -18,6 +18,10 @@ __all__ = ["PredictionBranch", "PredictionStart"]
 
 ATTENTIONS = 4
 
+ANTENNAS = 8
+"""Of each sample that a training step sees at most. By one of each the network learned nothing beyond its start: the
+gradient of 32 rows is mostly noise."""
+
 
 @dataclass(frozen=True)
 class PredictionStart:
@@ -31,7 +35,7 @@ class PredictionBranch(Branch[PredictionStart]):
     """CSI attention over the patches of an antenna, a linear that makes a token of each, and two layers that say the
     slots of each patch.
 
-    Training and validation take one antenna of each sample, drawn anew each time; a prediction takes all.
+    Training and validation take ``ANTENNAS`` of each sample, drawn anew each time; a prediction takes all.
 
     Args:
         frame: Normalises, and adds what is said to the linear start, or takes it as the channel.
@@ -54,13 +58,14 @@ class PredictionBranch(Branch[PredictionStart]):
         self.decoder = perceptron(width, sizes.decoder, 2 * PATCH * shape.num_subcarriers, begins_at_zero=True)
 
     def begin(self, part: Batch) -> PredictionStart:
-        """One antenna of each sample, drawn at random, where the target is known."""
+        """Some antennas of each sample, drawn at random, where the target is known."""
         if not len(part.target):
             return PredictionStart(self.frame.begin(part.h, part.noise_var), part.target)
         start, target = self.frame.begin_training(part.h, part.noise_var, part.target)
-        antenna = torch.randint(self.frame.shape.antennas, (len(target),)).to(target.device)
-        rows = torch.arange(len(target), device=target.device)
-        return PredictionStart(start.of_antenna(antenna), target[rows, :, :, antenna][..., None])
+        order = torch.rand(len(target), self.frame.shape.antennas).argsort(1)[:, :ANTENNAS].to(target.device)
+        rows = torch.arange(len(target), device=target.device).repeat_interleave(order.shape[1])
+        antenna = order.flatten()
+        return PredictionStart(start.of_antennas(rows, antenna), target[rows, :, :, antenna][..., None])
 
     def embed(self, start: PredictionStart) -> torch.Tensor:
         pairs, context = start.frame.pairs, start.frame.context
