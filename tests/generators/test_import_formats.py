@@ -47,12 +47,13 @@ def test_an_import_of_an_export_is_the_same_dataset(format: str, few_rays, tmp_p
     assert all(finding.ok for finding in verify(again.path))
 
 
-def test_an_export_without_path_gain_comes_back_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["npz", "mat", "hdf5"])
+def test_an_export_without_path_gain_comes_back_as_it_was(format: str, tmp_path: Path) -> None:
     """Its channels have the path gain in them: no power is too large, and no split's mean has to be 1."""
     np.save(tmp_path / "h.npy", channels(60, 2) * np.logspace(-2, 2, 60, dtype=np.float32)[:, None, None, None])
     told = {"axes": "sample,slot,subcarrier,antenna", **BAND, "sub6.array.columns": 4}
     one = imported(tmp_path / "h.npy", tmp_path / "one.zarr", told)
-    two = imported(export_dataset(one.path, format="mat", out=tmp_path / "x.mat"), tmp_path / "two.zarr", {})
+    two = imported(export_dataset(one.path, format=format, out=tmp_path / f"x.{format}"), tmp_path / "two.zarr", {})
     np.testing.assert_array_equal(rows_of(one, "h_sub6"), rows_of(two, "h_sub6"))
     for dataset in (one, two):
         assert all(finding.ok for finding in verify(dataset.path))
@@ -61,6 +62,24 @@ def test_an_export_without_path_gain_comes_back_as_it_was(tmp_path: Path) -> Non
         import_dataset(
             _with_height(tmp_path), tmp_path / "three.zarr", assignments={"bs_height_m": 30.0}, remember=False
         )
+
+
+@pytest.mark.parametrize("format", ["npz", "mat", "hdf5", "llm4cp"])
+def test_an_export_of_what_is_partly_known_comes_back(format: str, tmp_path: Path) -> None:
+    """One antenna, a line of sight and gains with their fading, and neither positions nor a second band; one row of
+    several columns for MATLAB, which has no vectors."""
+    arrays = {"h": 1e-5 * channels(60, 5, 3, 1), "seen": np.arange(60) % 3 == 0}
+    np.savez(tmp_path / "h.npz", **arrays)
+    told = {"axes": "sample,slot,subcarrier,antenna", **BAND, "los_key": "seen", "scale": "physical"}
+    one = imported(tmp_path / "h.npz", tmp_path / "one.zarr", told)
+    path = export_dataset(one.path, format=format, out=tmp_path / f"x.{format}")
+    two = imported(path, tmp_path / "two.zarr", read_toml(path / "channelbench.toml") if path.is_dir() else {})
+    assert two.spec.sub6 == one.spec.sub6
+    same = ["h_sub6"] if format == "llm4cp" else ["h_sub6", "path_gain_db_sub6", "los", "split"]
+    assert {*same, "drop", "block", "split"} == two.variables.keys()
+    for name in same:
+        np.testing.assert_array_equal(two.array(name, "test"), one.array(name, "test"), err_msg=name)
+    assert all(finding.ok for finding in verify(two.path))
 
 
 def _with_height(folder: Path) -> Path:
