@@ -66,6 +66,10 @@ class StoredArray:
         """All of it."""
         return self.read(0, self.shape[0]) if self.shape else self._load(slice(None))
 
+    def alone(self) -> NDArray[Any]:
+        """All of it, and no copy of it is kept."""
+        return self._load(slice(None))
+
 
 class ArrayFile(ABC):
     """Arrays of one file by name; ``close`` when done."""
@@ -287,6 +291,8 @@ class _Hdf5(ArrayFile):
         if name in self._file.attrs:
             found = self._file.attrs[name]
             return found.decode() if isinstance(found, bytes) else str(found)
+        if name in self._file and self._file[name].attrs.get("MATLAB_class") == b"char":
+            return "".join(map(chr, np.ravel(self._file[name][()].T)))
         return None
 
     def close(self) -> None:

@@ -63,7 +63,7 @@ class Part:
 
     def links(self, rows: NDArray[np.int64]) -> Links:
         """Some links of this part."""
-        samples = rows // self.first.length("polarisation")
+        samples = rows // self.first.links_each
         user = {name: _rows(stored, samples) for name, stored in self.user.items()}
         bands = {}
         for name, arrays in self.bands.items():
@@ -160,11 +160,11 @@ class ArraysReader(Reader):
 
     def groups(self) -> NDArray[np.int64] | None:
         """Polarisations of one sample stay together."""
-        if all(part.first.length("polarisation") == 1 for part in self.parts):
+        if all(part.first.links_each == 1 for part in self.parts):
             return None
         found, first = [], 0
         for part in self.parts:
-            found.append(first + np.arange(part.first.num_links) // part.first.length("polarisation"))
+            found.append(first + np.arange(part.first.num_links) // part.first.links_each)
             first += part.first.num_samples
         return np.concatenate(found)
 

@@ -18,6 +18,9 @@ __all__ = ["Columns", "band_power", "check_links", "columns_of"]
 
 Columns = dict[str, NDArray[Any]]
 
+MOST_K_DB = 100.0
+"""K-factor, either way, of a link that has nothing but its specular path, or nothing of it."""
+
 
 def check_links(links: Links, bands: Mapping[str, BandSpec], rows: NDArray[np.int64], place: str) -> None:
     """Refuse values that are no numbers, and arrays that are not as long as they say.
@@ -135,10 +138,11 @@ def _path_numbers(
     first = paths.amplitude[:, 0]
     power = np.mean(np.abs(first) ** 2, axis=-1) if paths.power is None else paths.power
     strongest = np.argmax(power, axis=-1)
+    row, numbers = np.arange(len(power)), dict[str, NDArray[Any]]()
     if paths.specular and los is not None:
         strongest = np.where(los & (power[:, 0] > 0), 0, strongest)
-    row = np.arange(len(power))
-    numbers = {"delay_spread_s": delay_spread_s(power, paths.delay_s[:, 0].mean(axis=-1))}
+        numbers["k_factor_db"] = _k_factor_db(power, los)
+    numbers["delay_spread_s"] = delay_spread_s(power, paths.delay_s[:, 0].mean(axis=-1))
     if path_gain_db is not None:
         numbers["main_path_gain_db"] = path_gain_db + 10 * np.log10(power[row, strongest] / power.sum(axis=-1))
     azimuth = paths.aod_azimuth
@@ -150,3 +154,11 @@ def _path_numbers(
     if paths.aoa_azimuth is not None:
         numbers["asa_deg"] = angular_spread_deg(power, np.exp(1j * paths.aoa_azimuth))
     return numbers
+
+
+def _k_factor_db(power: NDArray[np.float64], los: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Power of the specular path, the first, over that of all others, as our own sources have it; NaN without line of
+    sight, ``[links]``."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        k_db = 10 * np.log10(power[:, 0] / power[:, 1:].sum(axis=-1))
+    return np.where(los, np.clip(k_db, -MOST_K_DB, MOST_K_DB), np.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -215,7 +216,8 @@ class SionnaCIRReader(Reader):
         found = {}
         for name, band in bands.items():
             file = self._bands[name]
-            found[name] = BandLinks(paths=stack([self._taps(file, int(row)) for row in rows], band))
+            paths = stack([self._taps(file, int(row)) for row in rows], band)
+            found[name] = BandLinks(paths=replace(paths, specular=bool(file.number("specular_first", int))))
         beside = {name: values[rows] for name, values in self._rows.items() if name != "split"}
         return Links(bands=found, **beside)
 

@@ -183,6 +183,9 @@ def test_polarisations_of_one_sample_stay_in_one_split(tmp_path: Path) -> None:
     drops = [set(dataset.array("drop", split)) for split in SPLITS]
     assert sum(map(len, drops)) == 30 == len(set.union(*drops))
     assert dataset.spec.sizes.total == 60
+    one = look(saved(tmp_path, h), assignments=told | {"polarisation": 1})
+    assert (one.description.num_links, one.reader.groups()) == (30, None)
+    np.testing.assert_array_equal(one.reader.links(np.array([4, 7]), {}).bands["sub6"].h, h[[4, 7], 1])
 
 
 def test_two_bands_of_one_file(tmp_path: Path) -> None:
