@@ -111,6 +111,8 @@ def open_arrays(path: Path) -> ArrayFile:
     Raises:
         RequestError: the file is of another kind, cut short, or damaged.
     """
+    if path.is_dir():
+        raise RequestError("PATH", expected="a file of arrays", got=f"{path} (a folder)")
     return _guarded(path, lambda: _opened(path))
 
 

@@ -51,7 +51,7 @@ class DrawnRows:
         return np.sqrt(10 ** (gain_db[:, None] / 10) * paths.power) * np.exp(1j * paths.phase)
 
 
-def refuse_without_paths(dataset: ChannelDataset, field: str = "--data") -> None:
+def refuse_without_paths(dataset: ChannelDataset, field: str = "data") -> None:
     """Refuse a dataset whose paths cannot be drawn again.
 
     Raises:

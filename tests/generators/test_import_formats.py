@@ -255,6 +255,8 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(few_rays, tmp_pat
         export_dataset(few_rays.path, format="xls", out=tmp_path / "x")
     with pytest.raises(RequestError, match="--out: expected a file in a folder that is there"):
         export_dataset(few_rays.path, format="mat", out=tmp_path / "no" / "x.mat")
+    with pytest.raises(RequestError, match="--out: expected a file or folder of this machine, got 's3://x/few'"):
+        export_dataset(few_rays.path, format="cir", out="s3://x/few")
     with pytest.raises(RequestError, match="data: expected an existing dataset"):
         export_dataset(tmp_path / "none.zarr", format="mat", out=tmp_path / "x.mat")
     monkeypatch.setattr("channelbench.generators.imported.plain_export.MAT5_BYTES", 10)

@@ -174,6 +174,16 @@ def test_a_path_that_is_no_number_is_one_line(tmp_path: Path, name: str) -> None
     assert not (tmp_path / "y.zarr").exists()
 
 
+@pytest.mark.parametrize("named", ["deepmimo", "deepmimo-v3"])
+def test_paths_that_arrive_before_they_are_sent_are_one_line(tmp_path: Path, named: str) -> None:
+    rays = random_rays(USERS, 5)
+    rays["delay"][3, 1] = -1e-7
+    path = write_deepmimo(tmp_path / "s", [rays]) if named == "deepmimo" else write_deepmimo_v3(tmp_path / "s", rays)
+    with pytest.raises(RequestError, match=r"delays of 0 s or more, got '-.*e-0[78] of user 3, path 1"):
+        import_dataset(path, tmp_path / "y.zarr", assignments={**GRID, "sub6.array.columns": 8}, remember=False)
+    assert not (tmp_path / "y.zarr").exists()
+
+
 def test_a_record_that_is_none_of_ours(tmp_path: Path) -> None:
     import json
 
