@@ -100,12 +100,10 @@ class ChannelArray:
     def _samples(self, samples: NDArray[np.int64]) -> NDArray[Any]:
         """``[samples, polarisations, slots, subcarriers, antennas]``."""
         shape, axes = self.stored.shape, self.axes
-        if axes[0] == "sample":
-            inner = self.num_samples // shape[0]  # samples of one row along the first axis
-            first, last = int(samples.min()) // inner, int(samples.max()) // inner
-            values, at = self.stored.read(first, last + 1), samples - first * inner
-        else:
-            values, at = self.stored.whole(), samples
+        along = axes.index("sample")
+        inner = self.num_samples // shape[along]  # samples of one step along the first of their axes
+        first, last = int(samples.min()) // inner, int(samples.max()) // inner
+        values, at = self.stored.read(first, last + 1, along), samples - first * inner
         order = [index for index, axis in enumerate(axes) if axis == "sample"]
         lengths = {axis: self.length(axis) for axis in AXES}
         rest = ["user_antenna", "polarisation", "slot", "subcarrier", "antenna", "row", "column", "re_im"]

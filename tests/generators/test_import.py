@@ -140,6 +140,38 @@ def test_every_kind_of_file_gives_the_same_links(kind: str, tmp_path: Path) -> N
     found.reader.close()
 
 
+@pytest.mark.parametrize("kind", ["npy", "npz", "hdf5", "safetensors", "pt", "mat73"])
+@pytest.mark.parametrize("axes", [AXES, "antenna,subcarrier,slot,sample"])
+def test_large_arrays_are_read_in_parts(kind: str, axes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever axis counts the samples, forwards and back; no part is larger than it may be."""
+    h, limit = channels(50), 5000
+    values = h if axes == AXES else np.ascontiguousarray(h.T)
+    path = write_mat73(tmp_path / "h.mat", {"h": values}) if kind == "mat73" else write_all(tmp_path, values)[kind]
+    monkeypatch.setattr("channelbench.generators.imported.array_files.WHOLE_BYTES", limit)
+    found = look(path, assignments=PLAIN | {"axes": axes})
+    (part,) = found.reader.parts
+    stored, loaded = part.first.stored, []
+    load = stored._load
+    monkeypatch.setattr(stored, "_load", lambda index: loaded.append(load(index)) or loaded[-1])
+    for rows in ([0, 1], [2], [48, 49], [17, 11, 12], [0]):
+        np.testing.assert_array_equal(found.reader.links(np.array(rows), {}).bands["sub6"].h, h[rows])
+    assert 1 < len(loaded) <= 5
+    row = h[0].nbytes
+    assert max(part.nbytes for part in loaded) <= max(limit, 7 * row), "of [17, 11, 12] what is between is read too"
+    found.reader.close()
+
+
+def test_compressed_arrays_are_read_whole(tmp_path: Path) -> None:
+    h = channels(50)
+    np.savez_compressed(tmp_path / "h.npz", h=np.asfortranarray(h), none=np.zeros((0, 3)), one=np.float32(1))
+    np.savez(tmp_path / "f.npz", h=np.asfortranarray(h), none=np.zeros((0, 3)), one=np.float32(1))
+    for name in ("h.npz", "f.npz"):
+        found = look(tmp_path / name, assignments=PLAIN)
+        np.testing.assert_array_equal(found.reader.links(np.array([49, 3]), {}).bands["sub6"].h, h[[49, 3]])
+        assert found.reader.open(tmp_path / name).arrays()["one"].whole() == 1
+        found.reader.close()
+
+
 def test_version_73_has_its_axes_and_complex_numbers_as_matlab_has_them(tmp_path: Path) -> None:
     h = channels(20)
     found = look(write_mat73(tmp_path / "h.mat", {"h": h.astype(complex)}), assignments=PLAIN)
