@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from channelbench.errors import RequestError, shorten
 from channelbench.generator import View
@@ -44,9 +43,8 @@ def summary(path: str | Path) -> str:
         f"{'variable':<26} {'shape':<20} {'unit':<7} {'mean':>11} {'std':>11} {'min':>11} {'max':>11}",
     ]
     for name, variable in dataset.variables.items():
-        values = np.concatenate([dataset.array(name, split) for split in SPLITS])
-        shape = "×".join(map(str, values.shape))
-        lines.append(f"{name:<26} {shape:<20} {variable.unit:<7} {_statistics(values)}")
+        shape = "×".join(map(str, (spec.sizes.total, *variable.shape[1:])))
+        lines.append(f"{name:<26} {shape:<20} {variable.unit:<7} {_statistics(dataset, name)}")
     return "\n".join(lines)
 
 
@@ -70,18 +68,32 @@ def _band_line(name: str, dataset: ChannelDataset) -> str:
     )
 
 
-def _statistics(values: NDArray[Any]) -> str:
+def _statistics(dataset: ChannelDataset, name: str) -> str:
     """Mean, standard deviation and range; of |h|² for channels, without NaN."""
-    if values.dtype.kind == "c":
-        pairs = values.view(np.float32).reshape(-1, 2)
-        numbers = np.einsum("ij,ij->i", pairs, pairs, dtype=np.float64)
-        note = "  (of |h|²)"
+    channels = np.dtype(dataset.variables[name].dtype).kind == "c"
+    if channels:
+        columns = _power_statistics(dataset, name)
     else:
-        numbers, note = values[np.isfinite(values)].astype(np.float64), ""
-    if not len(numbers):
-        return f"{'–':>11} {'–':>11} {'–':>11} {'–':>11}"
-    columns = (numbers.mean(), numbers.std(), numbers.min(), numbers.max())
-    return " ".join(f"{number:>11.4g}" for number in columns) + note
+        values = np.concatenate([dataset.array(name, split) for split in SPLITS])
+        numbers = values[np.isfinite(values)].astype(np.float64)
+        if not len(numbers):
+            return f"{'–':>11} {'–':>11} {'–':>11} {'–':>11}"
+        columns = (numbers.mean(), numbers.std(), numbers.min(), numbers.max())
+    return " ".join(f"{number:>11.4g}" for number in columns) + ("  (of |h|²)" if channels else "")
+
+
+def _power_statistics(dataset: ChannelDataset, name: str) -> tuple[float, float, float, float]:
+    """Of all |h|², some rows at a time: channels need not fit into memory."""
+    count, mean, squares, lowest, highest = 0, 0.0, 0.0, np.inf, 0.0
+    for piece in (piece for split in SPLITS for piece in dataset.pieces(name, split)):
+        pairs = np.ascontiguousarray(piece).view(np.float32).reshape(-1, 2)
+        power = np.einsum("ij,ij->i", pairs, pairs, dtype=np.float64)
+        off = float(power.mean()) - mean  # T. Chan, G. Golub and R. LeVeque, 1979: of parts, what is of the whole
+        together = count + len(power)
+        squares += float(power.var()) * len(power) + off**2 * count * len(power) / together
+        mean, count = mean + off * len(power) / together, together
+        lowest, highest = min(lowest, float(power.min())), max(highest, float(power.max()))
+    return mean, float(np.sqrt(squares / count)), lowest, highest
 
 
 def draw(path: str | Path, picture: str | Path | None = None) -> Path:

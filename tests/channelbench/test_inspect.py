@@ -24,6 +24,14 @@ def test_summary_has_every_variable_with_its_statistics(few_rays) -> None:
     )
     power = np.concatenate([few_rays.sample_power("sub6", split) for split in ("train", "val", "test")])
     assert float(lines["h_sub6"].split()[3]) == pytest.approx(power.mean(), rel=1e-3)
+    for name in ("h_sub6", "h_mmwave"):
+        h = np.concatenate([few_rays.array(name, split) for split in ("train", "val", "test")]).astype(complex)
+        each = np.abs(h) ** 2
+        fields = lines[name].split()
+        assert fields[1] == "×".join(map(str, h.shape))
+        assert [float(x) for x in fields[3:7]] == pytest.approx(
+            [each.mean(), each.std(), each.min(), each.max()], rel=1e-3
+        )
 
 
 @pytest.mark.parametrize("degrees", [-50.0, 0.0, 33.0])
