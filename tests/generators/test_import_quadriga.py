@@ -124,6 +124,22 @@ def test_version_73_is_read_as_version_6(tmp_path: Path, each: bool) -> None:
         reader.close()
 
 
+@both
+@pytest.mark.parametrize("each", [False, True])
+def test_one_of_two_polarisations(tmp_path: Path, kind: type[QuadrigaReader], each: bool) -> None:
+    path, rows = written(kind, tmp_path, three(each=each)), np.arange(3)
+    whole, every, half = (kind(path, QuadrigaSettings(antennas=said)) for said in (":", "1::2", ":2"))
+    assert [reader.describe().bands["sub6"].num_antennas for reader in (whole, every, half)] == [4, 2, 2]
+    all_of, some, first = (r.links(rows, {"sub6": BAND}).bands["sub6"].paths for r in (whole, every, half))
+    np.testing.assert_array_equal(some.amplitude, all_of.amplitude[..., 1::2])
+    np.testing.assert_array_equal(first.amplitude, all_of.amplitude[..., :2])
+    np.testing.assert_array_equal(some.delay_s, all_of.delay_s[..., 1::2] if each else all_of.delay_s)
+    with pytest.raises(RequestError, match="antennas: expected some of the base station's 4 antennas, got '4:'"):
+        kind(path, QuadrigaSettings(antennas="4:")).describe()
+    for reader in (whole, every, half):
+        reader.close()
+
+
 def test_two_carriers_are_two_bands(tmp_path: Path) -> None:
     channels = [random_taps(SHAPE, seed) for seed in range(4)]  # two users, the higher carrier first
     path = write_quadriga(tmp_path / "x.mat", channels, (2, 1, 2), carriers=[28e9, 28e9, 2.4e9, 2.4e9])
