@@ -18,8 +18,8 @@ AXES = (
     *("polarisation", "user_antenna", "re_im", "one"),
 )
 """``antenna`` counts along columns first, then rows, or there are ``row`` and ``column``. Several axes of samples are
-one. Each ``polarisation`` is a link of its own, and of user antennas one is chosen. ``re_im`` has length 2, real and
-imaginary part, and ``one`` has length 1."""
+one. Each ``polarisation`` is a link of its own, unless one is chosen, as of user antennas one is. ``re_im`` has length
+2, real and imaginary part, and ``one`` has length 1."""
 
 REPEATED = {"sample", "one"}
 
@@ -32,11 +32,13 @@ class ChannelArray:
         stored: The array.
         axes: Of each of its axes.
         user_antenna: Which of the user's antennas is taken.
+        polarisation: Which of the base station's is taken; ``None`` where each is a link.
     """
 
     stored: StoredArray
     axes: tuple[str, ...]
     user_antenna: int = 0
+    polarisation: int | None = None
 
     def __post_init__(self) -> None:
         name, shape, axes = self.stored.name, self.stored.shape, self.axes
@@ -55,9 +57,9 @@ class ChannelArray:
             if length == 0 or (wanted is not None and length != wanted):
                 expected = f"{axis} of length {wanted or 'at least 1'}"
                 raise RequestError("axes", expected=expected, got=f"{length} in {name} of shape {list(shape)}")
-        if self.user_antenna >= self.length("user_antenna"):
-            expected = f"less than the {self.length('user_antenna')} antennas of a user"
-            raise RequestError("user_antenna", expected=expected, got=self.user_antenna)
+        for axis, chosen in (("user_antenna", self.user_antenna), ("polarisation", self.polarisation or 0)):
+            if not 0 <= chosen < self.length(axis):
+                raise RequestError(axis, expected=f"a number below {self.length(axis)}, from 0", got=chosen)
         if self.stored.is_complex == ("re_im" in axes):
             expected = "complex numbers, or an axis re_im of real and imaginary parts"
             raise RequestError("axes", expected=expected, got=f"{name}: {list(axes)}")
@@ -73,9 +75,14 @@ class ChannelArray:
         return self.length("sample")
 
     @property
+    def links_each(self) -> int:
+        """Links of a sample: its polarisations, unless one is chosen."""
+        return self.length("polarisation") if self.polarisation is None else 1
+
+    @property
     def num_links(self) -> int:
-        """Samples times polarisations."""
-        return self.num_samples * self.length("polarisation")
+        """Samples times their links."""
+        return self.num_samples * self.links_each
 
     @property
     def num_antennas(self) -> int:
@@ -84,20 +91,19 @@ class ChannelArray:
 
     def links(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Channels of some links, ``[links, slots, subcarriers, antennas]``; polarisation counts fastest."""
-        polarisations = self.length("polarisation")
-        samples, polarisation = np.divmod(rows, polarisations)
+        samples, polarisation = np.divmod(rows, self.links_each)
+        if self.polarisation is not None:
+            polarisation = np.full(len(rows), self.polarisation)
         values = self._samples(samples)  # [links, polarisation, slot, subcarrier, row·column]
         return np.ascontiguousarray(values[np.arange(len(rows)), polarisation])
 
     def _samples(self, samples: NDArray[np.int64]) -> NDArray[Any]:
         """``[samples, polarisations, slots, subcarriers, antennas]``."""
         shape, axes = self.stored.shape, self.axes
-        if axes[0] == "sample":
-            inner = self.num_samples // shape[0]  # samples of one row along the first axis
-            first, last = int(samples.min()) // inner, int(samples.max()) // inner
-            values, at = self.stored.read(first, last + 1), samples - first * inner
-        else:
-            values, at = self.stored.whole(), samples
+        along = axes.index("sample")
+        inner = self.num_samples // shape[along]  # samples of one step along the first of their axes
+        first, last = int(samples.min()) // inner, int(samples.max()) // inner
+        values, at = self.stored.read(first, last + 1, along), samples - first * inner
         order = [index for index, axis in enumerate(axes) if axis == "sample"]
         lengths = {axis: self.length(axis) for axis in AXES}
         rest = ["user_antenna", "polarisation", "slot", "subcarrier", "antenna", "row", "column", "re_im"]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
 from channelbench.generators.imported.mat_proof import prove
+from channelbench.generators.imported.zip_members import MemberHeader, header_of, place_of
 
 __all__ = ["ArrayFile", "StoredArray", "hdf5_kind", "open_arrays"]
 
@@ -20,8 +21,12 @@ T = TypeVar("T")
 
 MAT5, MAT73 = b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file"
 
-WHOLE_BYTES = 2**30
-"""An array of at most so many bytes is read once, whole."""
+WHOLE_BYTES = 2**27
+"""An array of at most so many bytes is read once, whole, and of a larger one so many at a time: chunks of HDF5 are
+decompressed whole, however few of their rows are wanted."""
+
+Index = tuple[slice, ...]
+"""What is read: a slice of each axis."""
 
 
 class StoredArray:
@@ -39,7 +44,7 @@ class StoredArray:
         name: str,
         shape: tuple[int, ...],
         dtype: np.dtype[Any] | None,
-        load: Callable[[slice], NDArray[Any]],
+        load: Callable[[Index], NDArray[Any]],
         *,
         numeric: bool | None = None,
         is_complex: bool | None = None,
@@ -48,23 +53,40 @@ class StoredArray:
         self.name, self.shape = name, tuple(int(length) for length in shape)
         self.numeric = kind in "biufc" if numeric is None else numeric
         self.is_complex = kind == "c" if is_complex is None else is_complex
-        self._load, self._whole = load, None if dtype is None else self._fits(dtype)
-        self._kept: tuple[slice, NDArray[Any]] | None = None
+        self._load, self._bytes = load, 0 if dtype is None else int(np.prod(self.shape, dtype=object)) * dtype.itemsize
+        self._kept: tuple[int, slice, NDArray[Any]] | None = None
 
-    def _fits(self, dtype: np.dtype[Any]) -> bool:
-        return int(np.prod(self.shape, dtype=object)) * dtype.itemsize <= WHOLE_BYTES
+    def read(self, start: int, stop: int, axis: int = 0) -> NDArray[Any]:
+        """Those from ``start`` to ``stop`` along an axis. Small arrays are kept; of a large one what was read last."""
+        if self._kept is None or not self._has(axis, start, stop):
+            self._kept = None  # before what takes its place
+            length = self.shape[axis]
+            ahead = start + WHOLE_BYTES * length // max(self._bytes, 1)
+            large = self._bytes > WHOLE_BYTES
+            wanted = slice(start, min(length, max(stop, ahead))) if large else slice(0, length)
+            self._kept = (axis, wanted, self._load(_along(axis, wanted, self.shape)))
+        kept_axis, kept, values = self._kept
+        first = kept.start if kept_axis == axis else 0
+        return values[_along(axis, slice(start - first, stop - first), self.shape)]
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows along the first axis. Small arrays are kept; of a large one the last rows are."""
-        wanted = slice(0, self.shape[0]) if self._whole is not False else slice(start, stop)
-        if self._kept is None or not (self._kept[0].start <= start and stop <= self._kept[0].stop):
-            self._kept = (wanted, self._load(wanted))
-        first, values = self._kept
-        return values[start - first.start : stop - first.start]
+    def _has(self, axis: int, start: int, stop: int) -> bool:
+        kept_axis, kept, _ = self._kept or (axis, slice(0, 0), None)
+        everything = kept == slice(0, self.shape[kept_axis])
+        return everything or (kept_axis == axis and kept.start <= start and stop <= kept.stop)
 
     def whole(self) -> NDArray[Any]:
         """All of it."""
-        return self.read(0, self.shape[0]) if self.shape else self._load(slice(None))
+        if not self.shape or self._bytes > WHOLE_BYTES:
+            return self.alone()
+        return self.read(0, self.shape[0])
+
+    def alone(self) -> NDArray[Any]:
+        """All of it, and no copy of it is kept."""
+        return self._load((slice(None),) * len(self.shape))
+
+
+def _along(axis: int, wanted: slice, shape: tuple[int, ...]) -> Index:
+    return tuple(wanted if index == axis else slice(None) for index in range(len(shape)))
 
 
 class ArrayFile(ABC):
@@ -107,6 +129,8 @@ def open_arrays(path: Path) -> ArrayFile:
     Raises:
         RequestError: the file is of another kind, cut short, or damaged.
     """
+    if path.is_dir():
+        raise RequestError("PATH", expected="a file of arrays", got=f"{path} (a folder)")
     return _guarded(path, lambda: _opened(path))
 
 
@@ -149,8 +173,8 @@ def hdf5_kind(path: Path) -> str | None:
         return "mat" if file.read(len(MAT73)) == MAT73 else "hdf5"
 
 
-def _reading(path: Path, load: Callable[[slice], NDArray[Any]]) -> Callable[[slice], NDArray[Any]]:
-    return lambda rows: _guarded(path, lambda: load(rows))
+def _reading(path: Path, load: Callable[[Index], NDArray[Any]]) -> Callable[[Index], NDArray[Any]]:
+    return lambda index: _guarded(path, lambda: load(index))
 
 
 class _Npy(ArrayFile):
@@ -164,44 +188,46 @@ class _Npy(ArrayFile):
             raise
 
     def _arrays(self) -> dict[str, StoredArray]:
-        load = _reading(self.path, lambda rows: np.asarray(self._array[rows]))
+        load = _reading(self.path, lambda index: np.asarray(self._array[index]))
         return {self.path.stem: StoredArray(self.path.stem, self._array.shape, self._array.dtype, load)}
 
 
 class _Npz(ArrayFile):
+    """What ``savez`` writes lies in the file as in memory, and is read in parts; what is compressed is read whole."""
+
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._zip = np.load(path, allow_pickle=False)
         with zipfile.ZipFile(path) as archive:
-            self._headers = {name.removesuffix(".npy"): _header(archive, name) for name in archive.namelist()}
+            self._headers = {name.removesuffix(".npy"): header_of(archive, name) for name in archive.namelist()}
+            self._at = {info.filename.removesuffix(".npy"): place_of(path, info) for info in archive.infolist()}
 
     def _arrays(self) -> dict[str, StoredArray]:
-        return {name: self._stored(name, *header) for name, header in self._headers.items()}
+        return {name: self._stored(name, header) for name, header in self._headers.items()}
 
-    def _stored(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> StoredArray:
+    def _stored(self, name: str, header: MemberHeader) -> StoredArray:
         whole: list[NDArray[Any]] = []
 
-        def load(rows: slice) -> NDArray[Any]:
+        def load(index: Index) -> NDArray[Any]:
             if not whole:
-                whole.append(self._zip[name])
-            return whole[0][rows]
+                whole.append(self._array(name, header))
+            return np.asarray(whole[0][index])
 
-        return StoredArray(name, shape, dtype, _reading(self.path, load))
+        return StoredArray(name, header.shape, header.dtype, _reading(self.path, load))
+
+    def _array(self, name: str, header: MemberHeader) -> NDArray[Any]:
+        at = self._at[name]
+        if at is None or header.dtype.hasobject or not header.shape or 0 in header.shape:
+            return np.asarray(self._zip[name])
+        order: Any = "F" if header.fortran else "C"
+        return np.memmap(self.path, header.dtype, "r", at + header.length, header.shape, order)
 
     def _text(self, name: str) -> str | None:
         found = self._headers.get(name)
-        return None if found is None or found[1].kind != "U" else str(self._zip[name])
+        return None if found is None or found.dtype.kind != "U" else str(self._zip[name])
 
     def close(self) -> None:
         self._zip.close()
-
-
-def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with archive.open(name) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    return shape, dtype
 
 
 class _Mat5(ArrayFile):
@@ -218,10 +244,10 @@ class _Mat5(ArrayFile):
         numeric = kind in ("double", "single", "logical") or kind.removeprefix("u").startswith("int")
         whole: list[NDArray[Any]] = []
 
-        def load(rows: slice) -> NDArray[Any]:
+        def load(index: Index) -> NDArray[Any]:
             if not whole:
                 whole.append(self._variable(name))
-            return whole[0][rows]
+            return whole[0][index]
 
         # Whether a variable is complex is not in the list, and it is read whole whatever is asked of it.
         is_complex = numeric and kind in ("double", "single") and _is_complex(_reading(self.path, load), shape)
@@ -238,8 +264,8 @@ class _Mat5(ArrayFile):
         return "".join(self._variable(name).reshape(-1).tolist())
 
 
-def _is_complex(load: Callable[[slice], NDArray[Any]], shape: tuple[int, ...]) -> bool:
-    return bool(shape) and np.iscomplexobj(load(slice(0, 1)))
+def _is_complex(load: Callable[[Index], NDArray[Any]], shape: tuple[int, ...]) -> bool:
+    return bool(shape) and np.iscomplexobj(load((slice(0, 1),)))
 
 
 class _Hdf5(ArrayFile):
@@ -270,14 +296,12 @@ class _Hdf5(ArrayFile):
         marked = item.attrs.get("MATLAB_class", b"double")
         numeric = (two or item.dtype.kind in "biufc") and marked not in (b"char", b"cell", b"struct")
 
-        def load(rows: slice) -> NDArray[Any]:
-            wanted: Any = ()
-            if item.ndim:
-                wanted = (..., rows) if self._matlab else rows
-            values = np.asarray(item[wanted])
+        def load(index: Index) -> NDArray[Any]:
+            values = np.asarray(item[index[::-1] if self._matlab else index])
             if two:
-                real, imaginary = values[fields[0]], values[fields[1]]
-                values = (real + 1j * imaginary).astype(np.result_type(real.dtype, np.complex64))
+                parts = values
+                values = np.empty(parts.shape, np.result_type(parts.dtype[fields[0]], np.complex64))
+                values.real, values.imag = parts[fields[0]], parts[fields[1]]
             return values.T if self._matlab else values
 
         is_complex = two or item.dtype.kind == "c"
@@ -287,6 +311,8 @@ class _Hdf5(ArrayFile):
         if name in self._file.attrs:
             found = self._file.attrs[name]
             return found.decode() if isinstance(found, bytes) else str(found)
+        if name in self._file and self._file[name].attrs.get("MATLAB_class") == b"char":
+            return "".join(map(chr, np.ravel(self._file[name][()].T)))
         return None
 
     def close(self) -> None:
@@ -309,7 +335,7 @@ class _Safetensors(ArrayFile):
         letters: dict[str, str] = {"F": "f", "C": "c", "I": "i", "U": "u", "B": "b"}
         numeric = kind in letters and not part.get_dtype().startswith("BF")
         dtype = np.dtype(f"{letters[kind]}{1 if kind == 'B' else bits // 8}") if numeric else None
-        load = _reading(self.path, lambda rows: np.asarray(part[rows]))
+        load = _reading(self.path, lambda index: np.asarray(part[index]))
         return StoredArray(name, tuple(part.get_shape()), dtype, load)
 
     def _text(self, name: str) -> str | None:
@@ -337,7 +363,7 @@ class _Torch(ArrayFile):
         return {name: self._stored(name, tensor) for name, tensor in self._tensors.items()}
 
     def _stored(self, name: str, tensor: Any) -> StoredArray:
-        load = _reading(self.path, lambda rows: np.asarray(tensor[rows].numpy()))
+        load = _reading(self.path, lambda index: np.asarray(tensor[index].numpy()))
         return StoredArray(name, tuple(tensor.shape), tensor[:0].numpy().dtype, load)
 
 

@@ -63,7 +63,7 @@ class Part:
 
     def links(self, rows: NDArray[np.int64]) -> Links:
         """Some links of this part."""
-        samples = rows // self.first.length("polarisation")
+        samples = rows // self.first.links_each
         user = {name: _rows(stored, samples) for name, stored in self.user.items()}
         bands = {}
         for name, arrays in self.bands.items():
@@ -71,8 +71,16 @@ class Part:
             h = np.concatenate([array.links(rows) for array in arrays], axis=1)
             gain = numbers.pop("path_gain_db", None)
             bands[name] = BandLinks(h=h, path_gain_db=gain, numbers=numbers)
-        los = user.pop("los", None)
-        return Links(bands=bands, los=None if los is None else los.astype(bool), **user)
+        los = self._sight(user.pop("los"), rows) if "los" in user else None
+        return Links(bands=bands, los=los, **user)
+
+    def _sight(self, values: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        wrong = ~np.isin(values, (0, 1))
+        if wrong.any():
+            place = tuple(np.argwhere(wrong)[0])
+            got = f"{values[place]} of link {rows[place[0]]} in {self.user['los'].name}"
+            raise RequestError("PATH", expected="a line of sight of 1, with one, or 0, without", got=got)
+        return values.astype(bool)
 
 
 def _rows(stored: StoredArray, samples: NDArray[np.int64]) -> NDArray[Any]:
@@ -160,11 +168,11 @@ class ArraysReader(Reader):
 
     def groups(self) -> NDArray[np.int64] | None:
         """Polarisations of one sample stay together."""
-        if all(part.first.length("polarisation") == 1 for part in self.parts):
+        if all(part.first.links_each == 1 for part in self.parts):
             return None
         found, first = [], 0
         for part in self.parts:
-            found.append(first + np.arange(part.first.num_links) // part.first.length("polarisation"))
+            found.append(first + np.arange(part.first.num_links) // part.first.links_each)
             first += part.first.num_samples
         return np.concatenate(found)
 

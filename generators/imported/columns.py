@@ -18,6 +18,15 @@ __all__ = ["Columns", "band_power", "check_links", "columns_of"]
 
 Columns = dict[str, NDArray[Any]]
 
+OF_USER = {"ue_position": (3,), "ue_velocity": (3,), "distance_m": (), "los": ()}
+"""Shapes of one row."""
+
+FARTHEST_M = 1e5
+"""From the base station, at (0, 0): whoever stands farther has coordinates of another origin or unit."""
+
+MOST_K_DB = 100.0
+"""K-factor, either way, of a link that has nothing but its specular path, or nothing of it."""
+
 
 def check_links(links: Links, bands: Mapping[str, BandSpec], rows: NDArray[np.int64], place: str) -> None:
     """Refuse values that are no numbers, and arrays that are not as long as they say.
@@ -46,9 +55,28 @@ def check_links(links: Links, bands: Mapping[str, BandSpec], rows: NDArray[np.in
                 _check_finite(f"direction_{name}", paths.direction, rows, ("slot", "path", "axis"), place)
             if paths.doppler_hz is not None:
                 _check_finite(f"doppler_hz_{name}", paths.doppler_hz, rows, ("path",), place)
-    for name in ("ue_position", "ue_velocity", "distance_m"):
+    for name, shape in OF_USER.items():
         if (values := getattr(links, name)) is not None:
-            _check_finite(name, values, rows, ("axis",), place)
+            if values.shape != (len(rows), *shape):
+                got = f"{place}: rows of shape {list(values.shape[1:])}"
+                raise RequestError("PATH", expected=f"{name} in rows of shape {list(shape)}", got=got)
+            if name != "los":
+                with np.errstate(over="ignore"):
+                    stored = values.astype(np.float32)
+                _check_finite(name, stored, rows, ("axis",), place)
+    _check_place("ue_position", links.ue_position, rows, place)
+    _check_place("distance_m", links.distance_m, rows, place)
+
+
+def _check_place(name: str, values: NDArray[Any] | None, rows: NDArray[np.int64], place: str) -> None:
+    if values is None:
+        return
+    outside = np.abs(values) > FARTHEST_M if values.ndim == 2 else ~((values >= 0) & (values <= FARTHEST_M))
+    if outside.any():
+        link = int(np.argwhere(outside)[0][0])
+        expected = f"metres from the base station, at (0, 0), at most {FARTHEST_M:g}"
+        got = f"{place}: {name} of link {rows[link]} is {values[link].tolist()}"
+        raise RequestError("PATH", expected=expected, got=got)
 
 
 def _check_finite(name: str, values: NDArray[Any], rows: NDArray[np.int64], axes: tuple[str, ...], place: str) -> None:
@@ -65,7 +93,8 @@ def band_power(links: Links, band: str) -> NDArray[np.float64]:
     """What tells the scale of each link: the mean ``|H|²`` over slots, subcarriers and antennas, or of paths Σ|a_p|²,
     ``[links]``."""
     found = links.bands[band]
-    return path_power(found.paths) if found.paths is not None else _mean_power(found.h)
+    with np.errstate(over="ignore"):  # infinite: `survey` refuses it
+        return path_power(found.paths) if found.paths is not None else _mean_power(found.h)
 
 
 def _mean_power(h: Any) -> NDArray[np.float64]:
@@ -135,10 +164,11 @@ def _path_numbers(
     first = paths.amplitude[:, 0]
     power = np.mean(np.abs(first) ** 2, axis=-1) if paths.power is None else paths.power
     strongest = np.argmax(power, axis=-1)
+    row, numbers = np.arange(len(power)), dict[str, NDArray[Any]]()
     if paths.specular and los is not None:
         strongest = np.where(los & (power[:, 0] > 0), 0, strongest)
-    row = np.arange(len(power))
-    numbers = {"delay_spread_s": delay_spread_s(power, paths.delay_s[:, 0].mean(axis=-1))}
+        numbers["k_factor_db"] = _k_factor_db(power, los)
+    numbers["delay_spread_s"] = delay_spread_s(power, paths.delay_s[:, 0].mean(axis=-1))
     if path_gain_db is not None:
         numbers["main_path_gain_db"] = path_gain_db + 10 * np.log10(power[row, strongest] / power.sum(axis=-1))
     azimuth = paths.aod_azimuth
@@ -150,3 +180,11 @@ def _path_numbers(
     if paths.aoa_azimuth is not None:
         numbers["asa_deg"] = angular_spread_deg(power, np.exp(1j * paths.aoa_azimuth))
     return numbers
+
+
+def _k_factor_db(power: NDArray[np.float64], los: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Power of the specular path, the first, over that of all others, as our own sources have it; NaN without line of
+    sight, ``[links]``."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        k_db = 10 * np.log10(power[:, 0] / power[:, 1:].sum(axis=-1))
+    return np.where(los, np.clip(k_db, -MOST_K_DB, MOST_K_DB), np.nan)

@@ -70,11 +70,17 @@ def _band(name: str, facts: BandFacts, said: dict[str, Any]) -> BandSpec:
             expected = f"{value:g}, as the file has it, or nothing"
             raise RequestError(f"{name}.{field}", expected=expected, got=said[field])
     fields = {"num_slots": 1} | dict(facts.usual) | known | said
+    if "array" in fields:
+        raise RequestError(f"{name}.array", expected="array.rows and array.columns", got=fields["array"])
     array = {key.removeprefix("array."): fields.pop(key) for key in list(fields) if key.startswith("array.")}
     if facts.array is None:
         array = {"rows": 1, "columns": 1} | array
     try:
-        band = BandSpec(**fields, array=ArraySpec(**array))
+        shape = ArraySpec(**array)
+    except ValidationError as error:
+        raise _named(f"{name}.array", RequestError.from_pydantic(error, ArraySpec)) from None
+    try:
+        band = BandSpec(**fields, array=shape)
     except ValidationError as error:
         raise _named(name, RequestError.from_pydantic(error, BandSpec)) from None
     except RequestError as error:

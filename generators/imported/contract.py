@@ -115,7 +115,8 @@ class LinkPaths:
         aoa_azimuth: Azimuth of arrival, radian, ``[links, paths]`` at the first slot.
         power: ``|a_p|²`` of each path in the first slot, linear, ``[links, paths]``, where it does not follow from
             ``amplitude`` as the mean over antennas.
-        specular: Whether path 0 is the specular one in links with ``los``: the main path then, however strong.
+        specular: Whether path 0 is the specular one in links with ``los``: the main path then, however strong, and
+            what the K-factor is of.
     """
 
     amplitude: NDArray[np.complex128]

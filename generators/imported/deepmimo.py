@@ -53,7 +53,8 @@ class DeepMIMOSettings(RaySettings):
 
     Attributes:
         tx_set, tx, rx_set: As file names number them; by default the first that there are.
-        ue_velocity_mps: Of all users, in the frame of the file; with it paths have Doppler shifts.
+        ue_velocity_mps: Of all users, in the frame of the file, whatever velocities stand there; with velocities paths
+            have Doppler shifts.
     """
 
     tx_set: int | None = None
@@ -98,7 +99,7 @@ class DeepMIMOReader(Reader):
     def describe(self) -> Description:
         scenarios, first = self._scenarios, self._read("sub6")[0]
         count = len(first.gain_db)
-        moves = self._settings.ue_velocity_mps is not None
+        moves = self._velocities is not None
         position, quantities = self._positions, {"los"} if first.interactions is not None else set()
         quantities |= {"ue_position"} if position is not None else set()
         quantities |= {"ue_velocity"} if moves else set()
@@ -119,8 +120,7 @@ class DeepMIMOReader(Reader):
 
     @in_one_line
     def links(self, rows: NDArray[np.int64], bands: Mapping[str, BandSpec]) -> Links:
-        velocity = self._settings.ue_velocity_mps
-        moving = None if velocity is None else np.tile(np.asarray(velocity, np.float64), (len(rows), 1))
+        moving = None if self._velocities is None else self._velocities[rows]
         found: dict[str, BandLinks] = {}
         for name, band in bands.items():
             tables = [table.changed(lambda values: values[rows]) for table in self._read(name)]
@@ -222,6 +222,15 @@ class DeepMIMOReader(Reader):
         if users is None or self._transmitter is None:
             return None
         return seen_from(self._transmitter, users, self._settings.bs_azimuth_deg)
+
+    @cached_property
+    def _velocities(self) -> NDArray[np.float64] | None:
+        """Of all users, in the frame of the file."""
+        said, count = self._settings.ue_velocity_mps, len(self._read("sub6")[0].gain_db)
+        if said is not None:
+            return np.tile(np.asarray(said, np.float64), (count, 1))
+        snapshot, pair = self._first
+        return snapshot.positions(pair, "rx_vel", count)
 
     def _notes(self) -> list[str]:
         snapshot, pair = self._first

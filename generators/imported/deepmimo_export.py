@@ -33,7 +33,7 @@ class DeepMIMOWriter(Writer):
     title: ClassVar[str] = "DeepMIMO v4"
     reference: ClassVar[str] = "https://deepmimo.net, docs/resources/specs.md of DeepMIMO 4"
     suffix: ClassVar[str] = ""
-    loses: ClassVar[str] = "velocities; zenith angles of arrival are written as 90°, and delays begin at the first path"
+    loses: ClassVar[str] = "what each path met on its way; velocities stand beside its matrices, in rx_vel"
 
     def refuse(self, dataset: ChannelDataset) -> None:
         refuse_without_paths(dataset)
@@ -91,7 +91,7 @@ def _rays(dataset: ChannelDataset, drawn: DrawnRows, name: str, band: BandSpec) 
         "aod_az": np.degrees(np.arctan2(direction[..., 1], direction[..., 0])),
         "aod_el": np.degrees(np.arccos(np.clip(direction[..., 2], -1, 1))),
         "aoa_az": np.degrees(np.angle(paths.aoa_phasor)),
-        "aoa_el": np.full(there.shape, 90.0),
+        "aoa_el": np.degrees(drawn.zoa),
         "inter": met,
         "doppler": paths.doppler_hz.astype(np.float64),
     }
@@ -115,14 +115,16 @@ def _joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
 
 def _write_band(dataset: ChannelDataset, band: BandSpec, rays: dict[str, NDArray[Any]], folder: Path) -> None:
     times = slot_times(band)
-    position, velocity, doppler = rays.pop("ue_position", None), rays.pop("ue_velocity", 0.0), rays.pop("doppler")
+    position, velocity, doppler = rays.pop("ue_position", None), rays.pop("ue_velocity", None), rays.pop("doppler")
     mast = np.array([[0.0, 0.0, dataset.spec.bs_height_m or 0.0]])
     nowhere = np.full((*rays["power"].shape, 1, 3), np.nan)
     for i, time in enumerate(times):
         turned = np.mod(rays["phase"] + 360 * doppler * time + 180, 360) - 180
         here = {**rays, "phase": turned, "inter_pos": nowhere, "tx_pos": mast}
+        if velocity is not None:
+            here["rx_vel"] = velocity
         if position is not None:
-            here["rx_pos"] = position + velocity * time
+            here["rx_pos"] = position if velocity is None else position + velocity * time
         snapshot = folder if len(times) == 1 else folder / f"scene_{i:04}"
         write_snapshot(snapshot, here, PAIR)
         (snapshot / "objects.json").write_text("[]")

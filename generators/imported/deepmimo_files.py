@@ -26,7 +26,9 @@ MARK = "channelbench"
 """What ``params.json`` has the record of our exports under."""
 
 REQUIRED = ("power", "phase", "delay", "aod_az", "aod_el")
-OPTIONAL = ("aoa_az", "aoa_el", "inter", "rx_pos", "tx_pos")
+OPTIONAL = ("aoa_az", "aoa_el", "inter", "rx_pos", "tx_pos", "rx_vel")
+"""The last is none of DeepMIMO's matrices: its datasets have velocities by that name once somebody sets them, and our
+exports keep them."""
 
 FORMER = {"delay": "toa", "rx_pos": "rx_loc", "tx_pos": "tx_loc"}
 """Names that the specification has and the program no longer writes."""
@@ -123,7 +125,7 @@ class Snapshot:
         )
 
     def positions(self, pair: Pair, key: str, count: int) -> NDArray[np.float64] | None:
-        """``rx_pos`` or ``tx_pos``, ``[count, 3]``; ``None`` where there is none.
+        """``rx_pos``, ``rx_vel`` or ``tx_pos``, ``[count, 3]``; ``None`` where there is none.
 
         Raises:
             RequestError: they cannot be read, or are not as many.

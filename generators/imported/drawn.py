@@ -13,6 +13,7 @@ from channelbench.errors import RequestError
 from channelbench.generator import Block
 from channelbench.generators.evaluate.exact import evaluate
 from channelbench.generators.evaluate.paths import DrawnPaths
+from channelbench.generators.tr38901.stochastic import DrawnBlock, StochasticGenerator
 from channelbench.sources import makers
 from channelbench.spec import BLOCK_SIZE, SPLITS
 from channelbench.store.dataset import ChannelDataset
@@ -34,11 +35,13 @@ class DrawnRows:
         split: Which one.
         rows: Of the split.
         paths: By band; ``power`` sums to about 1 over the paths of a link.
+        zoa: Zenith angles of arrival, the same in all bands, radian, ``[rows, paths]``.
     """
 
     split: str
     rows: slice
     paths: dict[str, DrawnPaths]
+    zoa: NDArray[np.float64]
 
     def amplitude(self, dataset: ChannelDataset, band: str) -> NDArray[np.complex128]:
         """Amplitudes of the paths with the path gain in them, at the array's centre, the carrier and time 0,
@@ -48,7 +51,7 @@ class DrawnRows:
         return np.sqrt(10 ** (gain_db[:, None] / 10) * paths.power) * np.exp(1j * paths.phase)
 
 
-def refuse_without_paths(dataset: ChannelDataset, field: str = "--data") -> None:
+def refuse_without_paths(dataset: ChannelDataset, field: str = "data") -> None:
     """Refuse a dataset whose paths cannot be drawn again.
 
     Raises:
@@ -85,10 +88,18 @@ def drawn_rows(dataset: ChannelDataset) -> Iterator[DrawnRows]:
             stop = min(start + BLOCK_SIZE, total)
             block = Block(split=split, index=start // BLOCK_SIZE, stop=stop - start)
             drawn = generator.draw(dataset.spec, block, dataset.seed)
-            yield DrawnRows(split=split, rows=slice(start, stop), paths=drawn.paths)
+            zoa = _zenith_of_arrival(drawn, slice(0, stop - start))
+            yield DrawnRows(split=split, rows=slice(start, stop), paths=drawn.paths, zoa=zoa)
 
 
-def _drawing(dataset: ChannelDataset) -> Any:
+def _zenith_of_arrival(drawn: DrawnBlock, rows: slice) -> NDArray[np.float64]:
+    """Of the specular path, which arrives from where the base station is, then of every ray of every cluster."""
+    specular = np.arccos(-drawn.drops.offset[rows, 2] / drawn.drops.distance_m[rows])
+    rays: NDArray[Any] = next(iter(drawn.rays.values())).anchor.zoa[rows]
+    return np.concatenate([specular[:, None], rays.reshape(len(rays), -1)], axis=1).astype(np.float64)
+
+
+def _drawing(dataset: ChannelDataset) -> StochasticGenerator | None:
     """A generator of the dataset's source that can draw paths; ``None`` where there is none."""
     maker = makers(dataset.spec.scenario).get(dataset.spec.source.name)
-    return maker() if maker is not None and hasattr(maker, "draw") else None
+    return maker() if maker is not None and issubclass(maker, StochasticGenerator) else None

@@ -11,7 +11,7 @@ from channelbench.errors import RequestError
 from channelbench.generators.imported.formats import writer_named
 from channelbench.paths import expanded
 from channelbench.store.dataset import open_dataset
-from channelbench.store.location import Location
+from channelbench.store.location import Location, is_url
 
 __all__ = ["export_dataset"]
 
@@ -40,6 +40,8 @@ def export_dataset(
     """
     writer = writer_named(format)()
     dataset = open_dataset(data, field="data")
+    if out is not None and is_url(out):
+        raise RequestError("--out", expected="a file or folder of this machine", got=str(out))
     target = expanded(out, field="--out") if out is not None else _default(data, writer.name, writer.suffix)
     if target.exists():
         raise RequestError("--out", expected="a new file or folder", got=str(target))

@@ -59,6 +59,7 @@ def reader_of(path: Path, name: str | None) -> type[Reader]:
     if name is not None:
         if name not in known:
             raise RequestError("--format", expected="a known format", got=name, choices=known)
+        _refuse_another_kind(known[name], path)
         return known[name]
     claiming = [reader for reader in known.values() if _claims(reader, path)]
     chosen = [reader for reader in claiming if not reader.generic] or claiming
@@ -69,6 +70,14 @@ def reader_of(path: Path, name: str | None) -> type[Reader]:
         got = f"{path}, which may be of {' or '.join(several)}"
         raise RequestError("--format", expected="one of them", got=got, choices=several)
     return chosen[0]
+
+
+def _refuse_another_kind(reader: type[Reader], path: Path) -> None:
+    """A reader of any file of one kind reads no file of another."""
+    if not reader.generic or _claims(reader, path):
+        return
+    if others := [other.name for other in readers().values() if other.generic and _claims(other, path)]:
+        raise RequestError("--format", expected=f"{' or '.join(others)}, which {path} is", got=reader.name)
 
 
 def _claims(reader: type[Reader], path: Path) -> bool:

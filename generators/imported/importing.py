@@ -24,6 +24,7 @@ from channelbench.generators.imported.sharing import Shared, share_out
 from channelbench.generators.imported.source import UNKNOWN_GEOMETRY, ImportedSource, Split
 from channelbench.paths import expanded
 from channelbench.spec import BandSpec, ScenarioSpec, SizesSpec
+from channelbench.store.location import is_url
 from channelbench.store.schema import optional
 
 __all__ = ["Asked", "Found", "Outcome", "import_dataset", "look"]
@@ -123,6 +124,8 @@ def look(path: str | Path, *, format: str | None = None, assignments: Mapping[st
     Raises:
         RequestError: nothing there, no format or several that fit, a file that is damaged, settings that there are not.
     """
+    if is_url(path):
+        raise RequestError("PATH", expected="a file or folder of this machine: fetch it first", got=str(path))
     place = expanded(path, field="PATH")
     kind = reader_of(place, format)
     own, bands, rest = _sorted_out(assignments or {})

@@ -64,6 +64,9 @@ def survey(reader: Reader, bands: Mapping[str, BandSpec], count: int, progress: 
         check_links(links, bands, rows, str(reader.path))
         found = {name: band_power(links, name) for name in bands}
         for name, values in found.items():
+            if not np.isfinite(values).all():
+                got = f"{reader.path}: link {rows[~np.isfinite(values)][0]} at {name}, whose power overflows"
+                raise RequestError("PATH", expected="amplitudes whose squares are numbers", got=got)
             power[name].append(values)
         if first is None and (usable := np.all([p > 0 for p in found.values()], axis=0)).any():
             first = reader.links(rows[usable][:1], bands)

@@ -53,6 +53,7 @@ class PlainSettings(Settings):
         key: Name of the array of channels, where the file has several arrays of complex numbers.
         axes: What its axes are, of ``array_axes.AXES``, first to last.
         user_antenna: Which of a user's antennas is taken.
+        polarisation: Which of the base station's polarisations is taken; each is a link where it is not said.
         sub6, mmwave: The same for each of two bands.
         los_key, ue_position_key, ue_velocity_key, distance_m_key: Names of arrays with a row per sample: 1 with a line
             of sight and 0 without; m, with the base station at (0, 0, its height); m/s; m.
@@ -61,6 +62,7 @@ class PlainSettings(Settings):
     key: str | None = None
     axes: tuple[str, ...] | None = None
     user_antenna: int = 0
+    polarisation: int | None = None
     sub6: ArrayBand = ArrayBand()
     mmwave: ArrayBand | None = None
     los_key: str | None = None
@@ -106,7 +108,7 @@ class _PlainArrays(ArraysReader):
         if axes is None:
             expected = f"what each axis of {stored.name}, of shape {list(stored.shape)}, is"
             raise RequestError("axes", expected=expected, got="nothing", choices=AXES)
-        return ChannelArray(stored, axes, self.given.user_antenna)
+        return ChannelArray(stored, axes, self.given.user_antenna, self.given.polarisation)
 
     def _only(self, arrays: Mapping[str, StoredArray], band: str) -> str:
         """The one array that can be channels."""

@@ -156,7 +156,7 @@ class Llm4cpExport(Writer):
             raise RequestError("--format", expected="llm4cp for datasets of several slots", got="one slot")
 
     def write(self, dataset: ChannelDataset, target: Path, progress: Progress) -> None:
-        target.mkdir()
+        target.mkdir(parents=True)
         band, total, done = dataset.spec.sub6, dataset.spec.sizes.total, 0
         seen = band.num_slots * 4 // 5
         for part, splits in {"train": ("train", "val"), "test": ("test",)}.items():

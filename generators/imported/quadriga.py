@@ -17,7 +17,7 @@ from channelbench.errors import RequestError
 from channelbench.generators.imported.contract import BandFacts, BandLinks, Description, Links, Reader, Settings
 from channelbench.generators.imported.damage import in_one_line
 from channelbench.generators.imported.rays import CarrierAt, height_of
-from channelbench.generators.imported.taps import Taps, stack
+from channelbench.generators.imported.taps import Antennas, Taps, chosen_antennas, stack
 from channelbench.spec import BandSpec
 
 __all__ = ["Channel", "Facts", "QuadrigaReader", "QuadrigaSettings"]
@@ -33,6 +33,7 @@ class QuadrigaSettings(Settings):
         base_station: The side whose antennas are the array.
         bs: Number of the base station, from 0, where there are several; the other side's terminals are the users.
         user_antenna: Which of the users' antennas is read, from 0.
+        antennas: Which of the base station's are the array: ``0::2`` of two polarisations that take turns is one.
         carrier_at: Which subcarrier lies on the carrier: the ``centre`` of the band, or the ``first`` one, where
             QuaDRiGa's own ``fr`` begins.
     """
@@ -40,6 +41,7 @@ class QuadrigaSettings(Settings):
     base_station: Literal["tx", "rx"] = "tx"
     bs: int | None = None
     user_antenna: int = 0
+    antennas: Antennas = ":"
     carrier_at: CarrierAt = "centre"
 
 
@@ -117,13 +119,15 @@ class QuadrigaReader(Reader):
                 kind="paths",
                 carrier_hz=facts[0].carrier_hz,
                 num_slots=facts[0].snapshots,
-                num_antennas=self._ends(facts[0])[0],
+                num_antennas=self._num_antennas(facts[0]),
             )
             for name, facts in self._known.items()
         }
         users = self._ends(first)[1]
         notes = [f"{'×'.join(map(str, self._dims))} channel objects, {len(places['sub6'])} of them read"]
         notes += [f"antenna {self._settings.user_antenna} of the users' {users}"] if users > 1 else []
+        if self._num_antennas(first) > 1:
+            notes += ["antennas are taken for places of one polarisation; antennas = 0::2 takes every other one"]
         return Description(
             num_links=len(places["sub6"]),
             bands=bands,
@@ -196,6 +200,11 @@ class QuadrigaReader(Reader):
             )
         return known
 
+    def _num_antennas(self, facts: Facts) -> int:
+        """Of the array."""
+        count = self._ends(facts)[0]
+        return len(range(*chosen_antennas(self._settings.antennas, count).indices(count)))
+
     def _ends(self, facts: Facts) -> tuple[int, int]:
         """Antennas of the base station and of a user."""
         return (facts.tx, facts.rx) if self._settings.base_station == "tx" else (facts.rx, facts.tx)
@@ -232,4 +241,4 @@ class QuadrigaReader(Reader):
         angles = [None if a is None else np.pad(a, (0, max(0, longest - len(a)))) for a in (aod, aoa)]
         taps = Taps(coeff=chosen(channel.coeff), delay_s=chosen(channel.delay_s), aod=angles[0], aoa=angles[1])
         taps.check(self._field, where)
-        return taps
+        return taps.of(chosen_antennas(self._settings.antennas, len(taps.coeff)))

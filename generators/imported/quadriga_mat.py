@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.errors import RequestError
+from channelbench.generators.imported.array_files import ArrayFile, hdf5_kind, open_arrays
 from channelbench.generators.imported.damage import in_one_line
 from channelbench.generators.imported.mat_proof import prove
 from channelbench.generators.imported.quadriga import Channel, Facts, QuadrigaReader, QuadrigaSettings
@@ -20,7 +22,8 @@ SMALL = ("Name", "CenterFrequency")
 
 
 class QuadrigaMatReader(QuadrigaReader):
-    """Files of the versions that SciPy reads, up to v7; QuaDRiGa's default is v6."""
+    """Files of all versions: those up to v7, of which v6 is QuaDRiGa's default, by SciPy, v7.3 by h5py, which reads an
+    array when it is needed."""
 
     name: ClassVar[str] = "quadriga"
     title: ClassVar[str] = "QuaDRiGa .mat"
@@ -31,16 +34,14 @@ class QuadrigaMatReader(QuadrigaReader):
         """A MATLAB file whose first channel has a name of QuaDRiGa's."""
         if not path.is_file() or path.suffix != ".mat":
             return False
-        from scipy.io import whosmat
-
-        with prove(path).open("rb") as file:
-            return any(name.startswith("channel_00001_") for name, _, _ in whosmat(file))
+        return any(name.startswith("channel_00001_") for name in _names(path))
 
     @in_one_line
     def __init__(self, path: Path, settings: QuadrigaSettings) -> None:
         super().__init__(path, settings)
         if not path.is_file():
             raise RequestError(self._field, expected="a MATLAB file", got="a folder")
+        self._v73 = open_arrays(path) if hdf5_kind(path) is not None else None
         self._shapes = self._read(None)
         count = sum(name.startswith("channel_") and name.endswith("_Name") for name in self._shapes)
         count = max(count, sum(name.startswith("channel_") and name.endswith("_Coeffs") for name in self._shapes))
@@ -59,6 +60,10 @@ class QuadrigaMatReader(QuadrigaReader):
         if len(order) < count or order.min() < 1 or order.max() > count:
             raise RequestError(self._field, expected=f"an Order of {count} channels", got=order.tolist()[:20])
         self._order = order
+
+    def close(self) -> None:
+        if self._v73 is not None:
+            self._v73.close()
 
     @property
     def _dims(self) -> tuple[int, int, int, int]:
@@ -124,22 +129,58 @@ class QuadrigaMatReader(QuadrigaReader):
         return position[:, 0].astype(np.float64)
 
     @cached_property
-    def _all(self) -> dict[str, Any]:
-        """The whole file, which cannot be read in parts without passing over all of it each time."""
-        return self._read(list(self._shapes))
+    def _all(self) -> Mapping[str, Any]:
+        """All variables: up to v7 a file cannot be read in parts without passing over all of it each time."""
+        return self._read(list(self._shapes)) if self._v73 is None else _Lazily(self._v73)
 
     def _read(self, names: list[str] | None) -> dict[str, Any]:
         """These variables, or the shapes of all of them."""
         from scipy.io import loadmat, whosmat
 
+        if self._v73 is not None:
+            found = _Lazily(self._v73)
+            return found.shapes if names is None else {name: found[name] for name in names if name in found}
         try:
             with prove(self.path).open("rb") as file:
                 if names is None:
                     return {name: tuple(shape) for name, shape, _ in whosmat(file)}
                 return dict(loadmat(file, variable_names=names))
-        except NotImplementedError:
-            expected = "a MATLAB file of version 6 or 7, mat_save's default"
-            raise RequestError(self._field, expected=expected, got="version 7.3") from None
         except Exception as error:  # whatever SciPy raises on bytes that are no MATLAB file
             got = f"{type(error).__name__}: {error}"
             raise RequestError(self._field, expected="a MATLAB file that can be read", got=got) from None
+
+
+def _names(path: Path) -> list[str]:
+    if hdf5_kind(path) is not None:
+        import h5py
+
+        with h5py.File(path) as opened:
+            return list(opened)
+    from scipy.io import whosmat
+
+    with prove(path).open("rb") as file:
+        return [name for name, _, _ in whosmat(file)]
+
+
+class _Lazily(Mapping[str, Any]):
+    """The variables of a v7.3 file, each read when it is asked for; what holds no numbers is text or an object."""
+
+    def __init__(self, file: ArrayFile) -> None:
+        self._file, self._arrays = file, file.arrays()
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: stored.shape for name, stored in self._arrays.items()}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        stored = self._arrays[name]
+        if stored.numeric:
+            return stored.alone()
+        text = self._file.text(name)
+        return np.asarray(text, object if text is None else None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)

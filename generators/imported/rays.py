@@ -65,7 +65,7 @@ class RayTable:
         return RayTable(**arrays)
 
     def check(self, field: str, users: NDArray[np.int64]) -> None:
-        """Refuse paths that have a gain but no phase, delay or angles.
+        """Refuse paths that have a gain but no phase, delay or angles, or arrive before they are sent.
 
         Args:
             field: For the complaint.
@@ -82,6 +82,11 @@ class RayTable:
                 user, path = broken[0]
                 got = f"{name} {values[user, path]} of user {users[user]}, path {path}"
                 raise RequestError(field, expected="paths whose values are all finite, or all absent", got=got)
+        early = np.argwhere(self.present & (self.delay_s < 0))
+        if len(early):
+            user, path = early[0]
+            got = f"{self.delay_s[user, path]} of user {users[user]}, path {path}"
+            raise RequestError(field, expected="delays of 0 s or more", got=got)
 
 
 def line_of_sight(table: RayTable) -> NDArray[np.int8]:

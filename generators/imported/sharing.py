@@ -80,7 +80,9 @@ def share_out(
     for code, name in enumerate(SPLITS):
         if not (split == code).any():
             expected = "links enough for train, val and test"
-            raise RequestError("split", expected=expected, got=f"no link in {name}, of {int(usable.sum())} by {how}")
+            guard = f", {guard_m:g} m from the next split" if how == "area" else ""
+            got = f"no link in {name}, of {int(usable.sum())} by {how}{guard}"
+            raise RequestError("split", expected=expected, got=got)
     return Shared(split, _units(split, together, position, unit_m, alone=groups is None))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from channelbench.errors import RequestError
 from channelbench.generators.imported.contract import BandFacts, BandLinks, Description, Links, Reader, Settings
 from channelbench.generators.imported.damage import in_one_line
-from channelbench.generators.imported.taps import Taps, stack
+from channelbench.generators.imported.taps import Antennas, Taps, chosen_antennas, stack
 from channelbench.spec import ArraySpec, BandSpec
 
 __all__ = ["BAND_NUMBERS", "CIRFile", "SionnaCIRReader", "SionnaCIRSettings"]
@@ -44,11 +45,14 @@ class SionnaCIRSettings(Settings):
         base_station: The side whose antennas are the array.
         bs: Number of the base station, from 0, where there are several; the other side's terminals are the users.
         user_antenna: Which of the users' antennas is read, from 0.
+        antennas: Which of the base station's are the array: ``:16`` of 32, whose other half is of another polarisation,
+            are those of one.
     """
 
     base_station: Literal["tx", "rx"] = "tx"
     bs: int = 0
     user_antenna: int = 0
+    antennas: Antennas = ":"
 
 
 class CIRFile:
@@ -215,7 +219,8 @@ class SionnaCIRReader(Reader):
         found = {}
         for name, band in bands.items():
             file = self._bands[name]
-            found[name] = BandLinks(paths=stack([self._taps(file, int(row)) for row in rows], band))
+            paths = stack([self._taps(file, int(row)) for row in rows], band)
+            found[name] = BandLinks(paths=replace(paths, specular=bool(file.number("specular_first", int))))
         beside = {name: values[rows] for name, values in self._rows.items() if name != "split"}
         return Links(bands=found, **beside)
 
@@ -250,10 +255,11 @@ class SionnaCIRReader(Reader):
         return file.shape[0] * self._sides(file)[0]
 
     def _band_facts(self, file: CIRFile) -> BandFacts:
-        antennas = self._sides(file)[2]
+        there = self._sides(file)[2]
+        antennas = len(range(*chosen_antennas(self._settings.antennas, there).indices(there)))
         numbers = {name: file.number(name, kind) for name, kind in BAND_NUMBERS.items()}
         shape = {name: file.number(name, kind) for name, kind in ARRAY_NUMBERS.items()}
-        array = None if None in shape.values() else ArraySpec(**shape)
+        array = None if None in shape.values() or antennas != there else ArraySpec(**shape)
         if array is not None and array.num_antennas != antennas:
             expected = f"rows and columns of {antennas} antennas"
             raise RequestError(self._field, expected=expected, got=f"{array.rows}×{array.columns}")
@@ -275,7 +281,7 @@ class SionnaCIRReader(Reader):
         delay = np.where(there, delay, 0.0).astype(np.float64)
         taps = Taps(coeff=coeff, delay_s=np.repeat(delay[..., None], coeff.shape[-1], axis=-1))
         taps.check(self._field, f"sample {sample}")
-        return taps
+        return taps.of(chosen_antennas(asked.antennas, len(coeff)))
 
 
 def _files(path: Path) -> list[Path]:

@@ -93,6 +93,7 @@ def _describe(file: Any, dataset: ChannelDataset, band: BandSpec) -> None:
         file[name] = getattr(band.array, name)
     if dataset.spec.bs_height_m is not None:
         file["bs_height_m"] = dataset.spec.bs_height_m
+    file["specular_first"] = 1
     file["split"] = split_numbers(dataset.spec.sizes)
     file["licence"], file["citation"] = dataset.spec.source.licence, dataset.spec.source.citation
     file.attrs["digest"] = dataset.digest

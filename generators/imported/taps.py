@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from channelbench.errors import RequestError
 from channelbench.generators.imported.contract import LinkPaths
 from channelbench.generators.imported.rays import CarrierAt, to_first_subcarrier
 from channelbench.spec import BandSpec
 
-__all__ = ["Taps", "stack"]
+__all__ = ["Antennas", "Taps", "chosen_antennas", "stack"]
+
+Antennas = Annotated[str, Field(pattern=r"^[0-9]*:[0-9]*(:[1-9][0-9]*)?$")]
+"""Which of a base station's antennas are the array, as Python's slices have it: ``0::2`` is one of two polarisations
+that take turns, ``:16`` the first sixteen, ``:`` all."""
+
+
+def chosen_antennas(said: str, count: int) -> slice:
+    """The antennas of ``count`` that are the array.
+
+    Raises:
+        RequestError: none of them is.
+    """
+    chosen = slice(*(int(part) if part else None for part in said.split(":")))
+    if not range(*chosen.indices(count)):
+        raise RequestError("antennas", expected=f"some of the base station's {count} antennas", got=said)
+    return chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +48,11 @@ class Taps:
     delay_s: NDArray[np.float64]
     aod: NDArray[np.float64] | None = None
     aoa: NDArray[np.float64] | None = None
+
+    def of(self, antennas: slice) -> Taps:
+        """Those at some of the antennas."""
+        delay = self.delay_s if self.delay_s.shape[0] == 1 else self.delay_s[antennas]
+        return replace(self, coeff=self.coeff[antennas], delay_s=delay)
 
     def check(self, field: str, where: str) -> None:
         """Refuse delays that do not belong to the coefficients.

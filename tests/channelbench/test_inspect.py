@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from channelbench.errors import RequestError
-from channelbench.store.inspect import angle_spectrum, draw, summary
+from channelbench.store.inspect import draw, summary
+from channelbench.store.panels import angle_spectrum, delay_profile, rows_of
 from channelbench.store.schema import variables
 from channelbench.testing import make_dataset, small_spec
 
@@ -23,6 +24,14 @@ def test_summary_has_every_variable_with_its_statistics(few_rays) -> None:
     )
     power = np.concatenate([few_rays.sample_power("sub6", split) for split in ("train", "val", "test")])
     assert float(lines["h_sub6"].split()[3]) == pytest.approx(power.mean(), rel=1e-3)
+    for name in ("h_sub6", "h_mmwave"):
+        h = np.concatenate([few_rays.array(name, split) for split in ("train", "val", "test")]).astype(complex)
+        each = np.abs(h) ** 2
+        fields = lines[name].split()
+        assert fields[1] == "×".join(map(str, h.shape))
+        assert [float(x) for x in fields[3:7]] == pytest.approx(
+            [each.mean(), each.std(), each.min(), each.max()], rel=1e-3
+        )
 
 
 @pytest.mark.parametrize("degrees", [-50.0, 0.0, 33.0])
@@ -43,6 +52,49 @@ def test_picture_is_drawn_for_one_band_and_for_two(few_rays, tmp_path: Path) -> 
         data = target.read_bytes()
         assert data.startswith(b"\x89PNG")
         assert len(data) > 50_000  # six axes with curves in them, not a blank sheet
+
+
+@pytest.mark.parametrize("path_at", [0, 3, 13])
+def test_delay_profile_peaks_at_the_path(path_at: int) -> None:
+    """A path of delay n/bandwidth turns the phase by −2πn/K from one subcarrier to the next."""
+    h = np.exp(-2j * np.pi * np.arange(16) / 16 * path_at)[None, :, None] * np.array([1, 2j])
+    profile = delay_profile(np.concatenate([h, 1e-6 * h, 0 * h]))
+    assert (profile.argmax(), profile.max()) == (path_at, 1)
+    assert profile[(path_at + 8) % 16] < 1e-6, "the window keeps side lobes down"
+
+
+def test_rows_of_panels_are_as_alike_as_can_be() -> None:
+    lengths = {count: [len(row) for row in rows_of([print] * count)] for count in range(1, 7)}
+    assert lengths == {1: [1], 2: [2], 3: [3], 4: [2, 2], 5: [3, 2], 6: [3, 3]}
+
+
+@pytest.mark.parametrize(
+    ("shape", "said", "titles"),
+    [
+        ((40, 5, 8, 4), {}, ["Test link", "Angle spectra", "Mean delay profile", "Mean |h|² of a link (dB)"]),
+        ((40, 1, 8, 1), {}, ["Test link", "Mean delay profile", "Mean |h|² of a link (dB)"]),
+        ((40, 5, 1, 1), {"scale": "physical"}, ["Test link", "Path gain (dB)"]),
+        ((40, 1, 1, 1), {}, ["Mean |h|² of a link (dB)"]),
+    ],
+)
+def test_the_sheet_has_what_there_is_to_see_alone(
+    shape: tuple[int, ...], said: dict, titles: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain arrays have no positions, spreads or gains; one slot, subcarrier or antenna has no picture of its own."""
+    from foreign_arrays import AXES, BAND, channels
+    from matplotlib.axes import Axes
+
+    from channelbench.generators.imported.importing import import_dataset
+
+    np.save(tmp_path / "h.npy", 1e-6 * channels(*shape))
+    told = {"axes": AXES, **BAND, "sub6.array.columns": shape[-1], **said}
+    made = import_dataset(tmp_path / "h.npy", tmp_path / "d.zarr", assignments=told, remember=False)
+    seen: list[str] = []
+    monkeypatch.setattr(Axes, "set_axis_off", lambda self: seen.append("an empty place"))
+    plain = Axes.set_title
+    monkeypatch.setattr(Axes, "set_title", lambda self, title, **more: seen.append(title) or plain(self, title, **more))
+    draw(made.path, tmp_path / "sheet.png")
+    assert [found[: len(wanted)] for found, wanted in zip(seen, titles, strict=True)] == titles
 
 
 def test_wrong_places_are_refused(few_rays, tmp_path: Path) -> None:

@@ -140,6 +140,38 @@ def test_every_kind_of_file_gives_the_same_links(kind: str, tmp_path: Path) -> N
     found.reader.close()
 
 
+@pytest.mark.parametrize("kind", ["npy", "npz", "hdf5", "safetensors", "pt", "mat73"])
+@pytest.mark.parametrize("axes", [AXES, "antenna,subcarrier,slot,sample"])
+def test_large_arrays_are_read_in_parts(kind: str, axes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever axis counts the samples, forwards and back; no part is larger than it may be."""
+    h, limit = channels(50), 5000
+    values = h if axes == AXES else np.ascontiguousarray(h.T)
+    path = write_mat73(tmp_path / "h.mat", {"h": values}) if kind == "mat73" else write_all(tmp_path, values)[kind]
+    monkeypatch.setattr("channelbench.generators.imported.array_files.WHOLE_BYTES", limit)
+    found = look(path, assignments=PLAIN | {"axes": axes})
+    (part,) = found.reader.parts
+    stored, loaded = part.first.stored, []
+    load = stored._load
+    monkeypatch.setattr(stored, "_load", lambda index: loaded.append(load(index)) or loaded[-1])
+    for rows in ([0, 1], [2], [48, 49], [17, 11, 12], [0]):
+        np.testing.assert_array_equal(found.reader.links(np.array(rows), {}).bands["sub6"].h, h[rows])
+    assert 1 < len(loaded) <= 5
+    row = h[0].nbytes
+    assert max(part.nbytes for part in loaded) <= max(limit, 7 * row), "of [17, 11, 12] what is between is read too"
+    found.reader.close()
+
+
+def test_compressed_arrays_are_read_whole(tmp_path: Path) -> None:
+    h = channels(50)
+    np.savez_compressed(tmp_path / "h.npz", h=np.asfortranarray(h), none=np.zeros((0, 3)), one=np.float32(1))
+    np.savez(tmp_path / "f.npz", h=np.asfortranarray(h), none=np.zeros((0, 3)), one=np.float32(1))
+    for name in ("h.npz", "f.npz"):
+        found = look(tmp_path / name, assignments=PLAIN)
+        np.testing.assert_array_equal(found.reader.links(np.array([49, 3]), {}).bands["sub6"].h, h[[49, 3]])
+        assert found.reader.open(tmp_path / name).arrays()["one"].whole() == 1
+        found.reader.close()
+
+
 def test_version_73_has_its_axes_and_complex_numbers_as_matlab_has_them(tmp_path: Path) -> None:
     h = channels(20)
     found = look(write_mat73(tmp_path / "h.mat", {"h": h.astype(complex)}), assignments=PLAIN)
@@ -183,6 +215,9 @@ def test_polarisations_of_one_sample_stay_in_one_split(tmp_path: Path) -> None:
     drops = [set(dataset.array("drop", split)) for split in SPLITS]
     assert sum(map(len, drops)) == 30 == len(set.union(*drops))
     assert dataset.spec.sizes.total == 60
+    one = look(saved(tmp_path, h), assignments=told | {"polarisation": 1})
+    assert (one.description.num_links, one.reader.groups()) == (30, None)
+    np.testing.assert_array_equal(one.reader.links(np.array([4, 7]), {}).bands["sub6"].h, h[[4, 7], 1])
 
 
 def test_two_bands_of_one_file(tmp_path: Path) -> None:
@@ -207,12 +242,19 @@ def message(path: Path, assignments: dict | None = None, **options) -> str:
     return str(refused.value)
 
 
+def _one_large(value: float):
+    h = channels().astype(complex)
+    h[7] *= value
+    return h
+
+
 def test_no_number_is_refused_with_its_place(tmp_path: Path) -> None:
     h = channels(450)
     h[403, 2, 7, 1] = np.nan
     assert "h_sub6 of link 403, slot 2, subcarrier 7, antenna 1 is" in message(saved(tmp_path, h))
     h[403, 2, 7, 1] = complex(0, np.inf)
     assert "link 403, slot 2, subcarrier 7, antenna 1" in message(saved(tmp_path, h))
+    assert "link 7 at sub6, whose power overflows" in message(saved(tmp_path, _one_large(1e200)))
     assert "all 60 channels are zero" in message(saved(tmp_path, 0 * channels()))
     assert "no link in" in message(saved(tmp_path, channels(2)))
 
@@ -301,6 +343,45 @@ def test_other_layouts_and_settings_are_one_line(tmp_path: Path) -> None:
     assert "key: expected the name of the array of channels" in message(two)
     np.savez(two, h=channels(), los=np.zeros(50))
     assert "expected numbers for 60 samples" in message(two, PLAIN | {"los_key": "los"})
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"ue_position_key": "flat"}, r"ue_position in rows of shape \[3\], got 'h.npz: rows of shape \[2\]'"),
+        ({"ue_position_key": "utm"}, r"metres from the base station, at \(0, 0\), at most 100000, got 'h.npz: ue_pos"),
+        ({"ue_position_key": "huge"}, "ue_position of link 0, axis 0 is inf"),
+        ({"ue_velocity_key": "one"}, r"ue_velocity in rows of shape \[3\], got 'h.npz: rows of shape \[\]'"),
+        ({"distance_m_key": "flat"}, r"distance_m in rows of shape \[\], got 'h.npz: rows of shape \[2\]'"),
+        ({"distance_m_key": "minus"}, "distance_m of link 0 is -1.0'"),
+        ({"los_key": "minus"}, "a line of sight of 1, with one, or 0, without, got '-1.0 of link 0 in minus'"),
+        ({"los_key": "share"}, "got '0.5 of link 0 in share'"),
+        ({"sub6.array": 5}, "sub6.array: expected array.rows and array.columns, got 5"),
+        ({"sub6.array.rows": "x"}, "sub6.array.rows: expected a valid integer"),
+        ({"sub6.array.depth": 2}, "sub6.array.depth: expected a known field"),
+    ],
+)
+def test_what_is_named_of_users_and_arrays_has_to_be_that(
+    told: dict, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = np.ones(60)
+    utm = np.tile([4.5e5, 5.3e6, 1.5], (60, 1))
+    named = {"flat": np.ones((60, 2)), "utm": utm, "huge": 1e200 * utm, "one": one, "minus": -one, "share": one / 2}
+    np.savez("h.npz", h=channels(), **named)
+    assert re.search(says, message(Path("h.npz"), PLAIN | told))
+
+
+def test_a_format_of_another_kind_and_places_that_are_no_file(tmp_path: Path) -> None:
+    path = saved(tmp_path, channels())
+    assert re.match("--format: expected npy, which .* is, got 'npz'", message(path, format="npz"))
+    assert "a file of arrays, got" in message(tmp_path, format="npy")
+    with pytest.raises(RequestError, match=r"a file or folder of this machine: fetch it first, got 's3://x/h\.npy'"):
+        look("s3://x/h.npy")
+    where = np.random.default_rng(0).uniform(0, 90, (60, 3))
+    np.savez(tmp_path / "p.npz", h=channels(), where=where)
+    told = PLAIN | {"ue_position_key": "where", "split": "area", "guard_m": 500.0}
+    assert "no link in train, of 60 by area, 500 m from the next split" in message(tmp_path / "p.npz", told)
 
 
 def test_geometry_may_be_absent_of_imports_alone() -> None:

@@ -89,6 +89,16 @@ def test_what_stands_beside(tmp_path: Path) -> None:
     reader.close()
 
 
+@pytest.mark.parametrize("each", [False, True])
+def test_one_of_two_polarisations(tmp_path: Path, each: bool) -> None:
+    beside = {"rows": 2, "columns": 2, "spacing_wavelengths": 0.5}
+    path = write_cir(tmp_path / "x.npz", **responses(each=each), **beside)
+    facts = reader_of(path, antennas=":2").describe().bands["sub6"]
+    assert (facts.num_antennas, facts.array) == (2, None), "what the file says is the shape of all of them"
+    two = BAND.model_copy(update={"array": ArraySpec(columns=2)})
+    np.testing.assert_array_equal(channels(reader_of(path, antennas=":2"), two), channels(reader_of(path))[..., :2])
+
+
 def test_two_files_are_two_bands(tmp_path: Path) -> None:
     low, high = responses((3, 1, 1, 1, 4, 5, 3)), responses((3, 1, 1, 1, 8, 6, 1), seed=1)
     write_cir(tmp_path / "a.npz", **high, carrier_hz=28e9)

@@ -47,12 +47,13 @@ def test_an_import_of_an_export_is_the_same_dataset(format: str, few_rays, tmp_p
     assert all(finding.ok for finding in verify(again.path))
 
 
-def test_an_export_without_path_gain_comes_back_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["npz", "mat", "hdf5"])
+def test_an_export_without_path_gain_comes_back_as_it_was(format: str, tmp_path: Path) -> None:
     """Its channels have the path gain in them: no power is too large, and no split's mean has to be 1."""
     np.save(tmp_path / "h.npy", channels(60, 2) * np.logspace(-2, 2, 60, dtype=np.float32)[:, None, None, None])
     told = {"axes": "sample,slot,subcarrier,antenna", **BAND, "sub6.array.columns": 4}
     one = imported(tmp_path / "h.npy", tmp_path / "one.zarr", told)
-    two = imported(export_dataset(one.path, format="mat", out=tmp_path / "x.mat"), tmp_path / "two.zarr", {})
+    two = imported(export_dataset(one.path, format=format, out=tmp_path / f"x.{format}"), tmp_path / "two.zarr", {})
     np.testing.assert_array_equal(rows_of(one, "h_sub6"), rows_of(two, "h_sub6"))
     for dataset in (one, two):
         assert all(finding.ok for finding in verify(dataset.path))
@@ -61,6 +62,24 @@ def test_an_export_without_path_gain_comes_back_as_it_was(tmp_path: Path) -> Non
         import_dataset(
             _with_height(tmp_path), tmp_path / "three.zarr", assignments={"bs_height_m": 30.0}, remember=False
         )
+
+
+@pytest.mark.parametrize("format", ["npz", "mat", "hdf5", "llm4cp"])
+def test_an_export_of_what_is_partly_known_comes_back(format: str, tmp_path: Path) -> None:
+    """One antenna, a line of sight and gains with their fading, and neither positions nor a second band; one row of
+    several columns for MATLAB, which has no vectors."""
+    arrays = {"h": 1e-5 * channels(60, 5, 3, 1), "seen": np.arange(60) % 3 == 0}
+    np.savez(tmp_path / "h.npz", **arrays)
+    told = {"axes": "sample,slot,subcarrier,antenna", **BAND, "los_key": "seen", "scale": "physical"}
+    one = imported(tmp_path / "h.npz", tmp_path / "one.zarr", told)
+    path = export_dataset(one.path, format=format, out=tmp_path / f"x.{format}")
+    two = imported(path, tmp_path / "two.zarr", read_toml(path / "channelbench.toml") if path.is_dir() else {})
+    assert two.spec.sub6 == one.spec.sub6
+    same = ["h_sub6"] if format == "llm4cp" else ["h_sub6", "path_gain_db_sub6", "los", "split"]
+    assert {*same, "drop", "block", "split"} == two.variables.keys()
+    for name in same:
+        np.testing.assert_array_equal(two.array(name, "test"), one.array(name, "test"), err_msg=name)
+    assert all(finding.ok for finding in verify(two.path))
 
 
 def _with_height(folder: Path) -> Path:
@@ -137,6 +156,56 @@ def test_llm4cp_as_it_is_published(tmp_path: Path) -> None:
         look(tmp_path)
 
 
+def test_llm4cp_has_a_downlink_of_the_future_alone(tmp_path: Path) -> None:
+    h = {part: channels(12, 20, 6, 8, seed=seed) for seed, part in enumerate(("train", "test"))}
+    for part, values in h.items():
+        shaped = values.reshape(3, 2, 2, 20, 6, 2, 4).transpose(0, 1, 3, 4, 5, 6, 2)
+        for name, slots in ((f"H_D_pre_{part}", slice(16, 20)), (f"H_U_pre_{part}", slice(16, 20))):
+            sign = -1 if "D" in name else 1
+            write_mat73(tmp_path / f"{name}.mat", {name: sign * shaped[:, :, slots].astype(complex)})
+    with pytest.raises(
+        RequestError, match=r"PATH: expected H_U_his_train and H_U_pre_train, got .*H_U_pre_train alone"
+    ):
+        look(tmp_path)
+    rows, want = np.array([13, 0, 12]), np.concatenate([h["train"], h["test"]])[:, 16:]
+    down = look(tmp_path, assignments={"half": "downlink"})
+    assert (down.description.num_links, down.description.bands["sub6"].usual["carrier_hz"]) == (24, 2.4e9 + 3 * 180e3)
+    np.testing.assert_array_equal(down.reader.links(rows, {}).bands["sub6"].h, -want[rows])
+    both = imported(tmp_path, tmp_path / "both.zarr", {"half": "both", "polarisation": 1})
+    assert (both.spec.sub6.num_slots, both.spec.mmwave.num_slots, both.spec.sizes.total) == (4, 4, 12)
+    assert both.spec.mmwave.carrier_hz - both.spec.sub6.carrier_hz == pytest.approx(6 * 180e3)
+    constant = np.array(both.spec.source.constants)[:, None, None, None]
+    np.testing.assert_allclose(both.array("h_sub6", "test") * constant[0], want[13::2], rtol=1e-5)
+    np.testing.assert_allclose(both.array("h_mmwave", "test") * constant[1], -want[13::2], rtol=1e-5)
+    for path in tmp_path.glob("H_U_*.mat"):
+        path.unlink()
+    with pytest.raises(RequestError, match="half: expected downlink, which is what is there, got 'uplink'"):
+        look(tmp_path)
+    with pytest.raises(RequestError, match="polarisation: expected a number below 2, from 0, got 2"):
+        look(tmp_path, assignments={"half": "downlink", "polarisation": 2})
+
+
+def test_locations_of_som2025_are_positions_once_the_base_station_is_said(tmp_path: Path) -> None:
+    h, rng = channels(30, 1, 6, 3).astype(complex), np.random.default_rng(0)
+    where = rng.uniform(0, 200, (30, 2))
+    for name, part in (("train", slice(0, 20)), ("val", slice(20, 30))):
+        write_mat73(tmp_path / f"X_{name}.mat", {f"X_{name}": h[part].swapaxes(2, 3)})
+        write_mat73(tmp_path / f"location_{name}.mat", {f"location_{name}": where[part]})
+    found = look(tmp_path)
+    assert found.reader.name == "som2025"
+    assert found.description.hints[0].startswith("bs_position_m = [x, y]")
+    assert not found.description.quantities
+    told = BAND | {"sub6.array.columns": 3, "bs_position_m": [100.0, 50.0], "bs_azimuth_deg": 90.0, "bs_height_m": 25.0}
+    dataset = imported(tmp_path, tmp_path / "d.zarr", told)
+    x, y = (where[20:] - [100, 50]).T  # the array faces the file's +y: what is ahead is y, what is left of it −x
+    np.testing.assert_allclose(dataset.array("ue_position", "test"), np.column_stack([y, -x, 1.5 + 0 * x]), atol=1e-4)
+    away = np.sqrt(x**2 + y**2 + 23.5**2)
+    np.testing.assert_allclose(dataset.array("distance_m", "test"), away, rtol=1e-5)
+    write_mat73(tmp_path / "location_val.mat", {"location_val": where[20:].T})
+    with pytest.raises(RequestError, match=r"PATH: expected an array of locations, samples by 2, got .*\[2, 10\]"):
+        look(tmp_path, assignments=told)
+
+
 def test_wifo_and_som2025_count_their_axes_differently(tmp_path: Path) -> None:
     h = channels(30, 4, 6, 3).astype(complex)
     (tmp_path / "wifo").mkdir()
@@ -186,6 +255,8 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(few_rays, tmp_pat
         export_dataset(few_rays.path, format="xls", out=tmp_path / "x")
     with pytest.raises(RequestError, match="--out: expected a file in a folder that is there"):
         export_dataset(few_rays.path, format="mat", out=tmp_path / "no" / "x.mat")
+    with pytest.raises(RequestError, match="--out: expected a file or folder of this machine, got 's3://x/few'"):
+        export_dataset(few_rays.path, format="cir", out="s3://x/few")
     with pytest.raises(RequestError, match="data: expected an existing dataset"):
         export_dataset(tmp_path / "none.zarr", format="mat", out=tmp_path / "x.mat")
     monkeypatch.setattr("channelbench.generators.imported.plain_export.MAT5_BYTES", 10)

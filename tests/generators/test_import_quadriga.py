@@ -103,6 +103,43 @@ def test_the_other_side_as_base_station(tmp_path: Path, kind: type[QuadrigaReade
         opened.close()
 
 
+@pytest.mark.parametrize("each", [False, True])
+def test_version_73_is_read_as_version_6(tmp_path: Path, each: bool) -> None:
+    channels = three(each=each)
+    old, new = (
+        write_quadriga(tmp_path / f"{v73}.mat", channels, (3, 1), carriers=[2.4e9], names=NAMES, v73=v73)
+        for v73 in (False, True)
+    )
+    assert new.read_bytes().startswith(b"MATLAB 7.3")
+    assert QuadrigaMatReader.claims(new)
+    readers = [QuadrigaMatReader(path, QuadrigaSettings(user_antenna=1)) for path in (old, new)]
+    assert readers[0].describe() == readers[1].describe()
+    a, b = (reader.links(np.array([2, 0, 1]), {"sub6": BAND}) for reader in readers)
+    np.testing.assert_array_equal(a.bands["sub6"].paths.amplitude, b.bands["sub6"].paths.amplitude)
+    np.testing.assert_array_equal(a.bands["sub6"].paths.delay_s, b.bands["sub6"].paths.delay_s)
+    np.testing.assert_array_equal(a.ue_position, b.ue_position)
+    np.testing.assert_array_equal(a.los, b.los)
+    assert b.los is not None
+    for reader in readers:
+        reader.close()
+
+
+@both
+@pytest.mark.parametrize("each", [False, True])
+def test_one_of_two_polarisations(tmp_path: Path, kind: type[QuadrigaReader], each: bool) -> None:
+    path, rows = written(kind, tmp_path, three(each=each)), np.arange(3)
+    whole, every, half = (kind(path, QuadrigaSettings(antennas=said)) for said in (":", "1::2", ":2"))
+    assert [reader.describe().bands["sub6"].num_antennas for reader in (whole, every, half)] == [4, 2, 2]
+    all_of, some, first = (r.links(rows, {"sub6": BAND}).bands["sub6"].paths for r in (whole, every, half))
+    np.testing.assert_array_equal(some.amplitude, all_of.amplitude[..., 1::2])
+    np.testing.assert_array_equal(first.amplitude, all_of.amplitude[..., :2])
+    np.testing.assert_array_equal(some.delay_s, all_of.delay_s[..., 1::2] if each else all_of.delay_s)
+    with pytest.raises(RequestError, match="antennas: expected some of the base station's 4 antennas, got '4:'"):
+        kind(path, QuadrigaSettings(antennas="4:")).describe()
+    for reader in (whole, every, half):
+        reader.close()
+
+
 def test_two_carriers_are_two_bands(tmp_path: Path) -> None:
     channels = [random_taps(SHAPE, seed) for seed in range(4)]  # two users, the higher carrier first
     path = write_quadriga(tmp_path / "x.mat", channels, (2, 1, 2), carriers=[28e9, 28e9, 2.4e9, 2.4e9])
@@ -212,8 +249,22 @@ class TestBadInput:
         assert not QuadrigaMatReader.claims(tmp_path / "other.mat")
         self.refused(QuadrigaMatReader, tmp_path / "other.mat", "channels of QuaDRiGa")
         self.refused(QuadrigaMatReader, tmp_path, "a MATLAB file, got 'a folder'")
-        written(QuadrigaHdf5Reader, tmp_path, three()).rename(tmp_path / "v73.mat")
-        self.refused(QuadrigaMatReader, tmp_path / "v73.mat", "version 7.3|a MATLAB file that can be read")
+        written(QuadrigaHdf5Reader, tmp_path, three()).rename(tmp_path / "other73.mat")
+        assert not QuadrigaMatReader.claims(tmp_path / "other73.mat")
+        self.refused(QuadrigaMatReader, tmp_path / "other73.mat", "channels of QuaDRiGa")
+
+    def test_objects_of_version_73(self, tmp_path: Path) -> None:
+        import h5py
+
+        path = write_quadriga(tmp_path / "x.mat", three(), (3, 1), carriers=[2.4e9], v73=True)
+        with h5py.File(path, "a") as file:
+            del file["channel_00001_Coeffs"]
+            cell = file.create_dataset("channel_00001_Coeffs", (3, 5, 4, 2), h5py.ref_dtype)
+            cell.attrs["MATLAB_class"] = np.bytes_("qd_channel")
+        self.refused(QuadrigaMatReader, path, "numbers in Coeffs, got 'type object in channel_00001_Coeffs'")
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        self.refused(QuadrigaMatReader, path, "expected")
 
     def test_missing_fields(self, tmp_path: Path) -> None:
         from scipy.io import loadmat, savemat

@@ -113,6 +113,39 @@ def test_the_sum_is_that_of_the_formula(tmp_path: Path, squint: bool, slots: int
     assert np.abs(expected - path_sum(paths, band, squint=not squint)).max() > 1e-2 * np.abs(expected).max()
 
 
+def test_the_k_factor_is_known_where_a_path_is_the_line_of_sight(tmp_path: Path) -> None:
+    """Of rays the one that met nothing, wherever it stands, over the sum of the others; a lone one has 100 dB."""
+    rays = random_rays(USERS, 5)
+    for name in rays.keys() - {"rx_pos", "tx_pos"}:
+        rays[name][0, 1:] = np.nan
+    for name in ("power", "inter"):  # user 2's line of sight is its third path
+        rays[name][2, [0, 2]] = rays[name][2, [2, 0]]
+    made = import_dataset(
+        write_deepmimo(tmp_path / "s", [rays]),
+        tmp_path / "d.zarr",
+        assignments={**GRID, "sub6.array.columns": 8},
+        remember=False,
+    )
+    dataset = open_dataset(made.path)
+    got, los, gain = (
+        np.concatenate([dataset.array(name, split) for split in SPLITS])
+        for name in ("k_factor_db_sub6", "los", "path_gain_db_sub6")
+    )
+    linear = np.where(np.isnan(rays["power"]), 0, 10 ** (rays["power"].astype(float) / 10))
+    direct = np.where(rays["inter"] == 0, linear, 0).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        k_db = np.minimum(10 * np.log10(direct / (linear.sum(axis=1) - direct)), 100)
+        order = [int(np.abs(10 * np.log10(linear.sum(axis=1)) - value).argmin()) for value in gain]
+    assert sorted(order) == list(range(USERS - 1))
+    np.testing.assert_array_equal(los, np.arange(USERS)[order] < USERS // 2)
+    np.testing.assert_allclose(got, np.where(los, k_db[order], np.nan), rtol=1e-4, atol=1e-4)
+    assert not [check for check in verify(made.path) if not check.ok]
+    path = quadriga(tmp_path)
+    told = {**GRID, "sub6.array.columns": 8}
+    other = import_dataset(path, tmp_path / "q.zarr", assignments=told, remember=False)
+    assert "k_factor_db_sub6" not in open_dataset(other.path).variables, "nobody says which path is the direct one"
+
+
 @formats
 def test_a_path_that_is_no_number_is_one_line(tmp_path: Path, name: str) -> None:
     """NaN in the coefficients; of rays, a gain without a phase."""
@@ -138,6 +171,16 @@ def test_a_path_that_is_no_number_is_one_line(tmp_path: Path, name: str) -> None
     with pytest.raises(RequestError, match=r"user 3, path 1|of link 3, slot 0, path 1") as caught:
         import_dataset(path, tmp_path / "y.zarr", assignments={**GRID, "sub6.array.columns": 8}, remember=False)
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "y.zarr").exists()
+
+
+@pytest.mark.parametrize("named", ["deepmimo", "deepmimo-v3"])
+def test_paths_that_arrive_before_they_are_sent_are_one_line(tmp_path: Path, named: str) -> None:
+    rays = random_rays(USERS, 5)
+    rays["delay"][3, 1] = -1e-7
+    path = write_deepmimo(tmp_path / "s", [rays]) if named == "deepmimo" else write_deepmimo_v3(tmp_path / "s", rays)
+    with pytest.raises(RequestError, match=r"delays of 0 s or more, got '-.*e-0[78] of user 3, path 1"):
+        import_dataset(path, tmp_path / "y.zarr", assignments={**GRID, "sub6.array.columns": 8}, remember=False)
     assert not (tmp_path / "y.zarr").exists()
 
 

@@ -36,10 +36,16 @@ def channels(links: int = 60, slots: int = 5, subcarriers: int = 8, antennas: in
     return np.einsum("np,npt,npk,npa->ntka", a, *over).astype(np.complex64)
 
 
-def write_mat73(path: Path, arrays: dict[str, NDArray[Any]]) -> Path:
-    """As MATLAB does: axes the other way round, complex numbers in two fields, a header of 512 bytes."""
+def write_mat73(path: Path, arrays: dict[str, NDArray[Any] | str]) -> Path:
+    """As MATLAB does: axes the other way round and at least two of them, complex numbers in two fields, text as numbers
+    of its letters, a header of 512 bytes."""
     with h5py.File(path, "w", userblock_size=512) as file:
         for name, values in arrays.items():
+            if isinstance(values, str):
+                file[name] = np.array([[ord(letter)] for letter in values], np.uint16)
+                file[name].attrs["MATLAB_class"] = np.bytes_("char")
+                continue
+            values = np.atleast_2d(values)
             if np.iscomplexobj(values):
                 half = values.real.dtype
                 stored = np.empty(values.shape[::-1], np.dtype([("real", half), ("imag", half)]))

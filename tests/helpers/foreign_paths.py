@@ -165,9 +165,16 @@ def random_taps(shape: tuple[int, int, int, int], seed: int, *, each: bool = Fal
 
 
 def write_quadriga(
-    path: Path, channels: list[Arrays], dims: tuple[int, ...], *, carriers: list[float], names: list[str] | None = None
+    path: Path,
+    channels: list[Arrays],
+    dims: tuple[int, ...],
+    *,
+    carriers: list[float],
+    names: list[str] | None = None,
+    v73: bool = False,
 ) -> Path:
-    """What ``qd_channel.mat_save`` writes."""
+    """What ``qd_channel.mat_save`` writes, in the version that is asked of it."""
+    from foreign_arrays import write_mat73
     from scipy.io import savemat
 
     order = np.zeros((1, 65535), np.uint16)
@@ -186,6 +193,10 @@ def write_quadriga(
             "tx_position": channel["tx"],
         }
         fields |= {f"channel_{i + 1:05}_{name}": value for name, value in own.items()}
+    if v73:
+        return write_mat73(
+            path, {name: value if isinstance(value, str) else np.asarray(value) for name, value in fields.items()}
+        )
     savemat(path, fields, long_field_names=True)
     return path
 
