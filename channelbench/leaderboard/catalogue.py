@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from channelbench import registry
-from channelbench.contracts import Metric, Task
+from channelbench.contracts import GenieMethod, Metric, Task
 from channelbench.errors import RequestError
-from channelbench.results import MetricScore, RunManifest, TaskEntry
+from channelbench.results import MetricScore, Result, RunManifest, TaskEntry
 
-__all__ = ["find_metric", "observed", "sentence", "task_entry"]
+__all__ = ["find_metric", "is_genie", "observed", "sentence", "task_entry"]
 
 
 def find_metric(name: str, score: MetricScore) -> Metric | None:
@@ -22,6 +22,14 @@ def find_metric(name: str, score: MetricScore) -> Metric | None:
         return kind(**score.parameters)
     except Exception:  # whatever a plugin raises, the cells are there to be shown
         return None
+
+
+def is_genie(result: Result) -> bool:
+    """Whether the method of a cell was told which samples it saw; of one that is not installed here nobody knows."""
+    try:
+        return issubclass(registry.find("methods", result.found_at.get("method", result.method)), GenieMethod)
+    except Exception:  # whatever a plugin raises, its cells are there to be shown
+        return False
 
 
 def task_entry(manifest: RunManifest, name: str) -> TaskEntry:
