@@ -116,13 +116,14 @@ def _overall(row: Row, tasks: Sequence[str], is_first: bool) -> CellView:
         covered = sum(row.entries[task].state == "ok" for task in tasks)
         return CellView(state="partial", value=f"{covered}/{len(tasks)} tasks", sort="")
     anchor = family_of(row.family).anchor
+    places = 3 if abs(row.overall.value) <= 1 else 2 if abs(row.overall.value) < 10 else 0
     return CellView(
         state="ok",
         sort=sort_key(row.overall.value),
         low=sort_key(row.overall.low),
         high=sort_key(row.overall.high),
-        value=fixed(row.overall.value, 3),
-        interval="" if anchor else interval(row.overall, 3),
+        value=fixed(row.overall.value, places),
+        interval="" if anchor else interval(row.overall, places),
         bar=_bar(row.overall),
         best=is_first,
         tied=row.rank is not None and row.rank.low == 1,
