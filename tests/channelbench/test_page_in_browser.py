@@ -191,7 +191,8 @@ CONTRAST = """() => {
     const size = parseFloat(style.fontSize), large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
     const ratio = (a + .05) / (b + .05);
     const name = e.tagName + "." + (e.className.baseVal ?? e.className);
-    if (ratio < (large ? 3 : 4.5)) found.push(name + " | " + e.textContent.trim().slice(0, 30) + " | " + ratio.toFixed(2));
+    const words = e.textContent.trim().slice(0, 30);
+    if (ratio < (large ? 3 : 4.5)) found.push(name + " | " + words + " | " + ratio.toFixed(2));
   }
   return found;
 }"""
