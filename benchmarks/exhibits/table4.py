@@ -15,6 +15,7 @@ from channelbench.exhibit import Exhibit
 from channelbench.families import CEILING, REFERENCE
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import fixed
+from channelbench.leaderboard.pictures import Picture
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run
 
@@ -165,7 +166,7 @@ def _records(view: PaperView, row: Line, average: Estimate | None) -> list[dict[
     return [*found, mean]
 
 
-def _picture(view: PaperView, lines: Sequence[Line], averages: dict[str, Estimate | None]) -> str:
+def _picture(view: PaperView, lines: Sequence[Line], averages: dict[str, Estimate | None]) -> Picture | None:
     shown = [column for column in COLUMNS if column.term]
     panels = [Panel(c.task.upper(), c.label, log=view.better(c) == "low") for c in shown]
     rows = [

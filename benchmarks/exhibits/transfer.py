@@ -13,6 +13,7 @@ from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, TABLE_ROWS, Line, 
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
 from channelbench.leaderboard.estimate import Estimate
+from channelbench.leaderboard.pictures import Picture
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run
 
@@ -171,7 +172,7 @@ def _records(part: _Part, row: Line) -> list[dict[str, object]]:
     ]
 
 
-def _picture(parts: list[_Part]) -> str:
+def _picture(parts: list[_Part]) -> Picture | None:
     rows = []
     for part in parts:
         if part.view is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from channelbench.leaderboard.figures import ROW_PX, TOP_PX
 from channelbench.leaderboard.numbers import decimals
 from channelbench.leaderboard.rowviews import leaders, row_view
 from channelbench.leaderboard.sections import Section
+from channelbench.leaderboard.sweeps import curves, swept_tables
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -33,7 +34,8 @@ def render(board: Board, sections: Sequence[Section] = (), remarks: Sequence[str
     """The whole page, with everything it needs inside: the leaderboard, then ``sections``; ``remarks`` at its top."""
     families = dict.fromkeys(row.family for table in board.tables for row in table.rows)
     known = [*(f for f in FAMILIES if f in families), *(f for f in families if f not in FAMILIES)]
-    panels = [_panel(index, board, table) for index, table in enumerate(board.tables)]
+    steps = swept_tables(board)
+    panels = [_panel(index, board, table, steps) for index, table in enumerate(board.tables)]
     titles = {row.method: row.title for table in board.tables for row in table.rows}
     return _template().render(
         title="channelbench leaderboard",
@@ -47,6 +49,7 @@ def render(board: Board, sections: Sequence[Section] = (), remarks: Sequence[str
         bibtex=cite.bibtex(board.manifest, board.results, titles),
         families=[(family, family_of(family).title) for family in known],
         panels=panels,
+        curves=curves(board),
         tabs=any(panel["tab"] for panel in panels),
         steps=not all(panel["tab"] for panel in panels),
         sections=[{"section": section, "numbers": _footnotes(section)} for section in sections],
@@ -87,7 +90,7 @@ def _footnotes(section: Section) -> dict[str, int]:
     return {note: number for number, note in enumerate(notes, start=1)}
 
 
-def _panel(index: int, board: Board, table: Table) -> dict[str, Any]:
+def _panel(index: int, board: Board, table: Table, steps: Container[str]) -> dict[str, Any]:
     places = {
         column.task: decimals([e for row in table.rows if (e := row.entries[column.task].scores.get(column.metric))])
         for column in table.columns
@@ -107,7 +110,7 @@ def _panel(index: int, board: Board, table: Table) -> dict[str, Any]:
         "label": table.condition,
         "slug": re.sub(r"[^A-Za-z0-9]+", "-", table.condition).strip("-"),
         "title": labels.condition_title(table.condition),
-        "tab": True,
+        "tab": index == 0 or table.condition not in steps,
         "verdict": verdict.of_table(table),
         "sentence": cards.conditions(board, table),
         "notes": [note for note in _notes(table) if note],
@@ -115,7 +118,6 @@ def _panel(index: int, board: Board, table: Table) -> dict[str, Any]:
         "overall": _overall_unit(table),
         "columns": [taskviews.head(board, column) for column in table.columns],
         "groups": [group for group in groups if group["rows"]],
-        "curves": [],
         "tasks": [taskviews.task(panel, board, table, column, _group) for column in table.columns],
         "costs": taskviews.costs(table),
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from channelbench.leaderboard.pictures import Picture
+
 __all__ = ["Section", "SectionCell", "SectionColumn", "SectionGroup", "SectionRow"]
 
 
@@ -78,7 +80,8 @@ class Section:
         text: What it is, what the published numbers are, and what to beware of.
         columns: Heads of all but the first column.
         groups: Its rows, each with as many cells as there are columns.
-        picture: An SVG element without scripts and outer references, put into the page as it stands; or nothing.
+        picture: A drawn one, or an SVG element without scripts and outer references, put into the page as it stands; or
+            nothing.
         csv: The same numbers for programs, one line of heads first.
         first: The head of the first column.
         published: What the published numbers are called, e.g. ``paper``.
@@ -89,10 +92,15 @@ class Section:
     text: str
     columns: tuple[SectionColumn, ...] = ()
     groups: tuple[SectionGroup, ...] = ()
-    picture: str = ""
+    picture: str | Picture | None = None
     csv: str = ""
     first: str = "Method"
     published: str = "paper"
+
+    @property
+    def svg(self) -> str:
+        """The picture as an SVG element; empty without one."""
+        return self.picture.svg if isinstance(self.picture, Picture) else self.picture or ""
 
     def __post_init__(self) -> None:
         for row in (row for group in self.groups for row in group.rows):

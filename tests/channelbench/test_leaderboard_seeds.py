@@ -62,7 +62,7 @@ def test_a_quick_run_says_why_networks_have_no_rank(tmp_path: Path) -> None:
             assert re.search(r"\[0\.\d+–0\.\d+\] seed spread unknown", text(cell) + text(overall))
             assert "best" not in cell.split(">")[0]
             assert 'class="rank"' not in cell
-    assert [text(shown[title][1]) for title in ("CNN + BI", "LMMSE")] == ["CNN + BI 1 seed CNN", "LMMSE Classical"]
+    assert [text(shown[title][1]) for title in ("CNN + BI", "LMMSE")] == ["CNN + BI 1 seed of CNN", "LMMSE Classical"]
     assert [text(shown[title][0]) for title in ("LMMSE", "BI")] == ["1", "2"]
     assert shown["LMMSE"][3].startswith('<td class="num best tied"')
     assert text(shown["LMMSE"][3]).startswith("rank 1 ")
