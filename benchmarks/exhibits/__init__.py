@@ -22,6 +22,7 @@ def report(
     csv: str | Path | None = None,
     html: str | Path | None = None,
     complain: Callable[[str], None] = lambda line: None,
+    latex: bool = False,
 ) -> tuple[Path, Path]:
     """Write the leaderboard of a results folder with the exhibits of its suite.
 
@@ -33,6 +34,7 @@ def report(
         csv: Where the tidy table goes; ``leaderboard.csv`` in the folder by default.
         html: Where the page goes; ``leaderboard.html`` in the folder by default.
         complain: Called with a line for each cell that is left out, those of further stages too.
+        latex: Whether all tables are also written for a paper, beside the CSV with the suffix ``.tex``.
 
     Returns:
         The paths of the table and of the page.
@@ -47,7 +49,9 @@ def report(
     results = expanded(results, field="results")
     parts = sections(results)
     below = list(_left_out_below(results))
-    paths = leaderboard.report(results, csv=csv, html=html, sections=parts, remarks=below, complain=complain)
+    paths = leaderboard.report(
+        results, csv=csv, html=html, sections=parts, remarks=below, complain=complain, latex=latex
+    )
     for line in below:
         complain(line)
     for part in parts:

@@ -9,7 +9,7 @@ from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.exhibits.cells import AVERAGE, GAINS, blank, cell, csv_text, noise_floor, places, record
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
 from channelbench.benchmarks.exhibits.paper import COLUMNS, TASKS, PaperColumn
-from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, TABLE_ROWS, Line, PaperView, line, paper_views
+from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, Line, PaperView, line, paper_views, table_rows
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
 from channelbench.families import CEILING, REFERENCE
@@ -42,7 +42,7 @@ class Table4(Exhibit):
 
 
 def _lines(view: PaperView) -> list[Line]:
-    shown = [row for row in TABLE_ROWS if row.always or view.has(row)]
+    shown = [row for row in table_rows([view]) if row.always or view.has(row)]
     return [*shown, _NOISE_FLOOR] if view.noisy and view.has(_NOISE_FLOOR) else shown
 
 
@@ -97,7 +97,7 @@ def _interval_note(averages: Iterable[Estimate | None]) -> str:
 
 
 def _rows(view: PaperView, lines: Sequence[Line], averages: dict[str, Estimate | None]) -> tuple[SectionRow, ...]:
-    digits = {c: places(_score(view, row, c) for row in TABLE_ROWS) for c in COLUMNS}
+    digits = {c: places(_score(view, row, c) for row in table_rows([view])) for c in COLUMNS}
     average_digits = places(averages.values())
     return tuple(
         SectionRow(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from channelbench.conditions import DEFAULT
 from channelbench.families import BUNDLE, CEILING, FAMILIES, FLOOR, REFERENCE, family_of
 from channelbench.leaderboard.audit import Problem, audit
-from channelbench.leaderboard.catalogue import find_metric, is_genie
+from channelbench.leaderboard.catalogue import find_metric, is_genie, known_here
 from channelbench.leaderboard.entries import Column, Entry, Row, Table
 from channelbench.leaderboard.estimate import Estimate, average, estimate
 from channelbench.leaderboard.gain import gain_over, start_of
@@ -105,8 +105,8 @@ def _table(folder: Path, manifest: RunManifest, results: Sequence[Result], label
         rows.append(
             Row(
                 method=method,
-                title=of_method[0].title if of_method else method,
-                family=of_method[0].family if of_method else "unknown",
+                title=of_method[0].title if of_method else known_here(method).title,
+                family=of_method[0].family if of_method else known_here(method).family,
                 entries=entries,
                 seeds=len(seeds),
             )

@@ -35,6 +35,7 @@ class Curve:
     field: str
     picture: Picture
     left_out: tuple[str, ...] = ()
+    panels: int = 1
 
 
 @dataclass(frozen=True)
@@ -98,23 +99,31 @@ def _curve(task: str, field: str, sweeps: Sequence[_Sweep]) -> Curve | None:
         for sweep, each in drawn
     ]
     name, of_axis = labels.axis(field)
+    if all(line.limit for panel in panels for line in panel.lines):
+        return None
     picture = lines(
         panels,
         f"{name}, {of_axis}" if of_axis else name,
         f"{labels.task_code(task)}: {metric}{', ' + unit if unit else ''}",
         f"{labels.task_code(task)}: {metric} by {name}. {_summary(panels, bool(column.higher_is_better))}",
         log=log,
-        width=600,
+        width=600 * min(len(panels), 2),
         height=330,
     )
-    return None if picture is None else Curve(task, field, picture, tuple(left_out))
+    return None if picture is None else Curve(task, field, picture, tuple(left_out), len(panels))
 
 
 def _title(sweep: _Sweep, sweeps: Sequence[_Sweep]) -> str:
     """What tells a panel from the others."""
     apart = {name: value for name, value in sweep.fixed.items() if any(s.fixed.get(name) != value for s in sweeps)}
-    words = (f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in apart.items())
+    words = (f"{name}={_word(value)}" for name, value in apart.items())
     return labels.condition_title(",".join(words)) if apart else ""
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _lines(sweep: _Sweep, task: str, left_out: dict[str, None]) -> list[Line]:

@@ -23,7 +23,7 @@ def head(board: Board, column: Column) -> dict[str, str]:
     """The head of a task's column."""
     return {
         "code": labels.task_code(column.task),
-        "title": cards.task(board, column),
+        "title": "" if (title := cards.task(board, column)) == labels.task_code(column.task) else title,
         "note": "" if column.varied else "at its own conditions",
         "metric": column.titles.get(column.metric) or labels.metric_label(column.metric),
         "unit": labels.unit(column.unit),

@@ -108,7 +108,7 @@ def test_no_text_runs_over_its_cell(open_page: Any) -> None:
     )
     assert over == []
     assert re.search(r"−3\d\d\b", page.locator(".panel:not([hidden]) .board tr[data-method=far]").inner_text())
-    assert "Off the axis" in page.locator(".panel:not([hidden]) figcaption").first.inner_text()
+    assert "Off the axis" in page.locator(".panel:not([hidden]) .task figcaption").first.inner_text()
 
 
 def test_head_stays_where_the_table_is_read(open_page: Any) -> None:
@@ -245,6 +245,21 @@ def test_csv_and_bibtex_are_saved(open_page: Any, tmp_path: Path) -> None:
         page.click("#bibtex")
     waiting.value.save_as(tmp_path / "cite.bib")
     assert (tmp_path / "cite.bib").read_text().startswith("@software{channelbench,")
+
+
+def test_curves_stand_in_place_of_tabs(open_page: Any) -> None:
+    """Three conditions are steps of a curve: there is one tab, and a choice of the tables."""
+    page = open_page()
+    assert page.locator("[role=tab]").count() == 1
+    figures = page.locator(".panel:not([hidden]) #curves figure")
+    assert figures.count() == 9
+    assert figures.first.locator("svg").is_visible()
+    page.locator("#step").select_option(label="SNR 20 dB")
+    assert "at=snr_db%3D20" in page.url
+    assert page.locator(".panel:visible h2.at").inner_text() == "SNR 20 dB"
+    assert page.locator(".panel:visible #curves").is_visible(), "they go with the table that is shown"
+    page.locator("[role=tab]").click()
+    assert page.locator("#step").input_value() == ""
 
 
 def test_it_prints_on_six_pages_at_most(open_page: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from results_by_hand import draws, put
 
 from channelbench.results import DatasetCard, RunManifest, VariedEntry
 
-__all__ = ["TASKS", "put_wide"]
+__all__ = ["DROPS", "METHODS", "SWEPT", "TASKS", "put_wide"]
 
 TASKS = ("ce", "cp", "pf", "bf", "de", "pe", "pre_sr", "pre_mm", "det")
 DROPS = 30
@@ -31,14 +31,14 @@ METHODS = {
 SWEPT = {"default": 1.0, "snr_db=0": 2.0, "snr_db=10": 1.2, "snr_db=20": 0.6}
 
 
-def put_wide(folder: Path) -> Path:
+def put_wide(folder: Path, tasks: tuple[str, ...] = TASKS) -> Path:
     """Write it: each score is the table's, times that of the condition, times what is hard for all."""
     manifest = RunManifest(
         suite="wide",
         preset="quick",
         dataset=DatasetCard(digest="d", spec={"scenario": "uma"}, seed=0),
-        tasks=TASKS,
-        conditions={label: VariedEntry(cells=dict.fromkeys(TASKS, label), tasks=TASKS) for label in SWEPT},
+        tasks=tasks,
+        conditions={label: VariedEntry(cells=dict.fromkeys(tasks, label), tasks=tasks) for label in SWEPT},
         methods=tuple(METHODS),
         seeds={name: seeds for name, (_, _, seeds) in METHODS.items()},
         bundles={"formula + net": ("formula", "net")},
@@ -47,7 +47,7 @@ def put_wide(folder: Path) -> Path:
     for label, factor in SWEPT.items():
         conditions = {} if label == "default" else {"snr_db": float(label.split("=")[1])}
         for place, (method, (score, family, seeds)) in enumerate(METHODS.items()):
-            for number, task in enumerate(TASKS):
+            for number, task in enumerate(tasks):
                 if method == "formula" and task == "det":
                     continue
                 for seed in range(seeds):
