@@ -265,7 +265,7 @@ def _legend(figure: Figure, y: float, panels: Sequence[LinesPanel], trained: tup
     points = [point for line in found for point in line.points]
     words = ["Whiskers: 95 % interval."]
     if any(line.limit for line in found):
-        words.append("Black, dashed: what bounds them.")
+        words.append("Dashed, without marks: what bounds them.")
     if any(point.below is not None for point in points):
         words.append("Hollow: below this.")
     if trained is not None and any(not trained[0] <= point.x <= trained[1] for point in points):

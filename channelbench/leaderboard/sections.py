@@ -12,7 +12,8 @@ __all__ = ["Section", "SectionCell", "SectionColumn", "SectionGroup", "SectionRo
 
 @dataclass(frozen=True, kw_only=True)
 class SectionColumn:
-    """A head: ``better`` is ``high``, ``low`` or ``text`` and says which way a click sorts first."""
+    """A head: ``better`` is ``high``, ``low`` or ``text`` and says which way a click sorts first; what ``hint`` says of
+    it stands below the table."""
 
     label: str
     unit: str = ""
@@ -34,7 +35,7 @@ class SectionCell:
         interval: Its 95 % interval.
         remark: A few words below it.
         published: The published number, without a label.
-        note: Why the value is missing, or what else to know; shown when the pointer rests on it.
+        note: Why the value is missing, or what else to know: a footnote of the table.
         value: The number that sorts; NaN for words and for what is missing.
     """
 

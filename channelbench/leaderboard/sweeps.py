@@ -107,8 +107,8 @@ def _curve(task: str, field: str, sweeps: Sequence[_Sweep]) -> Curve | None:
         f"{labels.task_code(task)}: {metric}{', ' + unit if unit else ''}",
         f"{labels.task_code(task)}: {metric} by {name}. {_summary(panels, bool(column.higher_is_better))}",
         log=log,
-        width=600 * min(len(panels), 2),
-        height=330,
+        width=480 * min(len(panels), 2),
+        height=310,
     )
     return None if picture is None else Curve(task, field, picture, tuple(left_out), len(panels))
 
