@@ -225,6 +225,10 @@ def _placed(use: ElementTree.Element, shapes: dict[str | None, ElementTree.Eleme
     shape = shapes[(use.get(_LINK) or "").removeprefix("#")]
     x, y = float(use.get("x", "0")), float(use.get("y", "0"))
     style = "; ".join(part for part in (shape.get("style"), use.get("style")) if part)
+    outline = shape.get("d", "").split()
+    if outline.count("C") == 8 and outline[:2] == ["M", "0"]:  # how matplotlib draws a circle of this radius
+        circle = {"cx": f"{x:.6g}", "cy": f"{y:.6g}", "r": f"{float(outline[2]):g}", "style": style}
+        return ElementTree.Element(f"{_SVG}circle", circle)
     return ElementTree.Element(
         f"{_SVG}path", {"d": shape.get("d", ""), "transform": f"translate({x:.6g} {y:.6g})", "style": style}
     )

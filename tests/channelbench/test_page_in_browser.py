@@ -266,3 +266,25 @@ def test_it_prints_on_six_pages_at_most(open_page: Any, tmp_path: Path) -> None:
     printed = open_page().pdf(prefer_css_page_size=True)
     pages = len(re.findall(rb"/Type\s*/Page\b", printed))
     assert 1 <= pages <= 6
+
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in RESULTS.glob("*/leaderboard.html")))
+def test_recorded_results_make_a_page_like_that(browser: Any, tmp_path: Path, name: str) -> None:
+    from channelbench.benchmarks.exhibits import report as report_with_exhibits
+
+    (tmp_path / "run.json").write_bytes((RESULTS / name / "run.json").read_bytes())
+    (tmp_path / "cells").symlink_to(RESULTS / name / "cells")
+    _, path = report_with_exhibits(tmp_path)
+    for viewport, dark in ((WIDE, False), (PHONE, True)):
+        page = browser.new_context(viewport=viewport, color_scheme="dark" if dark else "light").new_page()
+        page.goto(path.as_uri())
+        page.locator("details").evaluate_all("all => all.forEach((detail) => { detail.open = true; })")
+        page.evaluate("scrollTo(4000, 0)")
+        assert page.evaluate("[scrollX, document.documentElement.scrollWidth]") == [0, viewport["width"]]
+        assert page.evaluate(CONTRAST) == []
+    printed = page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) <= 6
