@@ -132,6 +132,8 @@ def _cell(view: PaperView, row: Line, column: PaperColumn, digits: int) -> Secti
         return blank("not a task of this row")
     score = _score(view, row, column)
     note = "" if score is not None else view.missing(row.members[column.task], column.task)
+    if note == "ok":
+        note = "not among the metrics of these cells"
     remark = view.gain(row.members[column.task], column.task) if _has_gain(view, column) else ""
     return cell(score, digits, _published(row, column), note, remark=remark)
 

@@ -56,6 +56,7 @@ class RowView:
     tag: str
     seeds: str
     members: str
+    has_card: bool
     rank: str
     sort_rank: str
     overall: CellView
@@ -66,6 +67,7 @@ def row_view(row: Row, table: Table, places: Mapping[str, int], first: Mapping[s
     """A row of the main table; ``first`` names the best row of each column, see ``leaders``."""
     return RowView(
         **identity(row),
+        has_card=row.family != BUNDLE and any(entry.results for entry in row.entries.values()),
         rank=str(row.rank or ""),
         sort_rank="" if row.rank is None else repr(row.rank.low + row.rank.high * 1e-6),
         overall=_overall(row, table.overall, first[""] == row.method),

@@ -125,8 +125,6 @@ class View:
     def missing(self, method: str, task: str) -> str:
         """Why there is no score."""
         entry = self.entry(method, task)
-        if entry is not None and entry.state == "ok":
-            return "not among the metrics of these cells"
         if entry is None or entry.state == "not run":
             return f"not complete: {entry.detail}" if entry is not None and entry.detail else "not run"
         return f"{entry.state}: {entry.detail}" if entry.detail else entry.state
