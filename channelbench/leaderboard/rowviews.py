@@ -129,7 +129,7 @@ def _overall(row: Row, tasks: Sequence[str], is_first: bool) -> CellView:
         bar=_bar(row.overall),
         best=is_first,
         tied=row.rank is not None and row.rank.low == 1,
-        worse=row.overall.value < 0,
+        worse=row.overall.value < 0 and not anchor,
         caution=caution(row.overall),
     )
 

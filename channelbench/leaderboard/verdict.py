@@ -76,7 +76,7 @@ def of_table(table: Table) -> list[Words]:
             *_limit_of_skill(table, first.row),
             Words("."),
         ]
-    words += _without_place(first, methods, higher=True)
+    words += _without_place(first, methods)
     if bundles:
         best = bundles[0]
         gap = best.score.value - first.score.value
@@ -106,7 +106,7 @@ def of_task(table: Table, column: Column) -> list[Words]:
         *_limit_of_task(table, column, first.score),
         Words("."),
     ]
-    return words + _without_place(first, scored, higher=column.higher_is_better)
+    return words + _without_place(first, scored)
 
 
 def _of_task(table: Table, column: Column) -> list[_Scored]:
@@ -147,15 +147,17 @@ def _lead(first: _Scored, ordered: Sequence[_Scored], *, higher: bool) -> list[W
     return words
 
 
-def _without_place(first: _Scored, ordered: Sequence[_Scored], *, higher: bool) -> list[Words]:
+def _without_place(first: _Scored, ordered: Sequence[_Scored]) -> list[Words]:
     """Who scores better and has no place, for want of seeds."""
     ahead = [s for s in ordered[: ordered.index(first)] if not s.ranked]
     if not ahead:
         return [] if first.ranked else [Words(" It has one seed, so that nobody knows its place.", aside=True)]
-    names = ahead[0].row.title + (f" and {len(ahead) - 1} more" if len(ahead) > 1 else "")
-    score = "score" if len(ahead) > 1 else "scores"
-    side = "higher" if higher else "lower"
-    return [Words(f" {names} {score} {side}, of one seed each: without place until more are run.", aside=True)]
+    if len(ahead) == 1:
+        said = f" {ahead[0].row.title} has a better score, of one seed: it has no place until more are run."
+    else:
+        names = f"{ahead[0].row.title} and {len(ahead) - 1} more"
+        said = f" {names} have better scores, of one seed each: they have no place until more are run."
+    return [Words(said, aside=True)]
 
 
 def _limit_of_skill(table: Table, row: Row) -> list[Words]:

@@ -100,7 +100,7 @@ def test_who_scores_better_and_has_no_place(tmp_path: Path) -> None:
         put_drops(tmp_path, "formula", task, 0.2 * draws(2, DROPS))
     said = verdict.text(verdict.of_table(table_of(tmp_path)))
     assert said.startswith("FORMULA is first of 2")
-    assert "NET scores higher, of one seed each: without place until more are run." in said
+    assert "NET has a better score, of one seed: it has no place until more are run." in said
 
 
 def test_an_empty_table_says_nothing(tmp_path: Path) -> None:
