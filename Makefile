@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow bench lint docs clean
+.PHONY: demo test test-slow test-browser bench lint docs clean
 
 demo: $(STAMP)
 	$(BIN)/channelbench generate --scenario uma
@@ -16,6 +16,12 @@ test: $(STAMP) lint
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+test-browser: $(STAMP)
+	@for name in chromium chromium-browser google-chrome google-chrome-stable chrome; do \
+	  command -v $$name > /dev/null && found=1; done; [ -n "$$found" ] || \
+	  { echo "no Chromium: apt-get install chromium, or brew install --cask chromium"; exit 2; }
+	$(BIN)/python -m pytest tests/channelbench/test_page_in_browser.py
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest benchmarks/perf -m "" --benchmark-only

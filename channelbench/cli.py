@@ -218,10 +218,13 @@ def report(
     results: Annotated[Path, typer.Argument(help="Folder that `run` wrote.")] = Path("results"),
     csv: Annotated[Path | None, typer.Option(help="CSV file; results/leaderboard.csv by default.")] = None,
     html: Annotated[Path | None, typer.Option(help="HTML file; results/leaderboard.html by default.")] = None,
+    latex: Annotated[
+        bool, typer.Option("--latex", help="Also the tables for a paper, beside the CSV as .tex.")
+    ] = False,
 ) -> None:
     """Write the leaderboard of a results folder as CSV and HTML; exit 1 if a cell had to be left out."""
-    complaints, *paths = _write_report(results, csv=csv, html=html)
-    for path in paths:
+    complaints, *paths = _write_report(results, csv=csv, html=html, latex=latex)
+    for path in [*paths, *([paths[0].with_suffix(".tex")] if latex else [])]:
         typer.echo(str(path))
     if complaints:
         raise typer.Exit(1)
@@ -316,7 +319,9 @@ def _names(kind: str, text: str | None) -> tuple[str, ...]:
     return names
 
 
-def _write_report(results: str | Path, csv: Path | None = None, html: Path | None = None) -> tuple[int, Path, Path]:
+def _write_report(
+    results: str | Path, csv: Path | None = None, html: Path | None = None, latex: bool = False
+) -> tuple[int, Path, Path]:
     """How many cells had to be left out, each with a line that says so; and the files."""
     from channelbench.benchmarks.exhibits import report as write_report
 
@@ -326,7 +331,7 @@ def _write_report(results: str | Path, csv: Path | None = None, html: Path | Non
         lines.append(line)
         typer.echo(line, err=True)
 
-    paths = write_report(results, csv=csv, html=html, complain=complain)
+    paths = write_report(results, csv=csv, html=html, complain=complain, latex=latex)
     return len(lines), *paths
 
 

@@ -22,17 +22,19 @@ def report(
     csv: str | Path | None = None,
     html: str | Path | None = None,
     complain: Callable[[str], None] = lambda line: None,
+    latex: bool = False,
 ) -> tuple[Path, Path]:
     """Write the leaderboard of a results folder with the exhibits of its suite.
 
-    Beside the leaderboard's two files each exhibit leaves ``<name>.csv`` and, where it has a picture, ``<name>.svg`` in
-    the folder. The same cells make the same bytes.
+    Beside the leaderboard's two files each exhibit leaves ``<name>.csv`` in the folder and, where it has a picture,
+    ``<name>.svg``, and ``<name>.pdf`` for a paper. The same cells make the same bytes.
 
     Args:
         results: A folder with ``run.json`` and ``cells/``; it may still be filling.
         csv: Where the tidy table goes; ``leaderboard.csv`` in the folder by default.
         html: Where the page goes; ``leaderboard.html`` in the folder by default.
         complain: Called with a line for each cell that is left out, those of further stages too.
+        latex: Whether all tables are also written for a paper, beside the CSV with the suffix ``.tex``.
 
     Returns:
         The paths of the table and of the page.
@@ -42,19 +44,23 @@ def report(
             or a file cannot be written.
     """
     from channelbench import leaderboard
-    from channelbench.benchmarks.exhibits.drawing import standalone
+    from channelbench.leaderboard.pictures import Picture, standalone
 
     results = expanded(results, field="results")
     parts = sections(results)
     below = list(_left_out_below(results))
-    paths = leaderboard.report(results, csv=csv, html=html, sections=parts, remarks=below, complain=complain)
+    paths = leaderboard.report(
+        results, csv=csv, html=html, sections=parts, remarks=below, complain=complain, latex=latex
+    )
     for line in below:
         complain(line)
     for part in parts:
         if part.csv:
             _write(results / f"{part.name}.csv", part.csv)
         if part.picture:
-            _write(results / f"{part.name}.svg", standalone(part.picture))
+            _write(results / f"{part.name}.svg", standalone(part.svg))
+        if isinstance(part.picture, Picture):
+            _write(results / f"{part.name}.pdf", part.picture.pdf)
     return paths
 
 
@@ -106,12 +112,12 @@ def _sections(name: str, run: Run) -> list[Section]:
         return [Section(name=f"missing-{slug}", title=f"Exhibit {name}", text=text)]
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     from channelbench.errors import RequestError
     from channelbench.results import write_atomic
 
     try:
-        write_atomic(path, text.encode())
+        write_atomic(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise RequestError("results", expected="a folder that can be written", got=f"{path} ({reason})") from None

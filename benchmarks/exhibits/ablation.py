@@ -14,6 +14,7 @@ from channelbench.exhibit import Exhibit
 from channelbench.families import LLM
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals
+from channelbench.leaderboard.pictures import Picture
 from channelbench.leaderboard.sections import Section, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run
 
@@ -122,7 +123,7 @@ def _records(view: PaperView, losses: dict[str, tuple[Estimate | None, Estimate 
     return found
 
 
-def _picture(view: PaperView, losses: dict[str, tuple[Estimate | None, Estimate | None]]) -> str:
+def _picture(view: PaperView, losses: dict[str, tuple[Estimate | None, Estimate | None]]) -> Picture | None:
     rows = [
         Strip(
             title,

@@ -19,6 +19,7 @@ from channelbench.exhibit import Exhibit
 from channelbench.families import family_of
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import quantity
+from channelbench.leaderboard.pictures import Picture
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run, View
 from channelbench.results import Result
@@ -219,7 +220,7 @@ def _record(method: str, found: Cost | None) -> dict[str, object]:
     }
 
 
-def _picture(shown: dict[str, Cost | None]) -> str:
+def _picture(shown: dict[str, Cost | None]) -> Picture | None:
     def mark(value: float | None, published: float | None) -> Mark:
         return Mark(None if value is None else Estimate(value=value, low=value, high=value), published)
 

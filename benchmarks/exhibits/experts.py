@@ -17,6 +17,7 @@ from channelbench.card import Card
 from channelbench.exhibit import Exhibit
 from channelbench.families import LLM
 from channelbench.leaderboard.numbers import fixed
+from channelbench.leaderboard.pictures import Picture
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run
 from channelbench.results import read_artefact
@@ -175,7 +176,7 @@ def _records(experts: Experts) -> list[dict[str, object]]:
     return found
 
 
-def _picture(experts: Experts) -> str:
+def _picture(experts: Experts) -> Picture:
     labels = [task.upper() for task in experts.tasks]
     grid = [
         [

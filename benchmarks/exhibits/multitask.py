@@ -15,6 +15,7 @@ from channelbench.exhibit import Exhibit
 from channelbench.families import LLM, MULTI_TASK
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals
+from channelbench.leaderboard.pictures import Picture
 from channelbench.leaderboard.sections import Section, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run
 
@@ -157,7 +158,7 @@ def _records(
     return found
 
 
-def _picture(gains: list[dict[str, Estimate | None]]) -> str:
+def _picture(gains: list[dict[str, Estimate | None]]) -> Picture | None:
     panels = [
         Panel("Small: Cross-stitch(s) → Cross-stitch", "gain in dB", bars=True, ink=MULTI_TASK),
         Panel("Large: LLM4WM(s) → LLM4WM", "gain in dB", bars=True, ink=LLM),

@@ -17,6 +17,7 @@ from channelbench.leaderboard import labels
 from channelbench.leaderboard.board import Row
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals, fixed, interval
+from channelbench.leaderboard.pictures import Picture
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run, View
 
@@ -167,7 +168,7 @@ def _records(group: _Group, columns: Sequence[Known]) -> list[dict[str, object]]
     return found
 
 
-def _picture(group: _Group, columns: Sequence[Known]) -> str:
+def _picture(group: _Group, columns: Sequence[Known]) -> Picture | None:
     panels = [Panel(known[0], _unit(known), log=False, bars=True) for known in columns]
     rows = [
         Strip(row.title, tuple(Mark(group.score(row.method, known)) for known in columns), row.family)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from channelbench.benchmarks.exhibits.lines import Point
 from channelbench.benchmarks.exhibits.sweep import Part, Sweep, Swept, SweptRow, shown_rows, task_views, titles_of
 from channelbench.card import Card
 from channelbench.families import CEILING, FLOOR
+from channelbench.leaderboard.curves import Point
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.spread import widened
 from channelbench.leaderboard.views import Run, View

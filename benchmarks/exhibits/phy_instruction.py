@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.benchmarks.exhibits.cells import cell, csv_text, record
-from channelbench.benchmarks.exhibits.lines import Line, LinesPanel, Point, lines
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
 from channelbench.families import LLM
 from channelbench.leaderboard import labels
+from channelbench.leaderboard.curves import Line, LinesPanel, Point, lines
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow

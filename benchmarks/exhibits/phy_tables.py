@@ -17,6 +17,7 @@ from channelbench.exhibit import Exhibit
 from channelbench.families import LLM, REFERENCE
 from channelbench.leaderboard.estimate import Estimate, average
 from channelbench.leaderboard.gain import START
+from channelbench.leaderboard.pictures import Picture
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.spread import of_mean
 from channelbench.leaderboard.views import Run, View
@@ -173,7 +174,7 @@ class _Table(Exhibit):
             first="Variant",
         )
 
-    def _picture(self, rows: list[TableRow], found: _Found) -> str:
+    def _picture(self, rows: list[TableRow], found: _Found) -> Picture | None:
         panels = [Panel(c.label, c.unit, log=False) for c in _COLUMNS]
         marks = {
             row.title: tuple(Mark(found[row.title][c.task][0], self._published(row, c)) for c in _COLUMNS)

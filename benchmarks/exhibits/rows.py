@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.exhibits.paper import TASKS, TERMS, PaperColumn
 from channelbench.benchmarks.request import CONTROLS
-from channelbench.families import CLASSICAL, LLM, MULTI_TASK, REFERENCE, SMALL
+from channelbench.families import BUNDLE, CLASSICAL, LLM, MULTI_TASK, REFERENCE, SMALL
+from channelbench.leaderboard.catalogue import is_third_party
 from channelbench.leaderboard.estimate import Estimate, average
 from channelbench.leaderboard.gain import START, is_shown, words
 from channelbench.leaderboard.spread import of_mean
@@ -24,6 +25,7 @@ __all__ = [
     "PaperView",
     "line",
     "paper_views",
+    "table_rows",
 ]
 
 LLM_METHODS = ("llm4cp", "llm4wm(s)", "llm4wm")
@@ -101,6 +103,18 @@ TABLE_ROWS = (
     *_controls("llm4cp", "LLM4CP", always=False),
 )
 """The paper's rows first, in its order, then ours."""
+
+
+def table_rows(views: Iterable[View]) -> tuple[Line, ...]:
+    """``TABLE_ROWS``, and a row of each method that is not of this package, of those that are ranked."""
+    known = {method for row in TABLE_ROWS for method in row.methods}
+    found: dict[str, Line] = {}
+    for row in (row for view in views for row in view.table.rows if row.is_contestant and row.family != BUNDLE):
+        results = [result for entry in row.entries.values() for result in entry.results]
+        tasks = dict.fromkeys((task for task in TASKS if task in row.entries and row.entries[task].results), row.method)
+        if row.method not in known and tasks and is_third_party(results[0]):
+            found.setdefault(row.method, Line(title=row.title, family=row.family, members=tasks, always=False))
+    return (*TABLE_ROWS, *found.values())
 
 
 class PaperView(View):

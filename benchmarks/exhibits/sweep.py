@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from channelbench.benchmarks.exhibits.cells import csv_text, record
-from channelbench.benchmarks.exhibits.lines import Line, LinesPanel, Point, lines
 from channelbench.exhibit import Exhibit
 from channelbench.families import BUNDLE
 from channelbench.leaderboard.board import Row
+from channelbench.leaderboard.curves import Line, LinesPanel, Point, lines
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import decimals, fixed, interval
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow

@@ -9,12 +9,13 @@ from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.exhibits.cells import AVERAGE, GAINS, blank, cell, csv_text, noise_floor, places, record
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
 from channelbench.benchmarks.exhibits.paper import COLUMNS, TASKS, PaperColumn
-from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, TABLE_ROWS, Line, PaperView, line, paper_views
+from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, Line, PaperView, line, paper_views, table_rows
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
 from channelbench.families import CEILING, REFERENCE
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.numbers import fixed
+from channelbench.leaderboard.pictures import Picture
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run
 
@@ -41,7 +42,7 @@ class Table4(Exhibit):
 
 
 def _lines(view: PaperView) -> list[Line]:
-    shown = [row for row in TABLE_ROWS if row.always or view.has(row)]
+    shown = [row for row in table_rows([view]) if row.always or view.has(row)]
     return [*shown, _NOISE_FLOOR] if view.noisy and view.has(_NOISE_FLOOR) else shown
 
 
@@ -96,7 +97,7 @@ def _interval_note(averages: Iterable[Estimate | None]) -> str:
 
 
 def _rows(view: PaperView, lines: Sequence[Line], averages: dict[str, Estimate | None]) -> tuple[SectionRow, ...]:
-    digits = {c: places(_score(view, row, c) for row in TABLE_ROWS) for c in COLUMNS}
+    digits = {c: places(_score(view, row, c) for row in table_rows([view])) for c in COLUMNS}
     average_digits = places(averages.values())
     return tuple(
         SectionRow(
@@ -131,6 +132,8 @@ def _cell(view: PaperView, row: Line, column: PaperColumn, digits: int) -> Secti
         return blank("not a task of this row")
     score = _score(view, row, column)
     note = "" if score is not None else view.missing(row.members[column.task], column.task)
+    if note == "ok":
+        note = "not among the metrics of these cells"
     remark = view.gain(row.members[column.task], column.task) if _has_gain(view, column) else ""
     return cell(score, digits, _published(row, column), note, remark=remark)
 
@@ -165,7 +168,7 @@ def _records(view: PaperView, row: Line, average: Estimate | None) -> list[dict[
     return [*found, mean]
 
 
-def _picture(view: PaperView, lines: Sequence[Line], averages: dict[str, Estimate | None]) -> str:
+def _picture(view: PaperView, lines: Sequence[Line], averages: dict[str, Estimate | None]) -> Picture | None:
     shown = [column for column in COLUMNS if column.term]
     panels = [Panel(c.task.upper(), c.label, log=view.better(c) == "low") for c in shown]
     rows = [

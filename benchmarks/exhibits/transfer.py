@@ -9,10 +9,11 @@ from channelbench.benchmarks.exhibits import paper
 from channelbench.benchmarks.exhibits.cells import AVERAGE, GAINS, blank, cell, csv_text, noise_floor, places, record
 from channelbench.benchmarks.exhibits.charts import Mark, Panel, Strip, strips
 from channelbench.benchmarks.exhibits.paper import TASKS, TERMS
-from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, TABLE_ROWS, Line, PaperView, paper_views
+from channelbench.benchmarks.exhibits.rows import PAPER_ROWS, Line, PaperView, paper_views, table_rows
 from channelbench.card import Card
 from channelbench.exhibit import Exhibit
 from channelbench.leaderboard.estimate import Estimate
+from channelbench.leaderboard.pictures import Picture
 from channelbench.leaderboard.sections import Section, SectionCell, SectionColumn, SectionGroup, SectionRow
 from channelbench.leaderboard.views import Run
 
@@ -24,7 +25,6 @@ _TARGETS = {"rma-1.9": "RMa 1.9 GHz", "uma-2.4": "UMa 2.4 GHz"}
 _SETTINGS = ("zero-shot", "transfer")
 _ORDER = ("LLM4WM", "LLM4CP", "CNN + WiT", "LSTM + MLP")
 _PAPER = tuple(next(row for row in PAPER_ROWS if row.title == title) for title in _ORDER)
-_OTHERS = tuple(row for row in TABLE_ROWS if row not in _PAPER)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class _Part:
     @property
     def lines(self) -> list[Line]:
         view = self.view
-        return [*_PAPER, *(row for row in _OTHERS if view is not None and view.has(row))]
+        others = [row for row in table_rows([view] if view else []) if row not in _PAPER]
+        return [*_PAPER, *(row for row in others if view is not None and view.has(row))]
 
 
 class TransferTable(Exhibit):
@@ -69,7 +70,7 @@ class TransferTable(Exhibit):
 def _section(run: Run) -> Section | None:
     parts = [_part(run.folder, target, setting) for target in _targets(run.folder) for setting in _SETTINGS]
     seen = [part.view for part in parts if part.view is not None]
-    if not any(view.has(row) for view in seen for row in TABLE_ROWS):
+    if not any(view.has(row) for view in seen for row in table_rows(seen)):
         return None
     floors = [noise_floor(view) for view in seen if view.noisy][:1]
     return Section(
@@ -171,7 +172,7 @@ def _records(part: _Part, row: Line) -> list[dict[str, object]]:
     ]
 
 
-def _picture(parts: list[_Part]) -> str:
+def _picture(parts: list[_Part]) -> Picture | None:
     rows = []
     for part in parts:
         if part.view is None:

@@ -17,6 +17,7 @@ def report(
     sections: Sequence[Section] = (),
     remarks: Sequence[str] = (),
     complain: Callable[[str], None] = lambda line: None,
+    latex: bool = False,
 ) -> tuple[Path, Path]:
     """Write the leaderboard of a results folder, of those of its cells that are what they say.
 
@@ -27,6 +28,7 @@ def report(
         sections: Further tables and pictures for the page, below the leaderboard's own.
         remarks: Further lines for the top of the page.
         complain: Called with a line for each cell that is left out.
+        latex: Whether the tables are also written for a paper, beside the CSV with the suffix ``.tex``.
 
     Returns:
         The paths of the table and of the page.
@@ -52,7 +54,12 @@ def report(
         got = f"{folder} ({board.left_out[0]})"
         raise RequestError("results", expected="a folder with a cell that is what it says", got=got)
     table, page = as_csv(tidy(board)), render(board, sections, remarks).encode()
-    for field, path, data in (("csv", table_path, table), ("html", page_path, page)):
+    files = [("csv", table_path, table), ("html", page_path, page)]
+    if latex:
+        from channelbench.leaderboard.latex import as_latex
+
+        files.append(("latex", table_path.with_suffix(".tex"), as_latex(board, sections).encode()))
+    for field, path, data in files:
         try:
             write_atomic(path, data)
         except OSError as error:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.conditions import DEFAULT
-from channelbench.families import BUNDLE, CEILING, FAMILIES, FLOOR, family_of
+from channelbench.families import BUNDLE, CEILING, FAMILIES, FLOOR, REFERENCE, family_of
 from channelbench.leaderboard.audit import Problem, audit
-from channelbench.leaderboard.catalogue import find_metric
+from channelbench.leaderboard.catalogue import find_metric, is_genie, known_here
 from channelbench.leaderboard.entries import Column, Entry, Row, Table
 from channelbench.leaderboard.estimate import Estimate, average, estimate
 from channelbench.leaderboard.gain import gain_over, start_of
@@ -105,8 +105,8 @@ def _table(folder: Path, manifest: RunManifest, results: Sequence[Result], label
         rows.append(
             Row(
                 method=method,
-                title=of_method[0].title if of_method else method,
-                family=of_method[0].family if of_method else "unknown",
+                title=of_method[0].title if of_method else known_here(method).title,
+                family=of_method[0].family if of_method else known_here(method).family,
                 entries=entries,
                 seeds=len(seeds),
             )
@@ -194,11 +194,12 @@ def _column(task: str, rows: Sequence[Row], results: Sequence[Result], condition
         metrics |= {name: (score.unit, score.higher_is_better) for name, score in result.scores.items()}
     unit, higher = metrics[primary]
 
-    def anchor(family: str) -> tuple[str, Estimate] | None:
+    def anchor(family: str, *, genies: bool = False) -> tuple[str, Estimate] | None:
         scores = {
             row.method: row.entries[task].scores[primary]
             for row in rows
             if row.family == family and primary in row.entries[task].scores
+            if not genies or is_genie(row.entries[task].results[0])
         }
         name = best(scores, higher_is_better=higher)
         return None if name is None else (name, scores[name])
@@ -215,6 +216,7 @@ def _column(task: str, rows: Sequence[Row], results: Sequence[Result], condition
         least=next((e.least for row in rows if (e := row.entries[task]).least is not None), None),
         floor=anchor(FLOOR),
         ceiling=anchor(CEILING),
+        limit=anchor(REFERENCE, genies=True),
     )
 
 
@@ -311,7 +313,8 @@ def _of_overall(columns: Sequence[Column], named: Sequence[str]) -> list[Column]
 
 
 def _overall(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, tuple[Estimate, Rank | None]]:
-    """Mean skill of the rows that have one in each of these columns, and ranks among contestants."""
+    """Mean skill of the rows that have one in each of these columns, and ranks among methods: a bundle is a choice of
+    these, and has no place beside those that it is made of."""
     complete: dict[str, Estimate] = {}
     for row in rows:
         skills = [row.entries[column.task].skill for column in columns]
@@ -319,7 +322,11 @@ def _overall(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, tuple[
             complete[row.method] = average([s for s in skills if s is not None])
     families = _families(rows)
     ranks = rank_intervals(
-        {row.method: complete[row.method] for row in rows if row.is_contestant and row.method in complete},
+        {
+            row.method: complete[row.method]
+            for row in rows
+            if row.is_contestant and row.family != BUNDLE and row.method in complete
+        },
         families,
         higher_is_better=True,
         trivial=0.0,

@@ -7,7 +7,7 @@ from typing import Any
 
 from channelbench.bootstrap import RESAMPLES
 from channelbench.families import BUNDLE, CEILING, FLOOR, family_of
-from channelbench.leaderboard import labels
+from channelbench.leaderboard import cite, labels
 from channelbench.leaderboard.board import Board, Column, Row, Table
 from channelbench.leaderboard.catalogue import observed, sentence, task_entry
 from channelbench.leaderboard.estimate import MIN_SEEDS
@@ -184,7 +184,7 @@ def protocol(board: Board) -> list[tuple[str, str]]:
             "The places that a row may have: 1 + the rows that are shown to be better, to all but those that are shown "
             "to be worse. In a column of equal rows any two are told apart in 5\u00a0% of cases: one critical value "
             "for all pairs, over the same drops and with the spread between trainings. What is worse than trivial "
-            "never ranks 1. A bundle’s cell is its member’s.",
+            "never ranks 1. A bundle’s cell is its member’s; over all tasks a bundle has no place.",
         ),
         (
             "Seeds",
@@ -275,9 +275,9 @@ def anchors(table: Table, column: Column) -> str:
     return "; ".join(parts)
 
 
-def methods(board: Board) -> list[dict[str, str]]:
-    """Every method once, with its source and notes."""
-    seen: dict[str, dict[str, str]] = {}
+def methods(board: Board) -> list[dict[str, Any]]:
+    """Every method once, with its source, its code and notes."""
+    seen: dict[str, dict[str, Any]] = {}
     for table in board.tables:
         for row in table.rows:
             result = next((r for entry in row.entries.values() for r in entry.results), None)
@@ -288,7 +288,11 @@ def methods(board: Board) -> list[dict[str, str]]:
                         "name": row.method,
                         "title": row.title,
                         "family": family_of(row.family).title,
-                        "reference": result.reference,
+                        "family_name": row.family,
+                        "description": cite.description(result),
+                        "reference": result.reference.rstrip("."),
+                        "paper": cite.paper(result.reference),
+                        "code": cite.code_of_method(result, board.code.get(result.name, "unknown")),
                         "notes": result.notes,
                         "weights": weights(row),
                     },

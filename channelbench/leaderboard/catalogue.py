@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from channelbench import registry
-from channelbench.contracts import Metric, Task
+from channelbench.contracts import GenieMethod, Metric, Task
 from channelbench.errors import RequestError
-from channelbench.results import MetricScore, RunManifest, TaskEntry
+from channelbench.results import MetricScore, Result, RunManifest, TaskEntry
 
-__all__ = ["find_metric", "observed", "sentence", "task_entry"]
+__all__ = ["find_metric", "is_genie", "is_third_party", "known_here", "observed", "sentence", "task_entry"]
 
 
 def find_metric(name: str, score: MetricScore) -> Metric | None:
@@ -22,6 +22,41 @@ def find_metric(name: str, score: MetricScore) -> Metric | None:
         return kind(**score.parameters)
     except Exception:  # whatever a plugin raises, the cells are there to be shown
         return None
+
+
+def is_genie(result: Result) -> bool:
+    """Whether the method of a cell was told which samples it saw; of one that is not installed here nobody knows."""
+    try:
+        return issubclass(registry.find("methods", result.found_at.get("method", result.method)), GenieMethod)
+    except Exception:  # whatever a plugin raises, its cells are there to be shown
+        return False
+
+
+def is_third_party(result: Result) -> bool:
+    """Whether the method of a cell is none of this package's, as far as is known here."""
+    name = result.found_at.get("method", result.method)
+    if ":" in name:
+        return not name.startswith("channelbench.")
+    try:
+        return not str(registry.find("methods", name).__module__).startswith("channelbench.")
+    except Exception:  # whatever a plugin raises, its cells are there to be shown
+        return True
+
+
+class Known(NamedTuple):
+    """What a method is called and of which family it is."""
+
+    title: str
+    family: str
+
+
+def known_here(method: str) -> Known:
+    """Of a method without a cell: what its card says, if it is installed here."""
+    try:
+        card = registry.find("methods", method).card
+        return Known(card.label, card.family)
+    except Exception:  # as above
+        return Known(method, "unknown")
 
 
 def task_entry(manifest: RunManifest, name: str) -> TaskEntry:

@@ -67,6 +67,8 @@ class Column:
     """Whether these are the table's conditions; else the task has no such condition, and its own are shown."""
     floor: tuple[str, Estimate] | None = None
     ceiling: tuple[str, Estimate] | None = None
+    limit: tuple[str, Estimate] | None = None
+    """The best reference that knows which samples it sees: what is within reach, where the ceiling is the ideal."""
 
     @property
     def has_skill(self) -> bool:

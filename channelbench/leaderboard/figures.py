@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from channelbench.families import BUNDLE, CEILING, FLOOR, family_of
@@ -13,7 +13,7 @@ from channelbench.leaderboard.numbers import decimals, fixed, interval, ticks
 __all__ = ["ROW_PX", "TOP_PX", "Figure", "Line", "Point", "draw"]
 
 ROW_PX = 22
-TOP_PX = 40
+TOP_PX = 54
 _BOTTOM_PX = 24
 _MARGIN = 2.5  # percent of the width that stays free at either end
 _TICK_GAP = 18  # percent of the width, which is some 25 pixels on a phone
@@ -33,6 +33,8 @@ class Point:
     y: int
     text: str
     detail: str
+    beyond: str = ""
+    """Which way it lies off the axis: its number stands beside the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,8 @@ class Figure:
     bottom: int
     log: bool
     summary: str
+    clipped: str = ""
+    """Who lies off the axis, in a sentence with the numbers."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,13 @@ def draw(column: Column, rows: Sequence[Row], ceiling_label: str = CEILING) -> F
     shown.sort(key=lambda row: sign * row.entries[column.task].scores[metric].value)
     estimates = [row.entries[column.task].scores[metric] for row in shown]
     anchors = [a[1].value for a in (column.floor, column.ceiling) if a is not None]
-    axis = _axis(column, [v for e in estimates for v in (e.low, e.value, e.high)], anchors)
+    far = _far(column)
+    near = [e for e in estimates if not far(e.value)] or estimates
+    axis = _axis(column, [v for e in near for v in (e.low, e.value, e.high)], anchors)
+    if len(near) < len(estimates):
+        axis = _kept(axis, column)
     places = decimals(estimates)
+    away = "◂" if column.higher_is_better else "▸"
     points = tuple(
         Point(
             title=row.title,
@@ -102,6 +111,7 @@ def draw(column: Column, rows: Sequence[Row], ceiling_label: str = CEILING) -> F
             y=TOP_PX + ROW_PX * i + ROW_PX // 2,
             text=fixed(e.value, places),
             detail=f"{row.title}: {fixed(e.value, places)} ({interval(e, places) or 'exact'})",
+            beyond=away if far(e.value) and len(near) < len(estimates) else "",
         )
         for i, (row, e) in enumerate(zip(shown, estimates, strict=True))
     )
@@ -114,7 +124,34 @@ def draw(column: Column, rows: Sequence[Row], ceiling_label: str = CEILING) -> F
         bottom=bottom,
         log=axis.log,
         summary="; ".join(point.detail for point in points),
+        clipped=_clipped([point for point in points if point.beyond]),
     )
+
+
+def _far(column: Column) -> Callable[[float], bool]:
+    """Whether a score is further below the floor than the ceiling is above it: it would squeeze all others."""
+    if not column.has_skill or column.floor is None or column.ceiling is None:
+        return lambda value: False
+    floor, span = column.floor[1].value, column.floor[1].value - column.ceiling[1].value
+    return lambda value: (value - floor) / span > 1
+
+
+def _kept(axis: _Axis, column: Column) -> _Axis:
+    """The axis, ended a little behind the floor."""
+    assert column.floor is not None
+    floor = column.floor[1].value
+    if axis.log:
+        return _Axis(axis.low, max(1.6 * floor, axis.high), True)
+    room = 0.12 * (axis.high - axis.low)
+    if column.higher_is_better:
+        return _Axis(min(axis.low, floor - room), axis.high, False)
+    return _Axis(axis.low, max(axis.high, floor + room), False)
+
+
+def _clipped(points: Sequence[Point]) -> str:
+    if not points:
+        return ""
+    return f"Off the axis, far worse than trivial: {', '.join(f'{p.title} {p.text}' for p in points)}."
 
 
 def _axis(column: Column, values: Sequence[float], anchors: Sequence[float]) -> _Axis:
@@ -139,9 +176,14 @@ def _thinned(axis: _Axis) -> Sequence[float]:
 
 
 def _lines(column: Column, axis: _Axis, places: int, ceiling_label: str) -> Sequence[Line]:
-    """Ceiling and floor, their labels on lines of their own so that they never collide."""
+    """Ceiling, reachable limit and floor, their labels on lines of their own so that they never collide."""
     lines = []
-    for kind, anchor, name, y in ((CEILING, column.ceiling, ceiling_label, 12), (FLOOR, column.floor, FLOOR, 27)):
+    known = (
+        (CEILING, column.ceiling, ceiling_label, 12),
+        ("limit", column.limit, "reachable limit", 27),
+        (FLOOR, column.floor, FLOOR, 42),
+    )
+    for kind, anchor, name, y in known:
         if anchor is None or not math.isfinite(anchor[1].value):
             continue
         value = anchor[1].value

@@ -11,6 +11,7 @@ from channelbench.errors import RequestError
 from channelbench.spec import source_of
 
 __all__ = [
+    "axis",
     "condition_title",
     "metric_label",
     "scenario",
@@ -62,6 +63,11 @@ def condition_title(label: str) -> str:
             name = _FIELDS.get(key, key.replace("_", " "))
             parts.append(f"{name} {_signed(value)}{_UNITS.get(key, '')}")
     return ", ".join(parts)
+
+
+def axis(field: str) -> tuple[str, str]:
+    """A condition and its unit, as an axis has them."""
+    return _FIELDS.get(field, field.replace("_", " ")), _UNITS.get(field, "").strip()
 
 
 def _signed(value: str) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from channelbench.leaderboard.pictures import Picture
+
 __all__ = ["Section", "SectionCell", "SectionColumn", "SectionGroup", "SectionRow"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SectionColumn:
-    """A head: ``better`` is ``high``, ``low`` or ``text`` and says which way a click sorts first."""
+    """A head: ``better`` is ``high``, ``low`` or ``text`` and says which way a click sorts first; what ``hint`` says of
+    it stands below the table."""
 
     label: str
     unit: str = ""
@@ -32,7 +35,7 @@ class SectionCell:
         interval: Its 95 % interval.
         remark: A few words below it.
         published: The published number, without a label.
-        note: Why the value is missing, or what else to know; shown when the pointer rests on it.
+        note: Why the value is missing, or what else to know: a footnote of the table.
         value: The number that sorts; NaN for words and for what is missing.
     """
 
@@ -78,7 +81,8 @@ class Section:
         text: What it is, what the published numbers are, and what to beware of.
         columns: Heads of all but the first column.
         groups: Its rows, each with as many cells as there are columns.
-        picture: An SVG element without scripts and outer references, put into the page as it stands; or nothing.
+        picture: A drawn one, or an SVG element without scripts and outer references, put into the page as it stands; or
+            nothing.
         csv: The same numbers for programs, one line of heads first.
         first: The head of the first column.
         published: What the published numbers are called, e.g. ``paper``.
@@ -89,10 +93,15 @@ class Section:
     text: str
     columns: tuple[SectionColumn, ...] = ()
     groups: tuple[SectionGroup, ...] = ()
-    picture: str = ""
+    picture: str | Picture | None = None
     csv: str = ""
     first: str = "Method"
     published: str = "paper"
+
+    @property
+    def svg(self) -> str:
+        """The picture as an SVG element; empty without one."""
+        return self.picture.svg if isinstance(self.picture, Picture) else self.picture or ""
 
     def __post_init__(self) -> None:
         for row in (row for group in self.groups for row in group.rows):

@@ -218,19 +218,20 @@ def test_pictures_are_files_of_their_own_and_safe_in_the_page(lab: Any, folder: 
     assert root.tag.endswith("svg")
     assert "var(" not in picture
     assert "var(--llm,#a03c86)" in page
-    inline = next(part.picture for part in sections(folder) if part.name == "table4")
+    inline = next(part.svg for part in sections(folder) if part.name == "table4")
     assert inline in page
     assert not re.search(r"url\s*\(|<script|<style|\bid=|href", inline)
-    marks = [e for e in root.iter() if e.tag.endswith("circle")]
-    # LLM4WM and its control have six tasks and an average each, CNN + WiT too; the legend is one more.
-    assert len(marks) == 3 * 7 + 1
+    marks = [e for e in root.iter() if e.get("class") == "dot"]
+    # LLM4WM and its control have six tasks and an average each, CNN + WiT too.
+    assert len(marks) == 3 * 7
+    assert (folder / "table4.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_the_same_cells_make_the_same_bytes(lab: Any, folder: Path) -> None:
     lab.put_all(folder, "llm4wm")
     lab.put_all(folder, "llm4wm+random", 1.1)
     report(folder)
-    names = ("leaderboard.html", "leaderboard.csv", "table4.svg", "table4.csv", "pretraining.csv")
+    names = ("leaderboard.html", "leaderboard.csv", "table4.svg", "table4.pdf", "table4.csv", "pretraining.csv")
     first = [(folder / name).read_bytes() for name in names]
     report(folder)
     assert [(folder / name).read_bytes() for name in names] == first

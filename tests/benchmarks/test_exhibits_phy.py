@@ -14,8 +14,8 @@ import pytest
 from phy_by_hand import claim, put
 
 from channelbench.benchmarks.exhibits import phy_paper, report
-from channelbench.benchmarks.exhibits.lines import Line, LinesPanel, Point, lines
 from channelbench.benchmarks.exhibits.phy_instruction import read_curves
+from channelbench.leaderboard.curves import Line, LinesPanel, Point, lines
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.views import Run
 
@@ -70,8 +70,8 @@ def test_what_a_split_cannot_resolve_is_marked(lab: Any, detection: Path) -> Non
     assert resolution == {str(0.5 / (CASES * 32))}
     assert {row["resolution"] for row in rows if row["snr_db"] == "0.0"} == {""}
     root = ElementTree.fromstring((detection / "phy-detection-ser.svg").read_text())
-    rings = [e for e in root.iter() if e.tag.endswith("circle") and "fill:#ffffff" in e.get("style", "")]
-    assert len(rings) == 3 + 1, "two rows and one, and the legend"
+    rings = [e for e in root.iter() if e.get("class") == "ring"]
+    assert len(rings) == 3, "two rows and one"
 
 
 def test_every_point_has_its_interval(lab: Any, detection: Path) -> None:
@@ -284,9 +284,15 @@ def curve(title: str, values: list[float], family: str = "classical") -> Line:
     return Line(title, family, tuple(Point(float(i), score) for i, score in enumerate(scores)))
 
 
+def svg_of(panels: list[LinesPanel], **more: Any) -> str:
+    picture = lines(panels, "x", "y", "a picture", **more)
+    assert picture is not None
+    return picture.svg
+
+
 def test_names_of_curves_do_not_cover_each_other() -> None:
     many = tuple(curve(f"method {i}", [1.0, 2.0, 3.0 + 1e-4 * i]) for i in range(25))
-    root = ElementTree.fromstring(lines([LinesPanel("all", many)], "x", "y", "a picture"))
+    root = ElementTree.fromstring(svg_of([LinesPanel("all", many)]))
     names = [e for e in root.iter() if e.tag.endswith("text") and (e.text or "").startswith("method")]
     heights = sorted(float(e.get("y", "nan")) for e in names)
     assert len(names) == 25
@@ -296,10 +302,10 @@ def test_names_of_curves_do_not_cover_each_other() -> None:
 
 def test_a_gap_is_a_gap_and_a_log_axis_ends_where_it_is_told() -> None:
     broken = Line("a", "llm", (*curve("", [1.0, 2.0]).points, Point(2.0, None), *[Point(3.0, None, 0.01)]))
-    picture = lines([LinesPanel("", (broken,))], "x", "y", "a picture", log=True, lowest=0.01, trained=(1.0, 9.0))
+    picture = svg_of([LinesPanel("", (broken,))], log=True, lowest=0.01, trained=(1.0, 9.0))
     root = ElementTree.fromstring(picture)
-    (joined,) = [e for e in root.iter() if e.tag.endswith("polyline")]
-    assert len(joined.get("points", "").split()) == 2
+    (joined,) = [e for e in root.iter() if e.get("class") == "curve"]
+    assert [e.get("d", "").count("L") for e in joined.iter() if e.tag.endswith("path")] == [1], "two points"
     assert not re.search(r"url\s*\(|<script|<style|\bid=|href", picture)
-    assert sum(e.tag.endswith("rect") for e in root.iter()) == 2, "the ground below 1, and its legend"
-    assert lines([LinesPanel("", (Line("b", "llm", (Point(0.0, None),)),))], "x", "y", "nothing") == ""
+    assert sum(e.get("class") == "shade" for e in root.iter()) == 1, "the ground below 1"
+    assert lines([LinesPanel("", (Line("b", "llm", (Point(0.0, None),)),))], "x", "y", "nothing") is None

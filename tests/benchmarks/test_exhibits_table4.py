@@ -64,6 +64,21 @@ def test_what_the_paper_does_not_have_is_none() -> None:
 # --- Table IV --------------------------------------------------------------------------------------------------------
 
 
+def test_a_third_partys_rows_are_among_them(lab: Any, folder: Path) -> None:
+    """A method that no row of the table names stands beside the paper's; its missing tasks are dashes."""
+    lab.put_all(folder, "llm4wm")
+    lab.put_all(folder, "theirs", 0.5)
+    lab.put_all(folder, "partly", 0.5, tasks=("ce", "bf"))
+    part = lab.named(folder, "table4")
+    assert lab.cell_of(part, "theirs", "CE", "NMSE").value == pytest.approx(0.05)
+    assert lab.cell_of(part, "theirs", "Avg.").value == pytest.approx(0.1, abs=1e-6)
+    assert lab.cell_of(part, "partly", "BF", "accuracy").value == pytest.approx(0.8)
+    assert lab.cell_of(part, "partly", "CP", "NMSE").text == "–"
+    assert "theirs" in part.svg
+    rows = [row for row in csv.DictReader(part.csv.splitlines()) if row["row"] == "theirs"]
+    assert len({row["task"] for row in rows}) >= len(TASKS)
+
+
 def test_table4_has_ours_beside_the_papers(lab: Any, folder: Path) -> None:
     for seed, factor in enumerate((0.9, 1.0, 1.1)):
         lab.put_all(folder, "llm4wm", factor, seed=seed, weights="tiny-model, 3 layers")

@@ -148,21 +148,21 @@ def test_page_and_csv_show_gains_and_those_that_are_none(tmp_path: Path) -> None
     assert rows["gain_low"]["net"] == pytest.approx(0.1, abs=1e-5)
     assert rows["gain_low"]["none"] < 0 < rows["gain_high"]["none"]
     assert rows.loc[["start", "zero", "ceiling"], "gain_over_start"].isna().all()
-    lines = re.findall(r'<span class="gain([^"]*)"[^>]*title="([^"]*)"[^>]*>(.*?)</span>\n', page)
+    lines = re.findall(r'<span class="value([^"]*)">([^<]*(?:%|start))</span>(.*?)</td>', page)
     assert len(lines) == 4
-    for kind, hint, line in lines:
+    for kind, line, around in lines:
         assert ("+10.0\u00a0%" in line, kind) in ((True, ""), (False, " none"))
-        assert (NONE_SHOWN in line) is (kind == " none")
-        assert "of the start’s error removed" in hint
+        assert (line == NONE_SHOWN) is (kind == " none")
+        assert ("%" in around) is (kind == " none"), "what is not shown still has its interval"
+    assert page.count('<span class="label">Gain over the start</span>') == 2
     assert page.count("<dt>Gain over the start</dt>") == 1
-    assert "what the row gains over the aligned start" in page
+    assert "What a row gains over the aligned start" in page
 
 
 def test_without_the_start_nothing_is_shown(tmp_path: Path) -> None:
     of_start = 0.2 * draws(0)
     table, page = report_of(folder_with(tmp_path, net=0.9 * of_start))
     assert table["gain_over_start"].isna().all()
-    assert 'class="gain' not in page
     assert "Gain over the start" not in page
     assert "aligned start" not in page
 
@@ -230,7 +230,7 @@ def test_cells_that_are_their_own_start_are_marked(tmp_path: Path) -> None:
     assert f"CE: each of COPY and TWIN {sentence}." in page
     for words_ in ("2 of 3 trainings answer as their start does on all 40 cases", "on 30 to 32 of 40 cases"):
         assert words_ in page
-    assert page.count("= its start</span>\n") == 2
+    assert page.count("= its start</span>") == 2
     cells = table[(table["task"] == "ce") & (table["metric"] == "nmse")].set_index(["method", "seed"])
     assert (cells.loc["copy", "remark"] == sentence).all()
     assert cells.loc["twice", "remark"].isna().tolist() == [True, False, False]

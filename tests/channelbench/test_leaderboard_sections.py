@@ -64,10 +64,11 @@ def test_sections_stand_below_the_tables(folder: Path) -> None:
     part = page[page.index('<section class="exhibit"') :]
     assert "An &lt;i&gt;example&lt;/i&gt;" in part
     assert '<svg width="10" height="10"><rect/></svg>' in part
-    assert re.search(r'data-sort="0.103" title="of &lt;3&gt; seeds"><span class="value">0\.103</span>', part)
+    assert re.search(r'data-sort="0.103"><span class="value">0\.103</span><sup><a href="#note-example-1"', part)
+    assert '<li id="note-example-1">of &lt;3&gt; seeds</li>' in part
     assert '<span class="ci">0.101–0.105</span><span class="published">paper 0.100</span>' in part
     assert page.count("<script") == 1
-    assert not re.search(r"\b(src|href)=|url\s*\(|@import", page)
+    assert not re.search(r"\bsrc=|<(?!a )[^>]*\bhref=|url\s*\(|@import", page)
 
 
 def test_a_section_without_picture_and_rows_is_its_text(folder: Path) -> None:
