@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from channelbench.bands import BandSpec
+from channelbench.errors import RequestError
 from channelbench.generators.raytraced.files import is_recorded, record_file
+from channelbench.generators.raytraced.rural import Rural
 from channelbench.generators.raytraced.sites import SITES
 from channelbench.generators.raytraced.tracing import Settings
 from channelbench.sources import CITATION, SourceSpec
@@ -137,6 +139,11 @@ class RaytracedSource(SourceSpec):
         return table
 
     @property
+    def rural(self) -> Rural:
+        """What the scene ``rural`` is made of."""
+        return Rural()
+
+    @property
     def settings(self) -> Settings:
         """What the solver is told."""
         return Settings(
@@ -157,8 +164,31 @@ class StreetSource(RaytracedSource):
 
 
 class LandSource(RaytracedSource):
-    """The same, of open land, where most of what reaches a user has been scattered once: hills reflect past it."""
+    """The same, of open land, where most of what reaches a user has been scattered once: hills reflect past it.
+
+    Attributes:
+        land: What the scene ``rural`` is made of.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"land"})
 
     scene: str = Field("rural", min_length=1, max_length=4000)
     max_depth: int = Field(1, ge=0, le=20)
     scattering: bool = True
+    land: Rural = Rural()
+
+    @model_validator(mode="after")
+    def _land_is_of_the_rural_scene(self) -> LandSource:
+        if self.scene != "rural" and self.land != Rural():
+            raise RequestError("land", expected="the scene rural, which alone is made of it", got=self.scene)
+        return self
+
+    @property
+    def rural(self) -> Rural:
+        return self.land
+
+    @property
+    def label(self) -> str:
+        usual = Rural().model_dump()
+        changed = [f"{name} {value:g}" for name, value in self.land.model_dump().items() if value != usual[name]]
+        return ", ".join([super().label, *changed])
