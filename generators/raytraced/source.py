@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from channelbench.bands import BandSpec
@@ -17,6 +19,9 @@ from channelbench.sources import CITATION, SourceSpec
 from channelbench.variables import Variable
 
 __all__ = ["LandSource", "RaytracedSource", "StreetSource"]
+
+USUAL_AREA_M = 100.0
+"""Side of the squares of whose users groups are, where users are interleaved and no ``area_m`` is given."""
 
 Metres = Annotated[float, Field(ge=-1e6, le=1e6)]
 
@@ -137,6 +142,14 @@ class RaytracedSource(SourceSpec):
                     nan="anywhere",
                 )
         return table
+
+    def areas(self, position: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Users who are linked by steps shorter than the guard, which no two areas are; squares where users are
+        interleaved."""
+        from channelbench.generators.raytraced.places import linked, squares
+
+        xy = position[:, :2].astype(np.float64)
+        return linked(xy, self.guard_m) if self.split == "area" else squares(xy, self.area_m or USUAL_AREA_M)
 
     @property
     def rural(self) -> Rural:
