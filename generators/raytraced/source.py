@@ -171,9 +171,10 @@ class RaytracedSource(SourceSpec):
 
 
 class StreetSource(RaytracedSource):
-    """The same, of a street canyon."""
+    """The same, of a street canyon, around whose corners nothing else comes than waves that bend."""
 
     scene: str = Field("simple_street_canyon", min_length=1, max_length=4000)
+    diffraction: bool = True
 
 
 class LandSource(RaytracedSource):
