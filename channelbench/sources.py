@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict, ValidationError
 
@@ -17,6 +17,10 @@ from channelbench.discovery import from_entry_points, from_packages, load
 from channelbench.errors import RequestError
 from channelbench.frozen import Frozen
 from channelbench.variables import Variable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "CITATION",
@@ -101,6 +105,15 @@ class SourceSpec(Frozen):
         """How far apart users of different splits are at least, m, which ``verify`` holds their positions against; 0
         where the source promises nothing."""
         return 0.0
+
+    def areas(self, position: NDArray[np.floating]) -> NDArray[np.int64] | None:
+        """Which area each user of a split is in, ``[samples]``, numbered from 0: whom a base station serves at once are
+        users of one area. ``None``, the default, where users are independent draws and there is no such thing.
+
+        Args:
+            position: The variable ``ue_position`` of the split, m, ``[samples, 3]``.
+        """
+        return None
 
     def variables(self, core: Mapping[str, Variable]) -> dict[str, Variable]:
         """What it makes of each sample, by name, in writing order.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from channelbench.generator import View
 from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
-from channelbench.generators.raytraced.rural import Rural, landscape
+from channelbench.generators.raytraced.rural import landscape
 from channelbench.generators.raytraced.views import LinkRays, draw_delay_angle, draw_rays, draw_users, plan_of
 from channelbench.generators.raytraced.worlds import World, world_of
 from channelbench.spec import SPLITS
@@ -32,7 +32,7 @@ def views_of(dataset: ChannelDataset) -> list[View]:
     spread = dataset.array("delay_spread_s_sub6", "test")
     spec, link = dataset.spec, int(np.argsort(spread)[9 * len(spread) // 10])  # one with something to see
     source, world = cast("RaytracedSource", spec.source), world_of(spec)
-    plan = plan_of(world.scene, world.placed, _crowns(source.scene))
+    plan = plan_of(world.scene, world.placed, _crowns(source))
     users, gain = (
         np.concatenate([dataset.array(name, split) for split in SPLITS])
         for name in ("ue_position", "path_gain_db_sub6")
@@ -71,9 +71,9 @@ def _rays_of(
     }
 
 
-def _crowns(scene: str) -> NDArray[np.float64]:
+def _crowns(source: RaytracedSource) -> NDArray[np.float64]:
     """Tree crowns ``(x, y, radius)`` of a scene, m, ``[crowns, 3]``."""
-    if scene != "rural":
+    if source.scene != "rural":
         return np.zeros((0, 3))
-    crowns = landscape(Rural()).crowns
+    crowns = landscape(source.rural).crowns
     return np.column_stack([crowns.centre[:, :2], crowns.radius])

@@ -84,6 +84,29 @@ def unit_of(xy: NDArray[np.float64], unit_m: float) -> NDArray[np.int64]:
     return x * 2**20 + y
 
 
+def squares(xy: NDArray[np.float64], side_m: float) -> NDArray[np.int64]:
+    """Numbers from 0 of the squares that points are in, ``[points, 2]`` to ``[points]``."""
+    return np.unique(unit_of(xy, side_m), return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def linked(xy: NDArray[np.float64], apart_m: float) -> NDArray[np.int64]:
+    """Numbers from 0 of the groups that points form, ``[points, 2]`` to ``[points]``: points of two groups are
+    ``apart_m`` or more from each other.
+
+    Points are linked by the cells of a tenth of that which they are in, so that thousands in one street are few; cells
+    are linked where none of their points can be ``apart_m`` from each other.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import KDTree
+
+    cell_m = apart_m / 10
+    cells, which = np.unique(np.floor(xy / cell_m), axis=0, return_inverse=True)
+    pairs = KDTree(cells * cell_m).query_pairs(apart_m - cell_m * np.sqrt(2), output_type="ndarray")
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(cells), len(cells)))
+    return connected_components(graph, directed=False)[1][which.reshape(-1)].astype(np.int64)
+
+
 @lru_cache(maxsize=8)
 def _places(world: World, state: str, reach: tuple[float, ...], layout: tuple[Any, ...]) -> Places:
     split, area_m, guard_m, unit_m, apart_m, longest = layout
@@ -169,6 +192,8 @@ def _areas(xy: NDArray[np.float64], area_m: float, guard_m: float) -> NDArray[np
     inside = np.all(xy - tile * period <= area_m, axis=1)
     number = (tile[:, 0] + 2**20) * 2**21 + tile[:, 1] + 2**20
     found, counts = np.unique(number[inside], return_counts=True)
+    if not len(found):  # a few places between the areas
+        return np.full(len(xy), -1)
     order = np.lexsort((found, -counts))
     order = order[counts[order] >= min(FEWEST, int(counts.max(initial=0)))]
     total, given = counts[order].sum(), dict.fromkeys(SPLITS, 0)

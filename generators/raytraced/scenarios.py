@@ -62,6 +62,7 @@ class _Traced(Generator):
             if spec.sizes.of(split) > (room := int(area * MOST_PER_M2)):
                 expected = f"at most {room} users of {split}, {MOST_PER_M2:g} on each of {area:g} m²"
                 raise RequestError(f"sizes.{split}", expected=expected, got=spec.sizes.of(split))
+        for split in SPLITS:  # which takes a solve each
             users_of(spec, split, 0, 0, 1)
 
     @classmethod

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
 
 from channelbench.bands import BandSpec
+from channelbench.errors import RequestError
 from channelbench.generators.raytraced.files import is_recorded, record_file
+from channelbench.generators.raytraced.rural import Rural
 from channelbench.generators.raytraced.sites import SITES
 from channelbench.generators.raytraced.tracing import Settings
 from channelbench.sources import CITATION, SourceSpec
 from channelbench.variables import Variable
 
 __all__ = ["LandSource", "RaytracedSource", "StreetSource"]
+
+USUAL_AREA_M = 100.0
+"""Side of the squares of whose users groups are, where users are interleaved and no ``area_m`` is given."""
 
 Metres = Annotated[float, Field(ge=-1e6, le=1e6)]
 
@@ -136,6 +143,19 @@ class RaytracedSource(SourceSpec):
                 )
         return table
 
+    def areas(self, position: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Users who are linked by steps shorter than the guard, which no two areas are; squares where users are
+        interleaved."""
+        from channelbench.generators.raytraced.places import linked, squares
+
+        xy = position[:, :2].astype(np.float64)
+        return linked(xy, self.guard_m) if self.split == "area" else squares(xy, self.area_m or USUAL_AREA_M)
+
+    @property
+    def rural(self) -> Rural:
+        """What the scene ``rural`` is made of."""
+        return Rural()
+
     @property
     def settings(self) -> Settings:
         """What the solver is told."""
@@ -151,14 +171,38 @@ class RaytracedSource(SourceSpec):
 
 
 class StreetSource(RaytracedSource):
-    """The same, of a street canyon."""
+    """The same, of a street canyon, around whose corners nothing else comes than waves that bend."""
 
     scene: str = Field("simple_street_canyon", min_length=1, max_length=4000)
+    diffraction: bool = True
 
 
 class LandSource(RaytracedSource):
-    """The same, of open land, where most of what reaches a user has been scattered once: hills reflect past it."""
+    """The same, of open land, where most of what reaches a user has been scattered once: hills reflect past it.
+
+    Attributes:
+        land: What the scene ``rural`` is made of.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"land"})
 
     scene: str = Field("rural", min_length=1, max_length=4000)
     max_depth: int = Field(1, ge=0, le=20)
     scattering: bool = True
+    land: Rural = Rural()
+
+    @model_validator(mode="after")
+    def _land_is_of_the_rural_scene(self) -> LandSource:
+        if self.scene != "rural" and self.land != Rural():
+            raise RequestError("land", expected="the scene rural, which alone is made of it", got=self.scene)
+        return self
+
+    @property
+    def rural(self) -> Rural:
+        return self.land
+
+    @property
+    def label(self) -> str:
+        usual = Rural().model_dump()
+        changed = [f"{name} {value:g}" for name, value in self.land.model_dump().items() if value != usual[name]]
+        return ", ".join([super().label, *changed])

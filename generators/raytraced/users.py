@@ -114,8 +114,27 @@ def _draw(spec: ScenarioSpec, split: str, index: int, seed: int) -> Iterator[Use
             refused = 0
         idle = 0 if reached.any() else idle + 1
         if idle * len(position) >= MOST_DRAWS:
-            got = f"none of {idle * len(position)} users of {split}, {spec.state}, is reached"
-            raise RequestError("scene", expected="coverage where users are (max_depth, diffraction, state)", got=got)
+            raise _not_reached(spec, split, idle * len(position), position)
+
+
+def _not_reached(spec: ScenarioSpec, split: str, tried: int, position: NDArray[np.float64]) -> RequestError:
+    """What to say where nobody is reached: with the option that reaches most of the last group, which is tried."""
+    source = cast("RaytracedSource", spec.source)
+    left = [name for name in ("diffraction", "scattering", "refraction") if not getattr(source, name)]
+    reached = {name: _count_reached(spec.replace({name: True}), position) for name in left if source.max_depth}
+    best = max(reached, key=reached.__getitem__, default="")
+    got = f"none of {tried} users of {split}, {spec.state}, is reached"
+    if best and reached[best]:
+        remedy = f"`--set {best}=true` reaches {reached[best]} of {len(position)}"
+    else:
+        remedy = "another state, bs_position_m or larger max_depth" + "".join(f", not {name}" for name in reached)
+    return RequestError("scene", expected=f"coverage where users are ({remedy})", got=got)
+
+
+def _count_reached(spec: ScenarioSpec, position: NDArray[np.float64]) -> int:
+    carriers = {name: band.carrier_hz for name, band in spec.bands.items()}
+    rays = world_of(spec).trace(position, carriers, cast("RaytracedSource", spec.source).settings)
+    return sum(_is_reached(spec, _of(rays, which)) for which in range(len(position)))
 
 
 def _candidates(

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +17,7 @@ from channelbench.errors import RequestError
 from channelbench.generators.raytraced.files import file_of, is_recorded
 from channelbench.generators.raytraced.foliage import foliage_db
 from channelbench.generators.raytraced.llvm import usable
+from channelbench.generators.raytraced.rural import Rural, landscape, prepare
 from channelbench.generators.raytraced.sites import SITES, Site
 from channelbench.generators.raytraced.tracing import Rays, Settings, trace
 
@@ -139,7 +139,8 @@ def world_of(spec: ScenarioSpec) -> World:
     source = cast("RaytracedSource", spec.source)
     carriers = tuple(band.carrier_hz for band in spec.bands.values())
     rough = source.scattering_coefficient if source.scattering else 0.0
-    return load_world(source.scene, source.bs_position_m, source.bs_azimuth_deg, spec.bs_height_m, carriers, rough)
+    site = source.bs_position_m, source.bs_azimuth_deg
+    return load_world(source.scene, *site, spec.bs_height_m, carriers, rough, source.rural)
 
 
 @lru_cache(maxsize=2)
@@ -149,7 +150,8 @@ def load_world(
     azimuth_deg: float | None,
     height_m: float,
     carriers_hz: tuple[float, ...],
-    rough: float = 0.0,
+    rough: float,
+    land: Rural,
 ) -> World:
     """See ``world_of``."""
     site = SITES.get(scene)
@@ -158,7 +160,7 @@ def load_world(
     usual = site or Site(0.0, 0.0, 0.0)
     xy = np.array([usual.x, usual.y] if position is None else position)
     facing = usual.azimuth_deg if azimuth_deg is None else azimuth_deg
-    loaded, extra = _load(scene)
+    loaded, extra = _load(scene, land)
     _set_materials(scene, loaded, carriers_hz)
     for material in loaded.radio_materials.values() if rough else ():
         if not np.any(np.array(material.scattering_coefficient)):
@@ -199,7 +201,7 @@ def _check_site(scene: str, world: World) -> None:
         raise RequestError("bs_position_m", expected="a base station in the open", got=f"{got}, in a wall")
 
 
-def _load(scene: str) -> tuple[Any, Any]:
+def _load(scene: str, land: Rural) -> tuple[Any, Any]:
     """Sionna's scene, and what else is done with its rays.
 
     Raises:
@@ -214,7 +216,7 @@ def _load(scene: str) -> tuple[Any, Any]:
 
     dr.set_thread_count(1)  # workers are processes
     if scene == "rural":
-        return _load_rural(rt)
+        return _load_rural(rt, land)
     file = str(file_of(scene)) if is_recorded(scene) else getattr(rt.scene, scene)
     try:
         return rt.load_scene(file), None
@@ -222,15 +224,11 @@ def _load(scene: str) -> tuple[Any, Any]:
         raise RequestError("scene", expected="a scene that Sionna RT loads", got=f"{scene} ({_said(error)})") from None
 
 
-def _load_rural(rt: Any) -> tuple[Any, Any]:
-    try:
-        rural = import_module("channelbench.generators.raytraced.rural")
-    except ImportError:
-        raise RequestError("scene", expected="a scene that comes along", got="rural", choices=SITES) from None
-    land = rural.landscape(rural.Rural())
+def _load_rural(rt: Any, spec: Rural) -> tuple[Any, Any]:
+    land = landscape(spec)
     with tempfile.TemporaryDirectory() as folder:
         loaded = rt.load_scene(str(land.write(Path(folder))))
-    rural.prepare(loaded)
+    prepare(loaded)
 
     def through_leaves(rays: Rays, carriers_hz: Mapping[str, float]) -> Rays:
         length_m = land.leaves_m(rays.vertices)

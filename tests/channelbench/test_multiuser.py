@@ -14,6 +14,7 @@ from channelbench.contracts import Target, TaskSplit
 from channelbench.errors import RequestError
 from channelbench.metrics.precoding import user_sinrs
 from channelbench.prediction import InvalidPrediction
+from channelbench.store import open_dataset
 from channelbench.store.dataset import ChannelDataset
 from channelbench.store.planes import plane, plane_power
 from channelbench.tasks.multiuser.conditions import DetectionConditions, PrecodingConditions
@@ -53,6 +54,47 @@ def test_the_first_of_a_near_group_has_its_nearest_beside_it(group_links: Channe
     direction = view.array("strongest_aod_deg_sub6").astype(float)
     apart = np.abs(np.exp(1j * np.radians(direction - direction[first[0]])) - 1)
     assert set(first) == set(np.argsort(apart, kind="stable")[:4])
+
+
+@pytest.fixture
+def in_areas(group_links: ChannelDataset, monkeypatch: pytest.MonkeyPatch) -> ChannelDataset:
+    """The same links, of a source that says which quadrant of its cell a user is in."""
+
+    def areas(self: Any, position: Any) -> Any:
+        return 2 * (position[:, 1] > 0) + (position[:, 0] > np.median(position[:, 0])).astype(np.int64)
+
+    dataset = open_dataset(group_links.path)  # which remembers no groups yet
+    monkeypatch.setattr(type(dataset.spec.source), "areas", areas)
+    return dataset
+
+
+@pytest.mark.parametrize("grouping", ["random", "near"])
+def test_groups_are_of_one_area_where_there_are_areas(in_areas: ChannelDataset, grouping: Any) -> None:
+    for split, groups in (
+        ("test", members(in_areas.view("test"), PrecodingConditions(users=5, grouping=grouping))),
+        ("train", training_members(in_areas.view("train"), PrecodingConditions(users=5, grouping=grouping))),
+    ):
+        view = in_areas.view(split)
+        area = view.spec.source.areas(view.array("ue_position"))
+        assert area is not None
+        assert (area[groups] == area[groups][:, :1]).all()
+        assert len(np.unique(area)) == len(np.unique(area[groups[:, 0]])) == 4
+        assert all(len(set(group)) == len(group) for group in groups.tolist())
+        assert len(groups) == (64 // 5 if split == "test" else view.size)
+    test = in_areas.view("test")
+    area = test.spec.source.areas(test.array("ue_position"))
+    whole = int(sum(np.bincount(area) // 5))
+    assert whole < 64 // 5  # or nobody would recur
+    first = members(test, PrecodingConditions(users=5, grouping=grouping))[:whole]
+    assert len(np.unique(first)) == first.size
+
+
+def test_more_users_than_an_area_has(in_areas: ChannelDataset) -> None:
+    view = in_areas.view("test")
+    most = int(np.bincount(view.spec.source.areas(view.array("ue_position"))).max())
+    assert len(members(view, PrecodingConditions(users=most))) == 64 // most
+    with pytest.raises(RequestError, match=f"at most {most}, the users of an area of test"):
+        members(view, PrecodingConditions(users=most + 1))
 
 
 def test_users_recur_in_training_but_never_twice_in_a_group(group_links: ChannelDataset) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
+from channelbench.errors import RequestError
 from channelbench.noise import noise_key
 from channelbench.store.dataset import SplitView
 from channelbench.tasks.multiuser.conditions import GroupConditions
@@ -22,7 +23,11 @@ DIRECTIONS = (f"strongest_aod_deg_{BAND}", "ue_position")
 def members(view: SplitView, conditions: GroupConditions) -> NDArray[np.int64]:
     """The disjoint groups of a test, so that each is an independent unit, ``[groups, users]``.
 
-    There are as many as the split has users for. They depend on the dataset's seed and spec alone.
+    There are as many as the split has users for. They depend on the dataset's seed and spec alone. Where the source
+    has areas, a group's users are of one, and users recur in as many groups as areas leave incomplete.
+
+    Raises:
+        RequestError: no area of the split has so many users.
     """
     users, near = conditions.users, conditions.grouping == "near"
     return view.memo(("groups", users, near), lambda: _groups(view, users, near=near, permutation=0))
@@ -34,7 +39,8 @@ def training_members(view: SplitView, conditions: GroupConditions) -> NDArray[np
     A case of fewer users is the head of its row. A user recurs in other groups, never twice in one: each permutation
     of the split gives disjoint groups, and every second permutation groups near users, where a dataset knows which.
     """
-    users = min(conditions.train_users[1], view.size)
+    areas = _areas(view)
+    users = min(conditions.train_users[1], view.size if areas is None else int(np.bincount(areas).max()))
 
     def several() -> NDArray[np.int64]:
         rounds = -(-view.size // (view.size // users))
@@ -61,10 +67,32 @@ def draws(view: SplitView, name: str, cases: NDArray[np.int64], count: int, epoc
 
 def _groups(view: SplitView, users: int, *, near: bool, permutation: int) -> NDArray[np.int64]:
     key = noise_key(view.seed, view.spec.identity(), view.split, "groups", permutation)
-    order = np.random.Generator(np.random.Philox(key=key)).permutation(view.size)
+    rng = np.random.Generator(np.random.Philox(key=key))
+    order, areas = rng.permutation(view.size), _areas(view)
+    if areas is None:
+        return _cut(view, order, users, near=near)
+    if users > (most := int(np.bincount(areas).max())):
+        raise RequestError("users", expected=f"at most {most}, the users of an area of {view.split}", got=users)
+    wanted, found = view.size // users, np.zeros((0, users), np.int64)
+    while len(found) < wanted:
+        own = [_cut(view, order[areas[order] == area], users, near=near) for area in np.unique(areas)]
+        found = np.concatenate([found, rng.permutation(np.concatenate(own))])[:wanted]
+        order = rng.permutation(view.size)
+    return found
+
+
+def _cut(view: SplitView, order: NDArray[np.int64], users: int, *, near: bool) -> NDArray[np.int64]:
+    """Disjoint groups of these users, ``[groups, users]``."""
     if not near:
-        return order[: view.size // users * users].reshape(-1, users)
+        return order[: len(order) // users * users].reshape(-1, users)
     return order[_nearest(_direction_deg(view)[order], users)]
+
+
+def _areas(view: SplitView) -> NDArray[np.int64] | None:
+    """The area of each user, ``[samples]``, where the source has areas."""
+    if "ue_position" not in view.variables:
+        return None
+    return view.memo("areas", lambda: view.spec.source.areas(view.array("ue_position")))
 
 
 def _nearest(direction_deg: NDArray[np.float64], users: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from channelbench.spec import ScenarioSpec, SizesSpec
 SMALL = {
     "samples_per_source": 10_000,
     "max_depth": 2,
+    "diffraction": False,
     "users_per_solve": 8,
     "sub6.num_slots": 3,
     "sub6.num_subcarriers": 16,

@@ -13,7 +13,8 @@ from small_scenes import write_scene
 from channelbench.errors import RequestError
 from channelbench.generation import generate, make_spec
 from channelbench.generators.raytraced.files import file_of, is_recorded
-from channelbench.spec import ScenarioSpec, SizesSpec
+from channelbench.generators.raytraced.users import users_of
+from channelbench.spec import SPLITS, ScenarioSpec, SizesSpec
 
 Make = Callable[..., ScenarioSpec]
 
@@ -102,7 +103,20 @@ def test_no_place_in_sight(village: Make, tmp_path: Path) -> None:
 def test_no_coverage_where_users_are(village: Make, tmp_path: Path) -> None:
     """Behind houses with no interaction allowed."""
     spec = lambda: village(state="nlos", max_depth=0, split="interleaved")  # noqa: E731
-    _refused(spec, tmp_path / "x", "scene", "none of .* is reached")
+    _refused(spec, tmp_path / "x", "scene", "none of .* is reached", "larger max_depth")
+
+
+@pytest.mark.slow
+def test_who_is_not_reached_is_told_what_reaches(street: Make, tmp_path: Path) -> None:
+    """Around the corner of the canyon: the refusal names an option that works."""
+    around = lambda: street(state="nlos")  # noqa: E731
+    _refused(around, tmp_path / "x", "scene", "none of .* is reached", r"`--set diffraction=true` reaches [1-8] of 8")
+    spec = around().replace({"diffraction": True})
+    assert all(users_of(spec, split, 0, 0, 1) for split in SPLITS)
+
+
+def test_a_street_canyon_has_users_out_of_sight_by_default() -> None:
+    assert _spec(state="nlos").source.settings.diffraction  # type: ignore[attr-defined]
 
 
 def test_fewer_areas_than_splits(village: Make, tmp_path: Path) -> None:
@@ -143,7 +157,7 @@ def test_a_spec_holds_the_files_name_and_digest_and_no_path(village: Make, tmp_p
 def test_a_scene_of_ones_own_is_traced(village: Make, tmp_path: Path) -> None:
     from channelbench.store.verify import verify
 
-    path = generate(village(), tmp_path / "own.zarr", remember=False)
+    path = generate(village(max_depth=1, users_per_solve=25), tmp_path / "own.zarr", remember=False)
     findings = {finding.check: finding for finding in verify(path)}
     assert all(finding.ok for finding in findings.values())
     few = findings.pop("power")  # so small a village has one or two squares a split

@@ -83,6 +83,37 @@ def test_areas_are_a_guard_apart_and_shared_out() -> None:
     np.testing.assert_allclose(found, wanted, atol=0.05)
 
 
+@pytest.mark.parametrize("guard_m", [50.0, 60.0])
+def test_groups_are_of_one_area(guard_m: float) -> None:
+    """No number is of two areas, whose places are on a grid that the numbers know nothing of; and one street is one."""
+    source, rng = RaytracedSource(guard_m=guard_m), np.random.default_rng(3)
+    tile = rng.integers(-3, 3, (2000, 2))
+    xy = tile * (100 + guard_m) + rng.uniform(0, 100, (2000, 2))
+    turn = np.radians(30)
+    position = np.column_stack([xy @ [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]], np.full(2000, 1.5)])
+    area = source.areas(position.astype(np.float32))
+    for number in np.unique(area):
+        assert len(np.unique(tile[area == number], axis=0)) == 1
+    assert len(np.unique(area)) == 36
+    assert area.min() == 0
+    apart = [_nearest(xy[area == a], xy[area == b]) for a in range(36) for b in range(a)]
+    assert min(apart) >= guard_m - 1e-3
+
+
+def test_interleaved_users_are_grouped_by_squares() -> None:
+    xy = np.random.default_rng(1).uniform(-200, 200, (500, 3))
+    area = RaytracedSource(split="interleaved").areas(xy)
+    for number in np.unique(area):
+        assert np.ptp(xy[area == number, :2], axis=0).max() < 100
+    assert len(np.unique(area)) == 16
+
+
+def test_places_between_the_areas_are_nobodys() -> None:
+    """A single street that runs through a guard strip."""
+    xy = np.array([[120.0, 130.0], [125.0, 130.0]])
+    np.testing.assert_array_equal(_areas(xy, 100.0, 50.0), [-1, -1])
+
+
 def test_interleaved_places_are_shared_out_like_coins() -> None:
     x, y = np.meshgrid(np.arange(300) + 0.5, np.arange(300) - 150.5)
     shares = _interleaved(np.column_stack([x.ravel(), y.ravel()]), 1.0).reshape(300, 300)
