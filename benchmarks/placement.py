@@ -135,6 +135,8 @@ def _importable_elsewhere(name: str) -> bool:
     module, sign, _ = name.partition(":")
     if not sign:
         return True
+    if registry.is_lent(name.partition("+")[0]):
+        return False
     path, parts = None, module.split(".")
     for end in range(1, len(parts) + 1):
         specs = (finder.find_spec(".".join(parts[:end]), path) for finder in sys.meta_path)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from channelbench import registry
 from channelbench.benchmarks.claim import check, place
+from channelbench.benchmarks.default_data import default_dataset
 from channelbench.benchmarks.folder import Outcome, fill, manifest
 from channelbench.benchmarks.jobs import Job, Reporter
 from channelbench.benchmarks.placement import Placement, on_workers
 from channelbench.benchmarks.request import Request, RunOptions, for_dataset, open_verified, prepare
 from channelbench.benchmarks.stages import Stages
+from channelbench.contracts import Method, Task
 from channelbench.presets import DEFAULT_PRESET
 from channelbench.results import sweep
 from channelbench.store.dataset import ChannelDataset
@@ -23,10 +27,10 @@ __all__ = ["Job", "Outcome", "Reporter", "run"]
 def run(
     suite: str = "full",
     *,
-    data: str | Path | Callable[[], str | Path],
+    data: str | Path | None = None,
     out: str | Path = "results",
-    methods: Sequence[str] = (),
-    tasks: Sequence[str] = (),
+    methods: str | Sequence[str | type[Method]] = (),
+    tasks: str | Sequence[str | type[Task]] = (),
     conditions: Sequence[Mapping[str, Any]] = (),
     preset: str = DEFAULT_PRESET,
     seeds: int | None = None,
@@ -48,12 +52,12 @@ def run(
 
     Args:
         suite: A name from ``channelbench list suites``, or ``package.module:SUITE``.
-        data: A dataset that ``generate`` made, a path or a URL, or what gives one, called once the rest of the request
-            is in order.
+        data: A dataset that ``generate`` made, a path or a URL; by default the last one that was generated in this
+            folder, or a fresh quick one of the suite's, made once the rest of the request is in order.
         out: Folder of the results; one dataset, suite and preset per folder.
-        methods: These instead of the suite's; floors and ceilings are always added. ``package.module:Class`` works,
-            and options after a ``+``.
-        tasks: These instead of the suite's.
+        methods: These instead of the suite's, names or classes; floors and ceilings are always added.
+            ``package.module:Class`` works, and options after a ``+``.
+        tasks: These instead of the suite's, names or classes.
         conditions: These instead of the suite's, each as the fields that differ: ``{"snr_db": 0}``. A task that
             lacks one of the fields runs once under its own conditions.
         preset: One of ``channelbench.presets``: how large and how long to train.
@@ -87,8 +91,8 @@ def run(
     placement = Placement(workers=workers, scheduler=scheduler, device=device, timeout=timeout, max_time=max_time)
     options = RunOptions(
         suite=suite,
-        methods=tuple(methods),
-        tasks=tuple(tasks),
+        methods=_named("methods", methods),
+        tasks=_named("tasks", tasks),
         conditions=tuple(conditions),
         preset=preset,
         seeds=seeds,
@@ -98,7 +102,9 @@ def run(
         stale=stale,
     )
     request, folder = prepare(options), place(out)
-    dataset = open_verified(data() if callable(data) else data)
+    if data is None:
+        data = default_dataset(request.suite, partial(reporter.generating, request.suite.scenario))
+    dataset = open_verified(data)
     request = for_dataset(request, options, dataset)
     stages = _checked(request, dataset, folder)
     request = on_workers(request, placement)
@@ -112,6 +118,15 @@ def run(
     outcome = outcomes.pop("")
     outcome.stages.update(outcomes)
     return outcome
+
+
+def _named(kind: Literal["methods", "tasks"], wanted: str | Sequence[str | type]) -> tuple[str, ...]:
+    """Names of what was asked for by name or as a class; text is a list with commas."""
+    if isinstance(wanted, str):
+        wanted = [part.strip() for part in wanted.split(",") if part.strip()]
+    elif isinstance(wanted, type):
+        wanted = [wanted]
+    return tuple(registry.lend(kind, one) for one in wanted)
 
 
 def describe(dataset: ChannelDataset) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -173,17 +172,14 @@ def run(
     stale: Annotated[str, typer.Option(help="Cells of other code than today's: remake them, or keep them.")] = "remake",
 ) -> None:
     """Score methods on a dataset; a second call makes only what is missing."""
-    from channelbench.benchmarks.default_data import default_dataset
     from channelbench.benchmarks.progress import BarReporter
     from channelbench.benchmarks.request import parse_conditions
     from channelbench.benchmarks.runner import run as run_suite
 
-    known = _known("suites", suite)
     with progress() as bars:
-        reporter = BarReporter(bars)
         outcome = run_suite(
             suite,
-            data=lambda: default_dataset(known, partial(reporter.generating, known.scenario)) if data is None else data,
+            data=data,
             out=out,
             methods=_names("methods", methods),
             tasks=_names("tasks", tasks),
@@ -198,7 +194,7 @@ def run(
             timeout=timeout,
             max_time=max_time,
             stale=stale,
-            reporter=reporter,
+            reporter=BarReporter(bars),
         )
     complaints, csv, html = _write_report(out)
     parts = {"": outcome, **outcome.stages}
