@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from channelbench.benchmarks import scoring
+from channelbench.benchmarks.curves import Curve
 from channelbench.benchmarks.fits import code_of_fit
 from channelbench.benchmarks.keeping import Keeper
 from channelbench.benchmarks.latency import latencies
@@ -20,6 +21,7 @@ from channelbench.benchmarks.measured import CountedSplit, budget_of, with_param
 from channelbench.benchmarks.memory import PeakMemory
 from channelbench.benchmarks.origin import Origin
 from channelbench.benchmarks.request import Request
+from channelbench.benchmarks.stopping import Stopped
 from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import FitContext, Method, Observation, Task, TaskSplit
 from channelbench.families import family_of
@@ -158,11 +160,14 @@ Perform = Callable[[Sequence[Job], Request, OpenStage, Reporter], Iterator[Resul
 """Does jobs, tells the reporter of each and gives their cells once they are written, in an order of its own."""
 
 
-def one_by_one(jobs: Sequence[Job], request: Request, stage: OpenStage, reporter: Reporter) -> Iterator[Result]:
-    """Do the jobs in this process, each as it comes."""
+def one_by_one(
+    jobs: Sequence[Job], request: Request, stage: OpenStage, reporter: Reporter, *, debug: bool = False
+) -> Iterator[Result]:
+    """Do the jobs in this process, each as it comes; with ``debug`` until one fails."""
     for job in jobs:
         reporter.started(job)
-        yield from work(job, stage, replace(shared_context(request), progress=partial(reporter.fitting, job)))
+        shared = replace(shared_context(request), progress=partial(reporter.fitting, job))
+        yield from work(job, stage, shared, debug=debug)
         reporter.ended(job)
 
 
@@ -174,6 +179,7 @@ def work(
     threads: int | None = None,
     alone: bool = True,
     scored: Progress = lambda done, total: None,
+    debug: bool = False,
 ) -> Iterator[Result]:
     """Fit once, score every cell and write each as it is made; what raises costs its own cells alone.
 
@@ -185,11 +191,15 @@ def work(
         alone: Whether no other job is at work beside this one; else ``latency_ms_batch1``, ``latency_ms_batch512``
             and ``peak_memory_mb`` would not compare with those of other runs, and are left out of the costs.
         scored: Called with (done, all) samples of the cell that is being scored, and after each timed prediction.
+        debug: Whether to raise what a method raises, instead of writing the cells that it costs.
 
     Raises:
         OSError: a cell cannot be written.
+        Stopped: a method failed, with ``debug``.
     """
     context = _context(job, stage, shared)
+    curve = Curve.of(context.workdir, goes_on=_has_begun(context))
+    context = replace(context, progress=curve.heard(context.progress))
     memory = PeakMemory(context.device)
     with scoring.threads_for(job.method, threads) as count:
         where = scoring.Where.here(context.device, count, learned=job.method.learned)
@@ -200,11 +210,13 @@ def work(
         with chdir("."), memory.watch(), scoring.threads_for(job.method, threads):
             job.method.check(context)
             method.fit(splits, context)
+        curve.keep()
         fit_s, seen = time.perf_counter() - began, sum(training.seen for training, _ in splits.values())
         weights, where = method.weights, where.computing(method.precision)
     except BaseException as error:
         _raise_if_ours(error)
-        yield from fail(job, stage, shared, where, error, job.cells)
+        _stop_if_asked(debug, job, error)
+        yield from fail(job, stage, shared, where, error, job.cells, losses=curve.losses)
         return
     for task, condition in job.cells:
         try:
@@ -224,6 +236,7 @@ def work(
                 )
                 costs = {**with_parameters(method.costs(task.card.name), method), "predict_s": predict_s}
                 training = _training(job, stage, shared.preset, method, task, splits, seen if is_whole else None)
+                training = training.model_copy(update={"losses": training.losses or curve.losses})
                 artefacts = {**method.artefacts(task.card.name), **(keep.artefacts if keep else {})}
             if is_whole:
                 costs["fit_s"] = fit_s
@@ -240,6 +253,7 @@ def work(
             result = scoring.scored_cell(common, found.metrics, found, costs)
         except BaseException as error:
             _raise_if_ours(error)
+            _stop_if_asked(debug, job, error)
             yield from fail(job, stage, shared, where, error, [(task, condition)], weights)
         else:
             write_cell(stage.folder, result, found.terms, found.units, artefacts, found.strata)
@@ -262,6 +276,12 @@ def _raise_if_ours(error: BaseException) -> None:
         raise error
 
 
+def _stop_if_asked(debug: bool, job: Job, error: BaseException) -> None:
+    if debug:
+        tasks = " ".join(task.card.name for task in job.tasks)
+        raise Stopped(f"stopped at the failure of {job.method.card.name} on {tasks}, seed {job.seed}") from error
+
+
 def fail(
     job: Job,
     stage: OpenStage,
@@ -270,10 +290,13 @@ def fail(
     error: BaseException,
     cells: Iterable[tuple[Task, Conditions]],
     weights: str = "",
+    losses: Mapping[int, float] | None = None,
 ) -> Iterator[Result]:
-    """Write those ``cells`` of a job that an error has cost."""
+    """Write those ``cells`` of a job that an error has cost; of a fit that failed with the ``losses`` until then."""
     for task, condition in cells:
-        result = scoring.failed_cell(_common(job, stage, shared, where, task, condition, weights), error)
+        common = _common(job, stage, shared, where, task, condition, weights)
+        common |= {"training": Training(losses=losses) if losses else None}
+        result = scoring.failed_cell(common, error)
         write_cell(stage.folder, result, {})
         yield result
 

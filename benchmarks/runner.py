@@ -13,6 +13,7 @@ from channelbench.benchmarks.claim import check, place
 from channelbench.benchmarks.default_data import default_dataset
 from channelbench.benchmarks.folder import Outcome, fill, manifest
 from channelbench.benchmarks.jobs import Job, Reporter
+from channelbench.benchmarks.logs import LogReporter, opened_log
 from channelbench.benchmarks.placement import Placement, on_workers
 from channelbench.benchmarks.request import Request, RunOptions, for_dataset, open_verified, prepare
 from channelbench.benchmarks.stages import Stages
@@ -42,6 +43,8 @@ def run(
     timeout: float | str | None = None,
     max_time: float | str | None = None,
     stale: str = "remake",
+    debug: bool = False,
+    log: str | None = None,
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Make the cells of a suite that are not in ``out`` yet.
@@ -82,13 +85,18 @@ def run(
         max_time: How long a whole job may take; by default 24 hours for methods that are not ours.
         stale: What becomes of cells, and of fits, of other code than today's: ``remake`` or ``keep``. What cells say
             of no code counts as today's.
+        debug: Stop at the first failure of a method; the jobs run in this process.
+        log: ``tensorboard`` or ``trackio``: where learning curves and scores go, too.
         reporter: Hears of the progress.
 
     Raises:
+        Stopped: a method failed, with ``debug``; its own error is the cause.
         RequestError: something of the request does not exist or does not fit; nothing has been written.
     """
     reporter, began = reporter or Reporter(), time.time()
-    placement = Placement(workers=workers, scheduler=scheduler, device=device, timeout=timeout, max_time=max_time)
+    placement = Placement(
+        workers=workers, scheduler=scheduler, device=device, timeout=timeout, max_time=max_time, debug=debug
+    )
     options = RunOptions(
         suite=suite,
         methods=_named("methods", methods),
@@ -102,6 +110,8 @@ def run(
         stale=stale,
     )
     request, folder = prepare(options), place(out)
+    if log is not None:
+        reporter = LogReporter(opened_log(log, folder), reporter)
     if data is None:
         data = default_dataset(request.suite, partial(reporter.generating, request.suite.scenario))
     dataset = open_verified(data)

@@ -13,6 +13,7 @@ import typer
 from channelbench._version import __version__
 from channelbench.bars import progress
 from channelbench.cli_exchange import export, import_
+from channelbench.cli_running import Debug, LogName, stopping_at_failures
 from channelbench.errors import RequestError, shorten
 from channelbench.options import MAX_SEED, MAX_WORKERS, number
 from channelbench.presets import DEFAULT_PRESET, preset_words
@@ -170,13 +171,15 @@ def run(
     ] = None,
     condition: Annotated[list[str] | None, typer.Option(help="Test conditions: snr_db=0,10,20")] = None,
     stale: Annotated[str, typer.Option(help="Cells of other code than today's: remake them, or keep them.")] = "remake",
+    debug: Debug = False,
+    log: LogName = None,
 ) -> None:
     """Score methods on a dataset; a second call makes only what is missing."""
     from channelbench.benchmarks.progress import BarReporter
     from channelbench.benchmarks.request import parse_conditions
     from channelbench.benchmarks.runner import run as run_suite
 
-    with progress() as bars:
+    with stopping_at_failures(), progress() as bars:
         outcome = run_suite(
             suite,
             data=data,
@@ -194,6 +197,8 @@ def run(
             timeout=timeout,
             max_time=max_time,
             stale=stale,
+            debug=debug,
+            log=log,
             reporter=BarReporter(bars),
         )
     complaints, csv, html = _write_report(out)

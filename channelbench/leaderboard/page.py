@@ -45,6 +45,7 @@ class CellView:
     rank: str = ""
     best: bool = False
     detail: str = ""
+    traceback: str = ""
     caution: str = ""
     note: str = ""
     gain: str = ""
@@ -276,7 +277,8 @@ def _sort(value: float) -> str:
 
 def _blank(entry: Entry) -> CellView:
     state = {"not run": "not-run", "not supported": "unsupported"}.get(entry.state, "failed")
-    return CellView(state=state, detail=entry.detail)
+    traceback = next((cell.traceback for cell in entry.results if cell.traceback), "")
+    return CellView(state=state, detail=entry.detail, traceback=traceback)
 
 
 def _bar(skill: Estimate) -> str:

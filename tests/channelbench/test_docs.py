@@ -62,7 +62,7 @@ def test_own_network_is_ten_lines_that_run(
     stated = 'tasks=["cp"])'
     assert stated in code
     (tmp_path / "my_net.py").write_text(code.replace(stated, 'tasks=["cp"], seeds=1, data="few.zarr")'))
-    (command,) = re.findall(r"^\$ channelbench (run --methods my_net.*)$", "\n".join(blocks(page, "console")), re.M)
+    command, *_ = re.findall(r"^\$ channelbench (run --methods my_net.*)$", "\n".join(blocks(page, "console")), re.M)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     make_dataset(Path("few.zarr"), small_spec(train=100, sub6__num_subcarriers=8, mmwave=None))
