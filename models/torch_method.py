@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from channelbench.card import Card
-from channelbench.contracts import FitContext, FitData
+from channelbench.contracts import FitContext, FitData, Observation
 from channelbench.errors import RequestError
 from channelbench.families import SMALL
 from channelbench.models._fitted import NetworkMethod
@@ -29,7 +29,7 @@ class TorchMethod(NetworkMethod):
     is called ``my_net``. ``observes`` are types of ``tasks.link.observations``; channels are wanted by default.
     """
 
-    observes = (ChannelObservation,)
+    observes: ClassVar[tuple[type[Observation], ...]] = (ChannelObservation,)
     loss: ClassVar[Callable[..., Any] | None] = None
     """``loss(prediction, target)``, a scalar, which training minimises and by which the kept weights are chosen: a
     method, or a loss of torch. ``None`` for the task's own (``Task.loss``)."""
@@ -60,6 +60,16 @@ class TorchMethod(NetworkMethod):
             noise_var: ``[batch]``, float32.
         """
         return network(h, noise_var)
+
+    def calibrate(self, network: nn.Module, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
+        """Take statistics of the training split before training, without gradients; nothing by default. What is to be
+        part of the checkpoint goes into buffers of ``network``.
+
+        Args:
+            network: What ``build`` made.
+            h, noise_var: As of ``answer``, of up to 20,000 training cases.
+            target: What is wanted of them.
+        """
 
     def fit(self, data: FitData, context: FitContext) -> None:
         from channelbench.models.networks.fitting import at_task, fit_network

@@ -78,6 +78,29 @@ def test_own_network_is_ten_lines_that_run(
         assert scores["my_net"] < scores["hold"], folder
 
 
+def test_own_embedding_is_scored_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ROOT / "docs" / "own-network.md"
+    code = next(text for text in blocks(page, "python") if text.startswith("# my_embedding.py"))
+    (tmp_path / "my_embedding.py").write_text(code)
+    (command,) = re.findall(r"^\$ channelbench (run --methods my_emb.*)$", "\n".join(blocks(page, "console")), re.M)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    spec = small_spec(train=100, sub6__num_subcarriers=8, mmwave__num_subcarriers=2, mmwave__num_beams=8)
+    where = str(make_dataset("memory://own-embedding/few.zarr", spec).path)
+    monkeypatch.setattr(sys, "argv", ["channelbench", *command.split(), "--seeds", "1", "--data", where])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code, capsys.readouterr().err
+    scores = {
+        (r.task, r.method): r.scores[r.primary_metric].value
+        for r in read_cells(tmp_path / "results")
+        if not r.conditions
+    }
+    assert scores["pe", "delay_profile"] < scores["pe", "mean"]
+
+
 def test_a_task_its_metric_and_its_methods_are_one_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
