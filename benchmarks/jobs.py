@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from channelbench.benchmarks import scoring
 from channelbench.benchmarks.curves import Curve
 from channelbench.benchmarks.fits import code_of_fit
+from channelbench.benchmarks.job import Job, OpenStage
 from channelbench.benchmarks.keeping import Keeper
 from channelbench.benchmarks.latency import latencies
 from channelbench.benchmarks.measured import CountedSplit, budget_of, with_parameters
 from channelbench.benchmarks.memory import PeakMemory
-from channelbench.benchmarks.origin import Origin
 from channelbench.benchmarks.request import Request
 from channelbench.benchmarks.stopping import Stopped
-from channelbench.conditions import Conditions, condition_label
+from channelbench.benchmarks.turns import taken_over, turn
+from channelbench.conditions import Conditions
 from channelbench.contracts import FitContext, Method, Observation, Task, TaskSplit
 from channelbench.families import family_of
-from channelbench.predictions import KeptPredictions
 from channelbench.presets import preset_of
-from channelbench.results import Result, Training, cell_name, check_artefacts, write_cell
-from channelbench.store.dataset import ChannelDataset
+from channelbench.results import Result, Training, check_artefacts, write_cell
 
 __all__ = [
     "Job",
@@ -80,82 +77,6 @@ class Reporter:
         """A cell is written."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class OpenStage:
-    """A stage whose datasets are open: what the cells of one results folder are made from.
-
-    Attributes:
-        folder: The results folder.
-        train: What methods are fitted on.
-        test: What they are scored on.
-        source: What the fits were made on before they met ``test``, if it is another dataset.
-        setting: How they were carried over, in words.
-        checkpoints: Where learned methods keep theirs.
-        start: The ``checkpoints`` of the fits to start from.
-        scale: The dataset on whose scale ``train`` and ``test`` are observed, if it is another.
-        share: Share of the training and validation split that a fit sees.
-        keeps_predictions: Whether cells keep what they predict.
-        reads: Results folder whose kept predictions tasks may read.
-    """
-
-    folder: Path
-    train: ChannelDataset
-    test: ChannelDataset
-    checkpoints: Path
-    source: ChannelDataset | None = None
-    setting: str = ""
-    start: Path | None = None
-    scale: ChannelDataset | None = None
-    share: float = 1.0
-    keeps_predictions: bool = False
-    reads: Path | None = None
-
-    @property
-    def fits_here(self) -> bool:
-        """Whether its fits are made for it: else they are another stage's."""
-        return self.checkpoints.parent == self.folder
-
-    def prepare(self, tasks: Iterable[Task]) -> None:
-        """Have ``train`` and ``test`` observed on the scale of ``scale``, and the predictions of ``reads`` at hand;
-        before anything of them is observed."""
-        if self.reads is not None:
-            self.test.lent = KeptPredictions(self.reads, self.test.split_digest("test"))
-        if self.scale is None:
-            return
-        for dataset, task in itertools.product({self.train, self.test} - {self.scale}, tasks):
-            task.share_scale(self.scale.view("train"), dataset.view("train"))
-
-
-@dataclass(frozen=True)
-class Job:
-    """One fit, and the cells that are scored with it.
-
-    Attributes:
-        method: What is fitted.
-        tasks: To which tasks, in the method's own order.
-        seed: With which seed.
-        training: Under which conditions, where they differ from a task's own in what a fit sees; a task that lacks
-            one of the fields is fitted under its own.
-        cells: What is scored.
-        origin: Where they come from.
-        keep: Whether to go on with a fit of other code.
-    """
-
-    method: type[Method]
-    tasks: tuple[Task, ...]
-    seed: int
-    training: Mapping[str, Any]
-    cells: tuple[tuple[Task, Conditions], ...]
-    origin: Origin = field(default_factory=Origin)
-    keep: bool = False
-
-    @property
-    def stem(self) -> str:
-        """Name of the fit's folder."""
-        what = "joint" if self.method.joint else self.tasks[0].card.name
-        return cell_name(self.method.card.name, what, condition_label(self.training), self.seed)
-
-
 Perform = Callable[[Sequence[Job], Request, OpenStage, Reporter], Iterator[Result]]
 """Does jobs, tells the reporter of each and gives their cells once they are written, in an order of its own."""
 
@@ -181,7 +102,8 @@ def work(
     scored: Progress = lambda done, total: None,
     debug: bool = False,
 ) -> Iterator[Result]:
-    """Fit once, score every cell and write each as it is made; what raises costs its own cells alone.
+    """Fit once, score every cell and write each as it is made; what raises costs its own cells alone. Cells that
+    another run has made since they were asked for are taken as they are.
 
     Args:
         job: What to fit and score.
@@ -197,6 +119,30 @@ def work(
         OSError: a cell cannot be written.
         Stopped: a method failed, with ``debug``.
     """
+    with turn(stage.folder, job.stem, lambda: scored(0, 1)):
+        left = []
+        for task, condition in job.cells:
+            name = job.name_of(task, condition)
+            result = taken_over(stage.folder, name, job.stamps.get(name, 0), job.origin.code)
+            if result is None:
+                left.append((task, condition))
+            else:
+                yield result
+        if left:
+            here = replace(job, cells=tuple(left))
+            yield from _fit_and_score(here, stage, shared, threads=threads, alone=alone, scored=scored, debug=debug)
+
+
+def _fit_and_score(
+    job: Job,
+    stage: OpenStage,
+    shared: FitContext,
+    *,
+    threads: int | None,
+    alone: bool,
+    scored: Progress,
+    debug: bool,
+) -> Iterator[Result]:
     context = _context(job, stage, shared)
     curve = Curve.of(context.workdir, goes_on=_has_begun(context))
     context = replace(context, progress=curve.heard(context.progress))

@@ -18,6 +18,7 @@ from channelbench.benchmarks.placement import Placement, on_workers
 from channelbench.benchmarks.request import Request, RunOptions, for_dataset, open_verified, prepare
 from channelbench.benchmarks.stages import Stages
 from channelbench.contracts import Method, Task
+from channelbench.errors import RequestError
 from channelbench.presets import DEFAULT_PRESET
 from channelbench.results import sweep
 from channelbench.store.dataset import ChannelDataset
@@ -43,6 +44,9 @@ def run(
     timeout: float | str | None = None,
     max_time: float | str | None = None,
     stale: str = "remake",
+    redo: str | Sequence[str | type[Method]] = (),
+    shard: str | None = None,
+    only: Sequence[str] | None = None,
     debug: bool = False,
     log: str | None = None,
     reporter: Reporter | None = None,
@@ -85,6 +89,10 @@ def run(
         max_time: How long a whole job may take; by default 24 hours for methods that are not ours.
         stale: What becomes of cells, and of fits, of other code than today's: ``remake`` or ``keep``. What cells say
             of no code counts as today's.
+        redo: Methods of the run whose cells and fits are removed first, whatever their code.
+        shard: ``2/8``: make the second of eight shares of the fits, with their cells. Shares that were made elsewhere
+            are put together by ``merge``.
+        only: Names of cells: make no others.
         debug: Stop at the first failure of a method; the jobs run in this process.
         log: ``tensorboard`` or ``trackio``: where learning curves and scores go, too.
         reporter: Hears of the progress.
@@ -108,6 +116,9 @@ def run(
         backbone=backbone,
         controls=controls,
         stale=stale,
+        redo=_named("methods", redo),
+        shard=shard,
+        only=None if only is None else tuple(only),
     )
     request, folder = prepare(options), place(out)
     if log is not None:
@@ -151,6 +162,9 @@ def _checked(request: Request, dataset: ChannelDataset, folder: Path) -> Stages:
     stages = Stages(plan, dataset, folder)
     stages.check(request)
     stages.check_reads(request)
+    if request.part.shard[1] > 1 and (reading := [stage.folder for stage in plan.stages if stage.reads is not None]):
+        got = f"{request.suite.card.name}, where {', '.join(reading)} reads what all others predict"
+        raise RequestError("--shard", expected="a suite whose stages read no predictions", got=got)
     for stage in plan.stages:
         check(folder / stage.folder, manifest(stages.request_of(request, stage), stages.provenance(stage)))
     return stages

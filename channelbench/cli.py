@@ -13,7 +13,8 @@ import typer
 from channelbench._version import __version__
 from channelbench.bars import progress
 from channelbench.cli_exchange import export, import_
-from channelbench.cli_running import Debug, LogName, stopping_at_failures
+from channelbench.cli_results import compare, merge, reproduce, rm, show
+from channelbench.cli_running import Debug, LogName, Redo, Shard, stopping_at_failures
 from channelbench.errors import RequestError, shorten
 from channelbench.options import MAX_SEED, MAX_WORKERS, number
 from channelbench.presets import DEFAULT_PRESET, preset_words
@@ -171,6 +172,8 @@ def run(
     ] = None,
     condition: Annotated[list[str] | None, typer.Option(help="Test conditions: snr_db=0,10,20")] = None,
     stale: Annotated[str, typer.Option(help="Cells of other code than today's: remake them, or keep them.")] = "remake",
+    redo: Redo = None,
+    shard: Shard = None,
     debug: Debug = False,
     log: LogName = None,
 ) -> None:
@@ -197,6 +200,8 @@ def run(
             timeout=timeout,
             max_time=max_time,
             stale=stale,
+            redo=redo or (),
+            shard=shard,
             debug=debug,
             log=log,
             reporter=BarReporter(bars),
@@ -294,6 +299,8 @@ def verify(data: Annotated[str, typer.Argument(help="Dataset to check.")]) -> No
 
 app.command(name="import")(import_)
 app.command()(export)
+for _command in (show, compare, reproduce, rm, merge):
+    app.command()(_command)
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

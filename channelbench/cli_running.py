@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Debug", "LogName", "stopping_at_failures"]
+__all__ = ["Debug", "LogName", "Redo", "Shard", "stopping_at_failures"]
+
+Redo = Annotated[
+    str | None, typer.Option("--redo", help="Remove cells and fits of these methods of the run, and make them again.")
+]
+Shard = Annotated[
+    str | None, typer.Option("--shard", help="I/N: make this share of the fits; see `channelbench merge`.")
+]
 
 Debug = Annotated[
     bool, typer.Option("--debug", help="Stop at the first failure of a method, at a terminal in the debugger.")
