@@ -54,8 +54,7 @@ def said(found: Found) -> Iterator[str]:
     yield _line("made", f"{cell.created or 'unknown'}, {cell.threads or 'unknown'} threads, {where}")
     yield from _training(cell)
     if cell.costs:
-        titles = {key: column.title for key, column in COSTS.items()}
-        yield _line("costs", ", ".join(f"{titles.get(key, key)} {value:.4g}" for key, value in cell.costs.items()))
+        yield _line("costs", ", ".join(_cost(key, value) for key, value in cell.costs.items()))
     if cell.weights:
         yield _line("weights", cell.weights)
     for line in cell.traceback.rstrip().splitlines():
@@ -80,6 +79,11 @@ def _training(cell: Result) -> Iterator[str]:
 
 def _score(score: MetricScore) -> str:
     return f"{score.value:.6g}{f' {score.unit}' if score.unit else ''} [{score.low:.4g}, {score.high:.4g}]"
+
+
+def _cost(key: str, value: float) -> str:
+    column = COSTS.get(key)
+    return f"{key} {value:.6g}" if column is None else f"{column.title} {value:.6g} {column.unit}"
 
 
 def _line(name: str, text: str) -> str:
