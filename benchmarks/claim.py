@@ -13,7 +13,7 @@ from channelbench.paths import expanded
 from channelbench.results import Result, RunManifest, TaskEntry, VariedEntry, write_atomic
 from channelbench.store.location import is_url
 
-__all__ = ["check", "claim", "place"]
+__all__ = ["check", "claim", "joined", "place"]
 
 
 def place(out: str | Path) -> Path:
@@ -50,8 +50,15 @@ def check(folder: Path, manifest: RunManifest, remark: Callable[[str], None] = l
         RequestError: the folder is not ours, or its cells could not stand beside these.
     """
     before = _before(place(folder), remark)
-    if before is None:
-        return manifest
+    return manifest if before is None else joined(before, manifest, folder)
+
+
+def joined(before: RunManifest, manifest: RunManifest, folder: Path) -> RunManifest:
+    """What ``run.json`` says of the cells of both.
+
+    Raises:
+        RequestError: their cells could not stand beside each other in ``folder``.
+    """
     if changed := _differences(before, manifest):
         raise RequestError(
             "--out",

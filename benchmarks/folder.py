@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from channelbench.benchmarks.jobs import Job, OpenStage, Perform, Reporter, one_
 from channelbench.benchmarks.origin import Origin, command_line
 from channelbench.benchmarks.request import Request, conditions_of
 from channelbench.benchmarks.stages import Provenance
+from channelbench.benchmarks.turns import stamp_of
 from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import Method, Task
 from channelbench.families import CEILING, family_of
+from channelbench.folders.removing import remove_fit
 from channelbench.leaderboard.audit import audit
 from channelbench.results import Result, RunManifest, TaskEntry, VariedEntry, cell_name, write_cell
 from channelbench.spec import ScenarioSpec
@@ -58,15 +60,17 @@ def fill(request: Request, stage: OpenStage, reporter: Reporter, perform: Perfor
     varied = _Varied.of(request, stage.test.spec)
     claim(stage.folder, manifest(request, Provenance.of(stage)), reporter.remarked)
     outcome = Outcome(stage.folder)
-    there = _There.of(stage.folder, reporter, keep_stale=request.keep_stale)
+    there = _There.of(stage.folder, reporter, keep_stale=request.keep_stale, redo=request.redo)
     ceilings = [
         (task, condition, origin)
         for name, conditions in varied.conditions.items()
         if (task := request.tasks[name]).ceiling_note and (origin := _origin(request, None, (task,)))
         for condition in conditions
-        if not there.has(cell_name(CEILING, name, condition.label, 0), origin.code)
+        if request.part.has_cell(cell := cell_name(CEILING, name, condition.label, 0), fit=cell)
+        if not there.has(cell, origin.code)
     ]
-    jobs = list(_jobs(request, varied, there))
+    jobs = [_anew(job, stage) if job.method.card.name in request.redo else job for job in _jobs(request, varied, there)]
+    jobs = [_stamped(job, stage.folder) for job in jobs]
     outcome.kept = len(there.codes) - len(there.stale if not request.keep_stale else ())
     there.say(reporter)
     reporter.planned(len(ceilings) + sum(len(job.cells) for job in jobs), outcome.kept)
@@ -103,23 +107,33 @@ class _There:
     Attributes:
         codes: Digest of the code of each, by name; empty where it is not known.
         keep_stale: Whether cells of other code count.
+        redo: Methods whose cells do not count.
         stale: The names of those that were asked for.
     """
 
     codes: dict[str, str]
     keep_stale: bool
+    redo: frozenset[str] = frozenset()
     stale: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, folder: Path, reporter: Reporter, *, keep_stale: bool) -> _There:
+    def of(cls, folder: Path, reporter: Reporter, *, keep_stale: bool, redo: frozenset[str]) -> _There:
         """Those of ``folder``; a line for each that is not what it says."""
         found = audit(folder)
         for problem in found.problems:
             reporter.remarked(f"{problem}; it does not count, and is made again where it is asked for")
-        return cls({cell.name: cell.code_digest for cell in found.results if cell.status == "ok"}, keep_stale)
+        return cls({cell.name: cell.code_digest for cell in found.results if cell.status == "ok"}, keep_stale, redo)
+
+    @property
+    def again(self) -> set[str]:
+        """What the names of the cells begin with that do not count."""
+        return {cell_name(method, "", "", 0).partition("__")[0] for method in self.redo}
 
     def has(self, name: str, code: str) -> bool:
         """Whether a cell is there, and by this code; where either is not known, the cell counts."""
+        if name.partition("__")[0] in self.again:
+            self.codes.pop(name, None)
+            return False
         if name not in self.codes:
             return False
         if code and self.codes[name] and self.codes[name] != code:
@@ -242,12 +256,32 @@ def _jobs(request: Request, varied: _Varied, there: _There) -> Iterator[Job]:
             for task in group:
                 for condition in varied.of_method(task, once=method.card.name in request.once):
                     name = cell_name(method.card.name, task.card.name, condition.label, seed)
+                    if not request.part.has_cell(name, fit=_stem(method, group, seed, condition)):
+                        continue
                     if there.has(name, origins[group].code):
                         continue
                     training = condition.of_fit()
                     trainings.setdefault(condition_label(training), (training, []))[1].append((task, condition))
             for training, cells in trainings.values():
                 yield Job(method, group, seed, training, tuple(cells), origins[group], request.keep_stale)
+
+
+def _stem(method: type[Method], group: tuple[Task, ...], seed: int, condition: Conditions) -> str:
+    return Job(method, group, seed, condition.of_fit(), ()).stem
+
+
+def _anew(job: Job, stage: OpenStage) -> Job:
+    """A job without what there is of its cells and of its fit."""
+    for task, condition in job.cells:
+        (stage.folder / "cells" / f"{job.name_of(task, condition)}.json").unlink(missing_ok=True)
+    if stage.fits_here:
+        remove_fit(stage.checkpoints / job.stem)
+    return job
+
+
+def _stamped(job: Job, folder: Path) -> Job:
+    names = [job.name_of(task, condition) for task, condition in job.cells]
+    return replace(job, stamps={name: stamp_of(folder, name) for name in names})
 
 
 def _own_tasks(method: type[Method], tasks: Mapping[str, Task]) -> tuple[Task, ...]:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from channelbench.benchmarks import scoring
+from channelbench.benchmarks.curves import Curve
 from channelbench.benchmarks.fits import code_of_fit
+from channelbench.benchmarks.job import Job, OpenStage
 from channelbench.benchmarks.keeping import Keeper
 from channelbench.benchmarks.latency import latencies
 from channelbench.benchmarks.measured import CountedSplit, budget_of, with_parameters
 from channelbench.benchmarks.memory import PeakMemory
-from channelbench.benchmarks.origin import Origin
 from channelbench.benchmarks.request import Request
-from channelbench.conditions import Conditions, condition_label
+from channelbench.benchmarks.stopping import Stopped
+from channelbench.benchmarks.turns import taken_over, turn
+from channelbench.conditions import Conditions
 from channelbench.contracts import FitContext, Method, Observation, Task, TaskSplit
 from channelbench.families import family_of
-from channelbench.predictions import KeptPredictions
 from channelbench.presets import preset_of
-from channelbench.results import Result, Training, cell_name, check_artefacts, write_cell
-from channelbench.store.dataset import ChannelDataset
+from channelbench.results import Result, Training, check_artefacts, write_cell
 
 __all__ = [
     "Job",
@@ -78,91 +77,18 @@ class Reporter:
         """A cell is written."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class OpenStage:
-    """A stage whose datasets are open: what the cells of one results folder are made from.
-
-    Attributes:
-        folder: The results folder.
-        train: What methods are fitted on.
-        test: What they are scored on.
-        source: What the fits were made on before they met ``test``, if it is another dataset.
-        setting: How they were carried over, in words.
-        checkpoints: Where learned methods keep theirs.
-        start: The ``checkpoints`` of the fits to start from.
-        scale: The dataset on whose scale ``train`` and ``test`` are observed, if it is another.
-        share: Share of the training and validation split that a fit sees.
-        keeps_predictions: Whether cells keep what they predict.
-        reads: Results folder whose kept predictions tasks may read.
-    """
-
-    folder: Path
-    train: ChannelDataset
-    test: ChannelDataset
-    checkpoints: Path
-    source: ChannelDataset | None = None
-    setting: str = ""
-    start: Path | None = None
-    scale: ChannelDataset | None = None
-    share: float = 1.0
-    keeps_predictions: bool = False
-    reads: Path | None = None
-
-    @property
-    def fits_here(self) -> bool:
-        """Whether its fits are made for it: else they are another stage's."""
-        return self.checkpoints.parent == self.folder
-
-    def prepare(self, tasks: Iterable[Task]) -> None:
-        """Have ``train`` and ``test`` observed on the scale of ``scale``, and the predictions of ``reads`` at hand;
-        before anything of them is observed."""
-        if self.reads is not None:
-            self.test.lent = KeptPredictions(self.reads, self.test.split_digest("test"))
-        if self.scale is None:
-            return
-        for dataset, task in itertools.product({self.train, self.test} - {self.scale}, tasks):
-            task.share_scale(self.scale.view("train"), dataset.view("train"))
-
-
-@dataclass(frozen=True)
-class Job:
-    """One fit, and the cells that are scored with it.
-
-    Attributes:
-        method: What is fitted.
-        tasks: To which tasks, in the method's own order.
-        seed: With which seed.
-        training: Under which conditions, where they differ from a task's own in what a fit sees; a task that lacks
-            one of the fields is fitted under its own.
-        cells: What is scored.
-        origin: Where they come from.
-        keep: Whether to go on with a fit of other code.
-    """
-
-    method: type[Method]
-    tasks: tuple[Task, ...]
-    seed: int
-    training: Mapping[str, Any]
-    cells: tuple[tuple[Task, Conditions], ...]
-    origin: Origin = field(default_factory=Origin)
-    keep: bool = False
-
-    @property
-    def stem(self) -> str:
-        """Name of the fit's folder."""
-        what = "joint" if self.method.joint else self.tasks[0].card.name
-        return cell_name(self.method.card.name, what, condition_label(self.training), self.seed)
-
-
 Perform = Callable[[Sequence[Job], Request, OpenStage, Reporter], Iterator[Result]]
 """Does jobs, tells the reporter of each and gives their cells once they are written, in an order of its own."""
 
 
-def one_by_one(jobs: Sequence[Job], request: Request, stage: OpenStage, reporter: Reporter) -> Iterator[Result]:
-    """Do the jobs in this process, each as it comes."""
+def one_by_one(
+    jobs: Sequence[Job], request: Request, stage: OpenStage, reporter: Reporter, *, debug: bool = False
+) -> Iterator[Result]:
+    """Do the jobs in this process, each as it comes; with ``debug`` until one fails."""
     for job in jobs:
         reporter.started(job)
-        yield from work(job, stage, replace(shared_context(request), progress=partial(reporter.fitting, job)))
+        shared = replace(shared_context(request), progress=partial(reporter.fitting, job))
+        yield from work(job, stage, shared, debug=debug)
         reporter.ended(job)
 
 
@@ -174,8 +100,10 @@ def work(
     threads: int | None = None,
     alone: bool = True,
     scored: Progress = lambda done, total: None,
+    debug: bool = False,
 ) -> Iterator[Result]:
-    """Fit once, score every cell and write each as it is made; what raises costs its own cells alone.
+    """Fit once, score every cell and write each as it is made; what raises costs its own cells alone. Cells that
+    another run has made since they were asked for are taken as they are.
 
     Args:
         job: What to fit and score.
@@ -185,11 +113,39 @@ def work(
         alone: Whether no other job is at work beside this one; else ``latency_ms_batch1``, ``latency_ms_batch512``
             and ``peak_memory_mb`` would not compare with those of other runs, and are left out of the costs.
         scored: Called with (done, all) samples of the cell that is being scored, and after each timed prediction.
+        debug: Whether to raise what a method raises, instead of writing the cells that it costs.
 
     Raises:
         OSError: a cell cannot be written.
+        Stopped: a method failed, with ``debug``.
     """
+    with turn(stage.folder, job.stem, lambda: scored(0, 1)):
+        left = []
+        for task, condition in job.cells:
+            name = job.name_of(task, condition)
+            result = taken_over(stage.folder, name, job.stamps.get(name, 0), job.origin.code)
+            if result is None:
+                left.append((task, condition))
+            else:
+                yield result
+        if left:
+            here = replace(job, cells=tuple(left))
+            yield from _fit_and_score(here, stage, shared, threads=threads, alone=alone, scored=scored, debug=debug)
+
+
+def _fit_and_score(
+    job: Job,
+    stage: OpenStage,
+    shared: FitContext,
+    *,
+    threads: int | None,
+    alone: bool,
+    scored: Progress,
+    debug: bool,
+) -> Iterator[Result]:
     context = _context(job, stage, shared)
+    curve = Curve.of(context.workdir, goes_on=_has_begun(context))
+    context = replace(context, progress=curve.heard(context.progress))
     memory = PeakMemory(context.device)
     with scoring.threads_for(job.method, threads) as count:
         where = scoring.Where.here(context.device, count, learned=job.method.learned)
@@ -200,11 +156,13 @@ def work(
         with chdir("."), memory.watch(), scoring.threads_for(job.method, threads):
             job.method.check(context)
             method.fit(splits, context)
+        curve.keep()
         fit_s, seen = time.perf_counter() - began, sum(training.seen for training, _ in splits.values())
         weights, where = method.weights, where.computing(method.precision)
     except BaseException as error:
         _raise_if_ours(error)
-        yield from fail(job, stage, shared, where, error, job.cells)
+        _stop_if_asked(debug, job, error)
+        yield from fail(job, stage, shared, where, error, job.cells, losses=curve.losses)
         return
     for task, condition in job.cells:
         try:
@@ -224,6 +182,7 @@ def work(
                 )
                 costs = {**with_parameters(method.costs(task.card.name), method), "predict_s": predict_s}
                 training = _training(job, stage, shared.preset, method, task, splits, seen if is_whole else None)
+                training = training.model_copy(update={"losses": training.losses or curve.losses})
                 artefacts = {**method.artefacts(task.card.name), **(keep.artefacts if keep else {})}
             if is_whole:
                 costs["fit_s"] = fit_s
@@ -240,6 +199,7 @@ def work(
             result = scoring.scored_cell(common, found.metrics, found, costs)
         except BaseException as error:
             _raise_if_ours(error)
+            _stop_if_asked(debug, job, error)
             yield from fail(job, stage, shared, where, error, [(task, condition)], weights)
         else:
             write_cell(stage.folder, result, found.terms, found.units, artefacts, found.strata)
@@ -262,6 +222,12 @@ def _raise_if_ours(error: BaseException) -> None:
         raise error
 
 
+def _stop_if_asked(debug: bool, job: Job, error: BaseException) -> None:
+    if debug:
+        tasks = " ".join(task.card.name for task in job.tasks)
+        raise Stopped(f"stopped at the failure of {job.method.card.name} on {tasks}, seed {job.seed}") from error
+
+
 def fail(
     job: Job,
     stage: OpenStage,
@@ -270,10 +236,13 @@ def fail(
     error: BaseException,
     cells: Iterable[tuple[Task, Conditions]],
     weights: str = "",
+    losses: Mapping[int, float] | None = None,
 ) -> Iterator[Result]:
-    """Write those ``cells`` of a job that an error has cost."""
+    """Write those ``cells`` of a job that an error has cost; of a fit that failed with the ``losses`` until then."""
     for task, condition in cells:
-        result = scoring.failed_cell(_common(job, stage, shared, where, task, condition, weights), error)
+        common = _common(job, stage, shared, where, task, condition, weights)
+        common |= {"training": Training(losses=losses) if losses else None}
+        result = scoring.failed_cell(common, error)
         write_cell(stage.folder, result, {})
         yield result
 

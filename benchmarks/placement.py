@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from channelbench import registry
@@ -37,6 +38,7 @@ class Placement:
     device: str = "auto"
     timeout: float | str | None = None
     max_time: float | str | None = None
+    debug: bool = False
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -47,6 +49,9 @@ class Placement:
         if self.workers > 1 and self.device == "cuda" and len(_gpus()) < self.workers:
             expected = f"at most {max(len(_gpus()), 1)} with --device cuda, a GPU each"
             raise RequestError("--workers", expected=expected, got=self.workers)
+        if self.debug and (self.workers > 1 or self.scheduler is not None):
+            got = f"{self.workers} workers" if self.scheduler is None else f"--scheduler {self.scheduler}"
+            raise RequestError("--debug", expected="one process, which can stop at a failure", got=got)
         Limits.of("quick", self.timeout, self.max_time)
 
     @property
@@ -75,6 +80,9 @@ class Placement:
         limits = Limits.of(request.preset, self.timeout, self.max_time)
         addresses = [names.get(name, name) for name in request.methods]
         tasks = [registry.address("tasks", type(task)) for task in request.tasks.values()]
+        if self.debug:
+            yield partial(one_by_one, debug=True)
+            return
         if Location.of(data.path, field="--data").is_private:
             self._stay("--data", "a place that all workers share", data.path, reporter)
             yield one_by_one
@@ -135,6 +143,8 @@ def _importable_elsewhere(name: str) -> bool:
     module, sign, _ = name.partition(":")
     if not sign:
         return True
+    if registry.is_lent(name.partition("+")[0]):
+        return False
     path, parts = None, module.split(".")
     for end in range(1, len(parts) + 1):
         specs = (finder.find_spec(".".join(parts[:end]), path) for finder in sys.meta_path)

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from channelbench import registry
+from channelbench.benchmarks.part import Part
 from channelbench.conditions import Conditions
 from channelbench.contracts import FitContext, Method, Task
 from channelbench.cuda import has_cuda, require_cuda
@@ -61,6 +62,9 @@ class RunOptions:
     backbone: str = "minilm"
     controls: bool = False
     stale: str = "remake"
+    redo: tuple[str, ...] = ()
+    shard: str | None = None
+    only: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +75,8 @@ class Request:
         names: By the name of its card, that under which each method was asked for: it tells where to find it.
         once: Methods that are run under the tasks' own conditions alone.
         keep_stale: Whether cells and fits of other code are kept.
+        redo: Methods whose cells and fits are made again.
+        part: Which of the cells are made.
     """
 
     suite: Suite
@@ -85,6 +91,8 @@ class Request:
     names: Mapping[str, str] = field(default_factory=dict)
     once: tuple[str, ...] = ()
     keep_stale: bool = False
+    redo: frozenset[str] = frozenset()
+    part: Part = field(default_factory=Part)
 
 
 def prepare(options: RunOptions) -> Request:
@@ -99,6 +107,7 @@ def prepare(options: RunOptions) -> Request:
         raise RequestError("--stale", expected="what to do with cells of other code", got=options.stale, choices=STALE)
     if options.seeds is not None and options.seeds < 1:
         raise RequestError("--seeds", expected="an integer of at least 1", got=options.seeds)
+    part = Part.of(options.shard, options.only)
     experiment = _experiment(suite.experiment)
     device = resolve_device(options.device)
     tasks = _chosen_tasks(options.tasks or suite.tasks)
@@ -125,7 +134,18 @@ def prepare(options: RunOptions) -> Request:
         names={registry.find("methods", name).card.name: name for name in wanted},
         once=() if options.methods or options.conditions else suite.once.get(options.preset, ()),
         keep_stale=options.stale == "keep",
+        redo=_again(options.redo, chosen),
+        part=part,
     )
+
+
+def _again(wanted: Sequence[str], chosen: Mapping[str, type[Method]]) -> frozenset[str]:
+    """Names of the methods to make again, among those of the run."""
+    names = [registry.find("methods", name).card.name if ":" in name else name for name in wanted]
+    for name in names:
+        if name not in chosen:
+            raise RequestError("--redo", expected="a method of this run", got=name, choices=sorted(chosen))
+    return frozenset(names)
 
 
 def _check_method(method: type[Method], context: FitContext) -> None:

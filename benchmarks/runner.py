@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from channelbench import registry
 from channelbench.benchmarks.claim import check, place
+from channelbench.benchmarks.default_data import default_dataset
 from channelbench.benchmarks.folder import Outcome, fill, manifest
 from channelbench.benchmarks.jobs import Job, Reporter
+from channelbench.benchmarks.logs import LogReporter, opened_log
 from channelbench.benchmarks.placement import Placement, on_workers
 from channelbench.benchmarks.request import Request, RunOptions, for_dataset, open_verified, prepare
 from channelbench.benchmarks.stages import Stages
+from channelbench.contracts import Method, Task
+from channelbench.errors import RequestError
 from channelbench.presets import DEFAULT_PRESET
 from channelbench.results import sweep
 from channelbench.store.dataset import ChannelDataset
@@ -23,10 +29,10 @@ __all__ = ["Job", "Outcome", "Reporter", "run"]
 def run(
     suite: str = "full",
     *,
-    data: str | Path | Callable[[], str | Path],
+    data: str | Path | None = None,
     out: str | Path = "results",
-    methods: Sequence[str] = (),
-    tasks: Sequence[str] = (),
+    methods: str | Sequence[str | type[Method]] = (),
+    tasks: str | Sequence[str | type[Task]] = (),
     conditions: Sequence[Mapping[str, Any]] = (),
     preset: str = DEFAULT_PRESET,
     seeds: int | None = None,
@@ -38,6 +44,11 @@ def run(
     timeout: float | str | None = None,
     max_time: float | str | None = None,
     stale: str = "remake",
+    redo: str | Sequence[str | type[Method]] = (),
+    shard: str | None = None,
+    only: Sequence[str] | None = None,
+    debug: bool = False,
+    log: str | None = None,
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Make the cells of a suite that are not in ``out`` yet.
@@ -48,12 +59,12 @@ def run(
 
     Args:
         suite: A name from ``channelbench list suites``, or ``package.module:SUITE``.
-        data: A dataset that ``generate`` made, a path or a URL, or what gives one, called once the rest of the request
-            is in order.
+        data: A dataset that ``generate`` made, a path or a URL; by default the last one that was generated in this
+            folder, or a fresh quick one of the suite's, made once the rest of the request is in order.
         out: Folder of the results; one dataset, suite and preset per folder.
-        methods: These instead of the suite's; floors and ceilings are always added. ``package.module:Class`` works,
-            and options after a ``+``.
-        tasks: These instead of the suite's.
+        methods: These instead of the suite's, names or classes; floors and ceilings are always added.
+            ``package.module:Class`` works, and options after a ``+``.
+        tasks: These instead of the suite's, names or classes.
         conditions: These instead of the suite's, each as the fields that differ: ``{"snr_db": 0}``. A task that
             lacks one of the fields runs once under its own conditions.
         preset: One of ``channelbench.presets``: how large and how long to train.
@@ -78,17 +89,26 @@ def run(
         max_time: How long a whole job may take; by default 24 hours for methods that are not ours.
         stale: What becomes of cells, and of fits, of other code than today's: ``remake`` or ``keep``. What cells say
             of no code counts as today's.
+        redo: Methods of the run whose cells and fits are removed first, whatever their code.
+        shard: ``2/8``: make the second of eight shares of the fits, with their cells. Shares that were made elsewhere
+            are put together by ``merge``.
+        only: Names of cells: make no others.
+        debug: Stop at the first failure of a method; the jobs run in this process.
+        log: ``tensorboard`` or ``trackio``: where learning curves and scores go, too.
         reporter: Hears of the progress.
 
     Raises:
+        Stopped: a method failed, with ``debug``; its own error is the cause.
         RequestError: something of the request does not exist or does not fit; nothing has been written.
     """
     reporter, began = reporter or Reporter(), time.time()
-    placement = Placement(workers=workers, scheduler=scheduler, device=device, timeout=timeout, max_time=max_time)
+    placement = Placement(
+        workers=workers, scheduler=scheduler, device=device, timeout=timeout, max_time=max_time, debug=debug
+    )
     options = RunOptions(
         suite=suite,
-        methods=tuple(methods),
-        tasks=tuple(tasks),
+        methods=_named("methods", methods),
+        tasks=_named("tasks", tasks),
         conditions=tuple(conditions),
         preset=preset,
         seeds=seeds,
@@ -96,9 +116,16 @@ def run(
         backbone=backbone,
         controls=controls,
         stale=stale,
+        redo=_named("methods", redo),
+        shard=shard,
+        only=None if only is None else tuple(only),
     )
     request, folder = prepare(options), place(out)
-    dataset = open_verified(data() if callable(data) else data)
+    if log is not None:
+        reporter = LogReporter(opened_log(log, folder), reporter)
+    if data is None:
+        data = default_dataset(request.suite, partial(reporter.generating, request.suite.scenario))
+    dataset = open_verified(data)
     request = for_dataset(request, options, dataset)
     stages = _checked(request, dataset, folder)
     request = on_workers(request, placement)
@@ -114,6 +141,15 @@ def run(
     return outcome
 
 
+def _named(kind: Literal["methods", "tasks"], wanted: str | Sequence[str | type]) -> tuple[str, ...]:
+    """Names of what was asked for by name or as a class; text is a list with commas."""
+    if isinstance(wanted, str):
+        wanted = [part.strip() for part in wanted.split(",") if part.strip()]
+    elif isinstance(wanted, type):
+        wanted = [wanted]
+    return tuple(registry.lend(kind, one) for one in wanted)
+
+
 def describe(dataset: ChannelDataset) -> str:
     """A dataset in a few words: where it is, of what, and the beginning of its digest."""
     spec = dataset.spec
@@ -126,6 +162,9 @@ def _checked(request: Request, dataset: ChannelDataset, folder: Path) -> Stages:
     stages = Stages(plan, dataset, folder)
     stages.check(request)
     stages.check_reads(request)
+    if request.part.shard[1] > 1 and (reading := [stage.folder for stage in plan.stages if stage.reads is not None]):
+        got = f"{request.suite.card.name}, where {', '.join(reading)} reads what all others predict"
+        raise RequestError("--shard", expected="a suite whose stages read no predictions", got=got)
     for stage in plan.stages:
         check(folder / stage.folder, manifest(stages.request_of(request, stage), stages.provenance(stage)))
     return stages

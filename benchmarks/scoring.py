@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from channelbench.benchmarks.keeping import Keeper
 from channelbench.bootstrap import interval
 from channelbench.conditions import Conditions
 from channelbench.contracts import Asked, Genie, GenieMethod, Method, Metric, Observation, Target, Task
+from channelbench.errors import shorten
 from channelbench.families import CEILING, family_of
 from channelbench.prediction import InvalidPrediction
 from channelbench.results import MetricScore, Result
@@ -41,6 +43,9 @@ __all__ = [
 
 CHUNK = 256
 """Samples observed and scored at a time, which bounds memory whatever the test split's size."""
+
+LONGEST_TRACEBACK = 12_000
+"""Characters of it in a cell: its two ends."""
 
 Terms = dict[str, NDArray[np.float64]]
 
@@ -235,7 +240,18 @@ def scored_cell(
 
 def failed_cell(common: Mapping[str, Any], error: BaseException) -> Result:
     """A cell that says why it has no scores."""
-    return Result(**common, status="failed", error=" ".join(f"{type(error).__name__}: {_message(error)}".split())[:500])
+    reason = " ".join(f"{type(error).__name__}: {_message(error)}".split())[:500]
+    return Result(**common, status="failed", error=reason, traceback=_traceback(error))
+
+
+def _traceback(error: BaseException) -> str:
+    """Where an error was raised, as Python shows it; empty where it was raised elsewhere."""
+    if error.__traceback__ is None:
+        return ""
+    try:
+        return shorten("".join(traceback.format_exception(error)), LONGEST_TRACEBACK)
+    except BaseException:  # what shows an error asks the error, which is a method's doing
+        return "".join(traceback.format_tb(error.__traceback__))[-LONGEST_TRACEBACK:]
 
 
 def _message(error: BaseException) -> str:

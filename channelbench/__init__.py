@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from channelbench.benchmarks.runner import run
     from channelbench.errors import RequestError
     from channelbench.generation import generate, make_spec
+    from channelbench.models.embed_method import EmbedMethod
+    from channelbench.models.torch_method import TorchMethod
     from channelbench.store import open_dataset, verify
     from channelbench.stream import ChannelStream, to_tf_dataset
 
 _HOMES = {
     "ChannelStream": "channelbench.stream",
+    "EmbedMethod": "channelbench.models.embed_method",
     "RequestError": "channelbench.errors",
+    "TorchMethod": "channelbench.models.torch_method",
     "generate": "channelbench.generation",
     "make_spec": "channelbench.generation",
     "open_dataset": "channelbench.store",
@@ -32,7 +36,9 @@ _HOMES = {
 
 __all__ = [
     "ChannelStream",
+    "EmbedMethod",
     "RequestError",
+    "TorchMethod",
     "__version__",
     "generate",
     "make_spec",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,8 @@ import typer
 from channelbench._version import __version__
 from channelbench.bars import progress
 from channelbench.cli_exchange import export, import_
+from channelbench.cli_results import compare, merge, reproduce, rm, show
+from channelbench.cli_running import Debug, LogName, Redo, Shard, stopping_at_failures
 from channelbench.errors import RequestError, shorten
 from channelbench.options import MAX_SEED, MAX_WORKERS, number
 from channelbench.presets import DEFAULT_PRESET, preset_words
@@ -171,19 +172,20 @@ def run(
     ] = None,
     condition: Annotated[list[str] | None, typer.Option(help="Test conditions: snr_db=0,10,20")] = None,
     stale: Annotated[str, typer.Option(help="Cells of other code than today's: remake them, or keep them.")] = "remake",
+    redo: Redo = None,
+    shard: Shard = None,
+    debug: Debug = False,
+    log: LogName = None,
 ) -> None:
     """Score methods on a dataset; a second call makes only what is missing."""
-    from channelbench.benchmarks.default_data import default_dataset
     from channelbench.benchmarks.progress import BarReporter
     from channelbench.benchmarks.request import parse_conditions
     from channelbench.benchmarks.runner import run as run_suite
 
-    known = _known("suites", suite)
-    with progress() as bars:
-        reporter = BarReporter(bars)
+    with stopping_at_failures(), progress() as bars:
         outcome = run_suite(
             suite,
-            data=lambda: default_dataset(known, partial(reporter.generating, known.scenario)) if data is None else data,
+            data=data,
             out=out,
             methods=_names("methods", methods),
             tasks=_names("tasks", tasks),
@@ -198,7 +200,11 @@ def run(
             timeout=timeout,
             max_time=max_time,
             stale=stale,
-            reporter=reporter,
+            redo=redo or (),
+            shard=shard,
+            debug=debug,
+            log=log,
+            reporter=BarReporter(bars),
         )
     complaints, csv, html = _write_report(out)
     parts = {"": outcome, **outcome.stages}
@@ -296,6 +302,8 @@ def verify(data: Annotated[str, typer.Argument(help="Dataset to check.")]) -> No
 
 app.command(name="import")(import_)
 app.command()(export)
+for _command in (show, compare, reproduce, rm, merge):
+    app.command()(_command)
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from channelbench.generator import Generator
 from channelbench.sources import default_of, makers, unknown_source
 from channelbench.suite import Suite
 
-__all__ = ["Kind", "address", "create", "find", "names", "refresh", "refuse_taken", "tasks_of"]
+__all__ = ["Kind", "address", "create", "find", "is_lent", "lend", "names", "refresh", "refuse_taken", "tasks_of"]
 
 Kind = Literal["exhibits", "experiments", "generators", "methods", "metrics", "suites", "tasks"]
 
@@ -154,6 +155,42 @@ def tasks_of(method: type[Method]) -> tuple[str, ...]:
     return tuple(task.card.name for task in sorted(covered, key=method.order))
 
 
+_LENT: dict[tuple[str, str], type] = {}
+"""Classes that no import finds, by kind and ``package.module:Class``: of a notebook, or of a function."""
+
+
+def lend(kind: Kind, thing: Any) -> str:
+    """The name under which ``find`` finds what a caller has in hand; a name stays what it is. A class that no import
+    finds (one of a function, say) is kept for the life of this process.
+
+    Raises:
+        RequestError: it is neither a name nor a class of this kind.
+    """
+    if isinstance(thing, str):
+        return thing
+    wanted = _KINDS[kind]
+    if not (inspect.isclass(thing) and _is_entry(kind, thing)):
+        got = f"{thing.__name__}, with methods to write" if inspect.isabstract(thing) else thing
+        raise RequestError(wanted.singular, expected=f"a name, or {wanted.wanted}", got=got)
+    name = str(thing.card.name)  # type: ignore[attr-defined]
+    if _entries(kind).get(name.partition("+")[0]) is not None:
+        with suppress(RequestError):
+            if find(kind, name) is thing:
+                return name
+    path = f"{thing.__module__}:{thing.__qualname__}"
+    _LENT.pop((kind, path), None)
+    with suppress(ImportError):
+        if discovery.load(path) is thing:
+            return path
+    _LENT[kind, path] = thing
+    return path
+
+
+def is_lent(path: str) -> bool:
+    """Whether this process alone has what stands at ``path``."""
+    return any(path == known for _, known in _LENT)
+
+
 def refuse_taken(kind: Kind, path: str, field: str) -> None:
     """Refuse a class from elsewhere that calls itself as a registered one; options do not make it another.
 
@@ -240,6 +277,8 @@ def _is_entry(kind: Kind, item: Any) -> bool:
 
 
 def _import(kind: Kind, path: str) -> Any:
+    if (kind, path) in _LENT:
+        return _checked(kind, path, _LENT[kind, path])
     try:
         found = discovery.load(path)
     except ImportError as error:

@@ -168,6 +168,8 @@ class Training(_Frozen):
             one look at the training split.
         best_step: Steps after which the kept weights were scored.
         validation: Score of the validation split by steps made, lower is better.
+        losses: Training loss by steps made, of those at which the fit told of it; empty where it did not, and in
+            earlier cells.
     """
 
     steps: int | None = None
@@ -176,6 +178,7 @@ class Training(_Frozen):
     budget_samples: int | None = None
     best_step: int | None = None
     validation: Mapping[int, float] = Field(default_factory=dict)
+    losses: Mapping[int, float] = Field(default_factory=dict)
 
 
 class Result(_Frozen):
@@ -199,6 +202,8 @@ class Result(_Frozen):
     preset: str
     status: Literal["ok", "failed"]
     error: str = ""
+    traceback: str = ""
+    """Where it failed; empty where that is not known, and in earlier cells."""
     scores: Mapping[str, MetricScore] = Field(default_factory=dict)
     num_test: int
     same_as_start: int | None = None

@@ -40,6 +40,7 @@ class CellView:
     tied: bool = False
     worse: bool = False
     detail: str = ""
+    traceback: str = ""
     caution: str = ""
     note: str = ""
     kind: str = ""
@@ -172,7 +173,8 @@ def sort_key(value: float) -> str:
 def blank(entry: Entry) -> CellView:
     """In place of a score."""
     state = {"not run": "not-run", "not supported": "unsupported"}.get(entry.state, "failed")
-    return CellView(state=state, detail=entry.detail)
+    traceback = next((cell.traceback for cell in entry.results if cell.traceback), "")
+    return CellView(state=state, detail=entry.detail, traceback=traceback)
 
 
 def _bar(skill: Estimate) -> str:

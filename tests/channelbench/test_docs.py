@@ -51,6 +51,56 @@ def test_worked_example_reaches_the_leaderboard(tmp_path: Path, monkeypatch: pyt
     assert "8 passed" in tested.stdout, tested.stdout
 
 
+def test_own_network_is_ten_lines_that_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a script, and by the command of the page."""
+    page = ROOT / "docs" / "own-network.md"
+    code = next(text for text in blocks(page, "python") if text.startswith("# my_net.py"))
+    written = [line for line in code.splitlines() if line.strip() and not line.startswith(("#", "if __name__"))]
+    assert len(written) <= 10
+    stated = 'tasks=["cp"])'
+    assert stated in code
+    (tmp_path / "my_net.py").write_text(code.replace(stated, 'tasks=["cp"], seeds=1, data="few.zarr")'))
+    command, *_ = re.findall(r"^\$ channelbench (run --methods my_net.*)$", "\n".join(blocks(page, "console")), re.M)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    make_dataset(Path("few.zarr"), small_spec(train=100, sub6__num_subcarriers=8, mmwave=None))
+    runpy.run_path("my_net.py", run_name="__main__")
+    monkeypatch.setattr(
+        sys, "argv", ["channelbench", *command.split(), "--seeds", "1", "--out", "again", "--data", "few.zarr"]
+    )
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code, capsys.readouterr().err
+    for folder in ("results", "again"):
+        scores = {r.method: r.scores["nmse"].value for r in read_cells(tmp_path / folder) if not r.conditions}
+        assert scores["my_net"] < scores["hold"], folder
+
+
+def test_own_embedding_is_scored_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ROOT / "docs" / "own-network.md"
+    code = next(text for text in blocks(page, "python") if text.startswith("# my_embedding.py"))
+    (tmp_path / "my_embedding.py").write_text(code)
+    (command,) = re.findall(r"^\$ channelbench (run --methods my_emb.*)$", "\n".join(blocks(page, "console")), re.M)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    spec = small_spec(train=100, sub6__num_subcarriers=8, mmwave__num_subcarriers=2, mmwave__num_beams=8)
+    where = str(make_dataset("memory://own-embedding/few.zarr", spec).path)
+    monkeypatch.setattr(sys, "argv", ["channelbench", *command.split(), "--seeds", "1", "--data", where])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code, capsys.readouterr().err
+    scores = {
+        (r.task, r.method): r.scores[r.primary_metric].value
+        for r in read_cells(tmp_path / "results")
+        if not r.conditions
+    }
+    assert scores["pe", "delay_profile"] < scores["pe", "mean"]
+
+
 def test_a_task_its_metric_and_its_methods_are_one_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
