@@ -119,7 +119,7 @@ def _panel(index: int, board: Board, table: Table, steps: Container[str]) -> dic
         "columns": [taskviews.head(board, column) for column in table.columns],
         "groups": [group for group in groups if group["rows"]],
         "tasks": [taskviews.task(panel, board, table, column, _group) for column in table.columns],
-        "costs": taskviews.costs(table),
+        "costs": taskviews.cost_columns(table),
     }
 
 

@@ -16,7 +16,7 @@ from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity
 from channelbench.leaderboard.rowviews import CellView, blank, caution, identity, sort_key
 from channelbench.results import Result
 
-__all__ = ["costs", "head", "task"]
+__all__ = ["cost_columns", "head", "task"]
 
 
 def head(board: Board, column: Column) -> dict[str, str]:
@@ -117,7 +117,7 @@ def _gain(entry: Entry) -> CellView | None:
     )
 
 
-def costs(table: Table) -> dict[str, Any]:
+def cost_columns(table: Table) -> dict[str, Any]:
     """Medians over seeds, one row per method and task; columns that nobody measured are left out."""
     rows = [
         (row, column, entry.results)

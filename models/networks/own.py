@@ -27,6 +27,8 @@ CRITERIA: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 }
 """The losses of tasks of a link, by name."""
 
+CALIBRATION_SAMPLES = 20_000
+
 
 class _Held:
     """Keeps a method where a copy of the module does not copy it."""
@@ -68,6 +70,13 @@ class OwnNetwork(nn.Module):
             got = f"{answer.dtype} {tuple(answer.shape)}" if isinstance(answer, torch.Tensor) else type(answer).__name__
             raise RequestError("answer", expected=f"a {'complex' if self.is_complex else 'real'} {shape}", got=got)
         return answer
+
+    @property
+    def calibration_samples(self) -> int:
+        """Training cases that ``calibrate`` is given, at most: none where the method has no use for them."""
+        from channelbench.models.torch_method import TorchMethod
+
+        return 0 if type(self.held.method).calibrate is TorchMethod.calibrate else CALIBRATION_SAMPLES
 
     def calibrate(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
         """Statistics of the training split, for a method that wants them."""

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from channelbench.costs import COSTS, LATENCY_BATCHES, latency_key
-from channelbench.leaderboard import page, table
+from channelbench.leaderboard import table, taskviews
 from channelbench.leaderboard.board import Column, Entry, Row, Table
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ def test_the_csv_has_the_shown_costs_where_it_had_them() -> None:
 def test_one_more_line_is_one_more_column(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page shows what the table says, and leaves out what nobody measured."""
     energy = replace(COSTS["fit_s"], key="energy_j", title="Energy", unit="J", lower_is_better=False)
-    monkeypatch.setattr(page, "COSTS", {**COSTS, energy.key: energy})
+    monkeypatch.setattr(taskviews, "COSTS", {**COSTS, energy.key: energy})
     cell = SimpleNamespace(
         costs={"fit_s": 2.0, "energy_j": 12.0},
         derived_costs=("energy_j",),
@@ -69,10 +69,9 @@ def test_one_more_line_is_one_more_column(monkeypatch: pytest.MonkeyPatch) -> No
     )
     row = Row(method="m", title="M", family="small", entries={"ce": Entry(state="ok", results=(cell,))})  # type: ignore[arg-type]
     column = Column(task="ce", metric="nmse", unit="1", higher_is_better=False, metrics={})
-    shown = page._costs(Table(condition="default", changes={}, columns=(column,), rows=(row,)))
+    shown = taskviews.cost_columns(Table(condition="default", changes={}, columns=(column,), rows=(row,)))
     assert [(head["label"], head["unit"], head["better"]) for head in shown["heads"]] == [
         ("Fit", "s", "low"),
         ("Energy", "J", "high"),
     ]
     assert [cell["value"] for cell in shown["rows"][0]["cells"]] == ["2", "≈ 12"]
-    assert [bool(cell["hint"]) for cell in shown["rows"][0]["cells"]] == [False, True]
