@@ -25,6 +25,7 @@ class DrawnPaths(Paths):
         aod: Azimuths of departure, radian, ``[batch, paths]``.
         aod_phasor, aoa_phasor: ``e^{jφ}`` of the azimuths of departure and arrival, ``[batch, paths]``.
         los: ``[batch]``.
+        zoa: Zenith angles of arrival, radian, ``[batch, paths]``; ``None`` where nobody asked for them.
     """
 
     phase: NDArray[np.float64]
@@ -32,6 +33,7 @@ class DrawnPaths(Paths):
     aod_phasor: NDArray[Any]
     aoa_phasor: NDArray[Any]
     los: NDArray[np.bool_]
+    zoa: NDArray[np.float64] | None = None
 
     def without_phases(self) -> Paths:
         """What is known of a drop but for its phases."""

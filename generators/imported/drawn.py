@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,8 @@ from channelbench.errors import RequestError
 from channelbench.generator import Block
 from channelbench.generators.evaluate.exact import evaluate
 from channelbench.generators.evaluate.paths import DrawnPaths
-from channelbench.generators.tr38901.stochastic import DrawnBlock, StochasticGenerator
 from channelbench.sources import makers
-from channelbench.spec import BLOCK_SIZE, SPLITS
+from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
 from channelbench.store.dataset import ChannelDataset
 
 __all__ = ["DrawnRows", "drawn_rows", "refuse_without_paths", "squints"]
@@ -27,6 +26,14 @@ CLOSE = 1e-3
 """Relative root mean square error; the fast engine's channels are within 6e-4 of the exact sum."""
 
 
+class Drawing(Protocol):
+    """A generator whose channels are sums over paths that it can draw again."""
+
+    def drawn_paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, DrawnPaths]:
+        """The paths of the rows that ``sample`` returns, by band, with phases and zenith angles of arrival."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class DrawnRows:
     """Some rows of a split with their paths.
@@ -35,13 +42,11 @@ class DrawnRows:
         split: Which one.
         rows: Of the split.
         paths: By band; ``power`` sums to about 1 over the paths of a link.
-        zoa: Zenith angles of arrival, the same in all bands, radian, ``[rows, paths]``.
     """
 
     split: str
     rows: slice
     paths: dict[str, DrawnPaths]
-    zoa: NDArray[np.float64]
 
     def amplitude(self, dataset: ChannelDataset, band: str) -> NDArray[np.complex128]:
         """Amplitudes of the paths with the path gain in them, at the array's centre, the carrier and time 0,
@@ -63,7 +68,7 @@ def refuse_without_paths(dataset: ChannelDataset, field: str = "data") -> None:
         raise RequestError(field, expected=expected, got=got)
     count = min(CHECKED, dataset.spec.sizes.train)
     block = Block(split="train", index=0, start=0, stop=count)
-    paths, squint = generator.draw(dataset.spec, block, dataset.seed).paths, squints(dataset)
+    paths, squint = generator.drawn_paths(dataset.spec, block, dataset.seed), squints(dataset)
     for name, band in dataset.spec.bands.items():
         stored = dataset.view("train").rows(f"h_{name}", np.arange(count))
         error = np.linalg.norm(evaluate(paths[name], band, squint=squint) - stored) / np.linalg.norm(stored)
@@ -87,19 +92,12 @@ def drawn_rows(dataset: ChannelDataset) -> Iterator[DrawnRows]:
         for start in range(0, total, BLOCK_SIZE):
             stop = min(start + BLOCK_SIZE, total)
             block = Block(split=split, index=start // BLOCK_SIZE, stop=stop - start)
-            drawn = generator.draw(dataset.spec, block, dataset.seed)
-            zoa = _zenith_of_arrival(drawn, slice(0, stop - start))
-            yield DrawnRows(split=split, rows=slice(start, stop), paths=drawn.paths, zoa=zoa)
+            paths = generator.drawn_paths(dataset.spec, block, dataset.seed)
+            yield DrawnRows(split=split, rows=slice(start, stop), paths=paths)
 
 
-def _zenith_of_arrival(drawn: DrawnBlock, rows: slice) -> NDArray[np.float64]:
-    """Of the specular path, which arrives from where the base station is, then of every ray of every cluster."""
-    specular = np.arccos(-drawn.drops.offset[rows, 2] / drawn.drops.distance_m[rows])
-    rays: NDArray[Any] = next(iter(drawn.rays.values())).anchor.zoa[rows]
-    return np.concatenate([specular[:, None], rays.reshape(len(rays), -1)], axis=1).astype(np.float64)
-
-
-def _drawing(dataset: ChannelDataset) -> StochasticGenerator | None:
+def _drawing(dataset: ChannelDataset) -> Drawing | None:
     """A generator of the dataset's source that can draw paths; ``None`` where there is none."""
     maker = makers(dataset.spec.scenario).get(dataset.spec.source.name)
-    return maker() if maker is not None and issubclass(maker, StochasticGenerator) else None
+    generator: Any = None if maker is None else maker()
+    return generator if hasattr(generator, "drawn_paths") else None

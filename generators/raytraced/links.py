@@ -79,6 +79,7 @@ def paths_of(
         aod_phasor=np.exp(1j * aod),
         aoa_phasor=np.exp(1j * aoa),
         los=los,
+        zoa=np.arccos(np.clip(arrival[..., 2], -1, 1)),
     )
 
 

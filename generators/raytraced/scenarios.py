@@ -16,6 +16,7 @@ from channelbench.sources import SourceSpec
 from channelbench.spec import SPLITS, ScenarioSpec
 
 if TYPE_CHECKING:
+    from channelbench.generators.evaluate.paths import DrawnPaths
     from channelbench.store.dataset import ChannelDataset
 
 __all__ = ["TracedLand", "TracedMacro", "TracedStreet"]
@@ -92,6 +93,19 @@ class _Traced(Generator):
 
         drawn = drawing.draw(self._settings(spec), spec, block, seed)
         return {band: paths.without_phases() for band, paths in drawn.paths.items()}
+
+    def drawn_paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, DrawnPaths]:
+        """The paths that the rows of ``sample`` are sums of, by band, traced again.
+
+        Raises:
+            RequestError: each slot has paths of its own.
+        """
+        from channelbench.generators.raytraced import drawing
+
+        if self._settings(spec).retrace:
+            expected = "a dataset with one set of paths for all slots"
+            raise RequestError("data", expected=expected, got="retrace=true; formats of channels take it, such as npz")
+        return drawing.draw(self._settings(spec), spec, block, seed).paths
 
     def channels(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, NDArray[Any]]:
         """The sum over the same paths, traced again."""
