@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from channelbench.families import family_of
+
 
 def primary(folder: Path, task: str) -> pd.DataFrame:
     """The primary scores of a task under its default condition, a row per method."""
@@ -28,9 +30,8 @@ def table(folders: list[Path], task: str) -> str:
     """A Markdown table, the best of the first folder first, references after all others."""
     found = [primary(folder, task) for folder in folders]
     better = -1 if str(found[0]["higher_is_better"].iloc[0]) == "True" else 1
-    first = found[0].assign(
-        last=found[0]["family"].isin(("reference", "floor", "ceiling")), by=better * found[0]["value"]
-    )
+    contestant = found[0]["family"].map(lambda family: family_of(family).ranked)
+    first = found[0].assign(last=~contestant, by=better * found[0]["value"])
     lines = [f"| | {' | '.join(folder.name for folder in folders)} |", "|---" * (1 + len(folders)) + "|"]
     for method, row in first.sort_values(["last", "by"]).iterrows():
         cells = [written(each.loc[method]) if method in each.index else "–" for each in found]
