@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from channelbench.generator import Paths
 
-__all__ = ["SPEED_OF_LIGHT", "DrawnPaths"]
+__all__ = ["SPEED_OF_LIGHT", "ArrivingPaths", "DrawnPaths"]
 
 SPEED_OF_LIGHT = 299_792_458.0
 """m/s."""
@@ -25,7 +25,6 @@ class DrawnPaths(Paths):
         aod: Azimuths of departure, radian, ``[batch, paths]``.
         aod_phasor, aoa_phasor: ``e^{jφ}`` of the azimuths of departure and arrival, ``[batch, paths]``.
         los: ``[batch]``.
-        zoa: Zenith angles of arrival, radian, ``[batch, paths]``; ``None`` where nobody asked for them.
     """
 
     phase: NDArray[np.float64]
@@ -33,7 +32,6 @@ class DrawnPaths(Paths):
     aod_phasor: NDArray[Any]
     aoa_phasor: NDArray[Any]
     los: NDArray[np.bool_]
-    zoa: NDArray[np.float64] | None = None
 
     def without_phases(self) -> Paths:
         """What is known of a drop but for its phases."""
@@ -43,3 +41,14 @@ class DrawnPaths(Paths):
             doppler_hz=self.doppler_hz.astype(np.float64),
             direction=self.direction.astype(np.float64),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrivingPaths(DrawnPaths):
+    """Paths with all that is known of where they come from.
+
+    Attributes:
+        zoa: Zenith angles of arrival, radian, ``[batch, paths]``.
+    """
+
+    zoa: NDArray[np.float64]

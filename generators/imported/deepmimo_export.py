@@ -91,7 +91,7 @@ def _rays(dataset: ChannelDataset, drawn: DrawnRows, name: str, band: BandSpec) 
         "aod_az": np.degrees(np.arctan2(direction[..., 1], direction[..., 0])),
         "aod_el": np.degrees(np.arccos(np.clip(direction[..., 2], -1, 1))),
         "aoa_az": np.degrees(np.angle(paths.aoa_phasor)),
-        "aoa_el": np.full(there.shape, np.nan) if paths.zoa is None else np.degrees(paths.zoa),
+        "aoa_el": np.degrees(paths.zoa),
         "inter": met,
         "doppler": paths.doppler_hz.astype(np.float64),
     }

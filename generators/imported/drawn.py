@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from channelbench.errors import RequestError
 from channelbench.generator import Block
 from channelbench.generators.evaluate.exact import evaluate
-from channelbench.generators.evaluate.paths import DrawnPaths
+from channelbench.generators.evaluate.paths import ArrivingPaths
 from channelbench.sources import makers
 from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
 from channelbench.store.dataset import ChannelDataset
@@ -29,7 +29,7 @@ CLOSE = 1e-3
 class Drawing(Protocol):
     """A generator whose channels are sums over paths that it can draw again."""
 
-    def drawn_paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, DrawnPaths]:
+    def drawn_paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, ArrivingPaths]:
         """The paths of the rows that ``sample`` returns, by band, with phases and zenith angles of arrival."""
         ...
 
@@ -46,7 +46,7 @@ class DrawnRows:
 
     split: str
     rows: slice
-    paths: dict[str, DrawnPaths]
+    paths: dict[str, ArrivingPaths]
 
     def amplitude(self, dataset: ChannelDataset, band: str) -> NDArray[np.complex128]:
         """Amplitudes of the paths with the path gain in them, at the array's centre, the carrier and time 0,

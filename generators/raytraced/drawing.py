@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from channelbench.generator import Block
 from channelbench.generators.evaluate.exact import evaluate
-from channelbench.generators.evaluate.paths import DrawnPaths
+from channelbench.generators.evaluate.paths import ArrivingPaths
 from channelbench.generators.raytraced.links import first_delay_s, gains, paths_of, statistics, sum_slots
 from channelbench.generators.raytraced.tracing import Rays
 from channelbench.generators.raytraced.users import User, users_of
@@ -46,7 +46,7 @@ class Drawn:
     velocity: NDArray[np.float64]
     reference_s: NDArray[np.float64]
     gain: dict[str, NDArray[np.float64]]
-    paths: dict[str, DrawnPaths]
+    paths: dict[str, ArrivingPaths]
 
 
 def draw(source: RaytracedSource, spec: ScenarioSpec, block: Block, seed: int) -> Drawn:

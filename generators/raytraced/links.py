@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.generators.evaluate.exact import evaluate
-from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT, DrawnPaths
+from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT, ArrivingPaths, DrawnPaths
 from channelbench.generators.evaluate.statistics import link_statistics
 from channelbench.generators.raytraced.tracing import Rays
 from channelbench.generators.raytraced.worlds import World
@@ -39,7 +39,7 @@ def paths_of(
     velocity: NDArray[np.float64],
     reference_s: NDArray[np.float64],
     gain: NDArray[np.float64],
-) -> DrawnPaths:
+) -> ArrivingPaths:
     """Paths of links in a band, in the dataset's coordinates. Path 0 is the line of sight, absent where there is none.
 
     Args:
@@ -69,7 +69,7 @@ def paths_of(
         departure[link, columns], arrival[link, columns] = each.departure[order], each.arrival[order]
     departure, arrival = world.turned(departure), world.turned(arrival)
     aod, aoa = (np.arctan2(each[..., 1], each[..., 0]) for each in (departure, arrival))
-    return DrawnPaths(
+    return ArrivingPaths(
         power=power,
         delay_s=delay,
         doppler_hz=doppler,

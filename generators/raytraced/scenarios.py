@@ -16,7 +16,7 @@ from channelbench.sources import SourceSpec
 from channelbench.spec import SPLITS, ScenarioSpec
 
 if TYPE_CHECKING:
-    from channelbench.generators.evaluate.paths import DrawnPaths
+    from channelbench.generators.evaluate.paths import ArrivingPaths
     from channelbench.store.dataset import ChannelDataset
 
 __all__ = ["TracedLand", "TracedMacro", "TracedStreet"]
@@ -94,7 +94,7 @@ class _Traced(Generator):
         drawn = drawing.draw(self._settings(spec), spec, block, seed)
         return {band: paths.without_phases() for band, paths in drawn.paths.items()}
 
-    def drawn_paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, DrawnPaths]:
+    def drawn_paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, ArrivingPaths]:
         """The paths that the rows of ``sample`` are sums of, by band, traced again.
 
         Raises:

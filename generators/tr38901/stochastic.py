@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from channelbench.cuda import require_cuda
 from channelbench.errors import RequestError
 from channelbench.generator import Block, Generator, Paths
-from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
+from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT, ArrivingPaths
 from channelbench.generators.tr38901.drops import Drops, Streams, draw_drops
 from channelbench.generators.tr38901.loading import load_sionna
 from channelbench.generators.tr38901.path_loss import PathLoss, above_free_space_db
@@ -182,14 +181,14 @@ class StochasticGenerator(Generator):
         """The paths of the same rows that ``sample`` returns, by band, without their phases."""
         return {band: drawn.without_phases() for band, drawn in self.draw(spec, block, seed).paths.items()}
 
-    def drawn_paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, DrawnPaths]:
+    def drawn_paths(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, ArrivingPaths]:
         """The paths that the rows of ``sample`` are sums of, by band, with their zenith angles of arrival: the specular
         path comes from where the base station is, then every ray of every cluster, the same in all bands."""
         drawn, rows = self.draw(spec, block, seed), slice(0, block.num_samples)
         specular = np.arccos(-drawn.drops.offset[rows, 2] / drawn.drops.distance_m[rows])
         rays = next(iter(drawn.rays.values())).anchor.zoa[rows]
         zoa = np.concatenate([specular[:, None], rays.reshape(len(rays), -1)], axis=1).astype(np.float64)
-        return {band: replace(paths, zoa=zoa) for band, paths in drawn.paths.items()}
+        return {band: ArrivingPaths(**vars(paths), zoa=zoa) for band, paths in drawn.paths.items()}
 
     def channels(self, spec: ScenarioSpec, block: Block, seed: int) -> dict[str, NDArray[Any]]:
         """The exact sum over the same paths that ``sample`` sums by whatever engine."""
