@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from channelbench.families import BUNDLE, family_of
 from channelbench.leaderboard import cards
@@ -13,7 +14,7 @@ from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate
 from channelbench.leaderboard.numbers import fixed, interval
 from channelbench.leaderboard.ranking import best
 
-__all__ = ["CellView", "RowView", "blank", "caution", "identity", "leaders", "row_view", "sort_key"]
+__all__ = ["CellView", "RowView", "blank", "caution", "identity", "leaders", "row_view", "scored", "sort_key"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,13 +142,9 @@ def _cell(row: Row, column: Column, places: int, first: Mapping[str, str | None]
     score = entry.scores.get(column.metric)
     if entry.state != "ok" or score is None:
         return blank(entry)
-    return CellView(
-        state="ok",
-        sort=sort_key(score.value),
-        low=sort_key(score.low),
-        high=sort_key(score.high),
-        value=fixed(score.value, places),
-        interval=interval(score, places),
+    return scored(
+        score,
+        places,
         skill="" if worth is None else _short(worth.value),
         bar="0%" if worth is None else _bar(worth),
         rank=str(entry.rank or ""),
@@ -168,6 +165,19 @@ def caution(score: Estimate) -> str:
 def sort_key(value: float) -> str:
     """A number as the page's script reads it."""
     return "" if math.isnan(value) else repr(value).replace("inf", "Infinity")
+
+
+def scored(score: Estimate, places: int, **more: Any) -> CellView:
+    """A score with its interval, in so many decimal places, and what else there is to say."""
+    return CellView(
+        state="ok",
+        sort=sort_key(score.value),
+        low=sort_key(score.low),
+        high=sort_key(score.high),
+        value=fixed(score.value, places),
+        interval=interval(score, places),
+        **more,
+    )
 
 
 def blank(entry: Entry) -> CellView:

@@ -12,8 +12,8 @@ from channelbench.families import BUNDLE, CEILING
 from channelbench.leaderboard import cards, gain, labels, verdict
 from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
 from channelbench.leaderboard.figures import draw
-from channelbench.leaderboard.numbers import decimals, fixed, interval, quantity
-from channelbench.leaderboard.rowviews import CellView, blank, caution, identity, sort_key
+from channelbench.leaderboard.numbers import decimals, quantity
+from channelbench.leaderboard.rowviews import CellView, blank, caution, identity, scored, sort_key
 from channelbench.results import Result
 
 __all__ = ["cost_columns", "head", "task"]
@@ -86,13 +86,9 @@ def _metric_cell(entry: Entry, metric: str, places: int) -> CellView:
     score = entry.scores.get(metric)
     if score is None:
         return blank(entry) if entry.state != "ok" else CellView(state="unsupported")
-    return CellView(
-        state="ok",
-        sort=sort_key(score.value),
-        low=sort_key(score.low),
-        high=sort_key(score.high),
-        value=fixed(score.value, places),
-        interval=interval(score, places),
+    return scored(
+        score,
+        places,
         caution=caution(score),
         note="; ".join(dict.fromkeys(r.scores[metric].note for r in entry.results if r.scores[metric].note)),
     )

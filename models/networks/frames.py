@@ -13,9 +13,12 @@ from typing import ClassVar, Generic, TypeVar
 import torch
 from torch import nn
 
-__all__ = ["Frame", "FramedNetwork"]
+__all__ = ["MOST_CASES", "Frame", "FramedNetwork"]
 
 Start = TypeVar("Start")
+
+MOST_CASES = 20_000
+"""Training cases that statistics are taken of, where as many as there are would do."""
 
 
 class Frame(nn.Module, ABC, Generic[Start]):

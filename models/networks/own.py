@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from channelbench.errors import RequestError
+from channelbench.models.networks.frames import MOST_CASES
 from channelbench.models.networks.reconstruction import MATRIX_GAIN, nmse
 from channelbench.tasks.link.observations import ChannelObservation, LinkObservation, ScalarObservation
 
@@ -26,8 +27,6 @@ CRITERIA: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "squared": functional.mse_loss,
 }
 """The losses of tasks of a link, by name."""
-
-CALIBRATION_SAMPLES = 20_000
 
 
 class _Held:
@@ -76,7 +75,7 @@ class OwnNetwork(nn.Module):
         """Training cases that ``calibrate`` is given, at most: none where the method has no use for them."""
         from channelbench.models.torch_method import TorchMethod
 
-        return 0 if type(self.held.method).calibrate is TorchMethod.calibrate else CALIBRATION_SAMPLES
+        return 0 if type(self.held.method).calibrate is TorchMethod.calibrate else MOST_CASES
 
     def calibrate(self, h: torch.Tensor, noise_var: torch.Tensor, target: torch.Tensor) -> None:
         """Statistics of the training split, for a method that wants them."""

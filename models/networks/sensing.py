@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from channelbench.models.networks.alignment import TINY, Peak, at_strongest_path
-from channelbench.models.networks.frames import Frame, FramedNetwork
+from channelbench.models.networks.frames import MOST_CASES, Frame, FramedNetwork
 
 __all__ = [
     "BeamFrame",
@@ -186,7 +186,7 @@ class ScalarFrame(SensingFrame):
         subcarriers, antennas: Of the observation.
     """
 
-    calibration_samples = 20_000
+    calibration_samples = MOST_CASES
 
     curve: torch.Tensor
     unit: torch.Tensor
