@@ -14,7 +14,7 @@ from channelbench.families import family_of
 
 
 def primary(folder: Path, task: str) -> pd.DataFrame:
-    """The primary scores of a task under its default condition, a row per method."""
+    """The primary scores of a task under its default condition, a row per method: its first seed's."""
     table = pd.read_csv(folder / "leaderboard.csv", comment="#")
     wanted = (table["task"] == task) & (table["conditions"] == "default") & (table["primary"].astype(str) == "True")
     return table[wanted & (table["status"] == "ok")].drop_duplicates("method").set_index("method")
