@@ -113,7 +113,13 @@ def test_a_line_of_a_network_is_fitted_and_scored_again(data: str, tmp_path: Pat
     assert first.costs["samples_of_budget"] == pytest.approx(1, abs=1e-3)
     assert "fit_s" in first.costs
 
-    for part in ("leaderboard/ranking.py", "leaderboard/page.py", "cli.py", "benchmarks/runner.py", "store/verify.py"):
+    for part in (
+        "leaderboard/ranking.py",
+        "leaderboard/page.py",
+        "cli/running.py",
+        "benchmarks/runner.py",
+        "store/verify.py",
+    ):
         change(sources / part)
     change(sources / "models" / "networks" / "mlp.py", "\n# a remark\n")
     assert written(fit(data, out)) == set(), "none of it decides a score"

@@ -1,5 +1,4 @@
-"""``show``, ``compare``, ``reproduce``, ``rm`` and ``merge``: part of the command line, which is the composition root,
-and under its rules."""
+"""``show``, ``compare``, ``reproduce``, ``rm`` and ``merge``."""
 
 from __future__ import annotations
 

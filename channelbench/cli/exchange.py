@@ -1,4 +1,4 @@
-"""``import`` and ``export``: part of the command line, which is the composition root, and under its rules."""
+"""``import`` and ``export``."""
 
 from __future__ import annotations
 

@@ -1,0 +1,6 @@
+"""``python -m channelbench``: the command line."""
+
+from channelbench.cli import main
+
+if __name__ == "__main__":
+    main()

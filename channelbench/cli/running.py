@@ -1,0 +1,175 @@
+"""``run`` and ``report``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from channelbench.bars import progress
+from channelbench.errors import RequestError
+from channelbench.options import MAX_WORKERS, number
+from channelbench.presets import DEFAULT_PRESET, preset_words
+
+__all__ = ["report", "run"]
+
+Redo = Annotated[
+    str | None, typer.Option("--redo", help="Remove cells and fits of these methods of the run, and make them again.")
+]
+Shard = Annotated[
+    str | None, typer.Option("--shard", help="I/N: make this share of the fits; see `channelbench merge`.")
+]
+
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Stop at the first failure of a method, at a terminal in the debugger.")
+]
+LogName = Annotated[str | None, typer.Option("--log", help="Learning curves to tensorboard or trackio, too.")]
+
+
+def run(
+    suite: Annotated[str, typer.Option(help="Suite; see `channelbench list suites`.")] = "full",
+    data: Annotated[
+        str | None, typer.Option(help="Dataset, folder or URL; the last one generated here by default.")
+    ] = None,
+    out: Annotated[str, typer.Option(help="Folder of the results.")] = "results",
+    methods: Annotated[str | None, typer.Option(help="These methods, comma-separated; pkg.module:Class works.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="These tasks, comma-separated.")] = None,
+    preset: Annotated[str, typer.Option(help=f"{preset_words()}: how long to train.")] = DEFAULT_PRESET,
+    seeds: Annotated[int | None, number("--seeds", 1, "Seeds of learned methods.", maximum=1000)] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    backbone: Annotated[
+        str, typer.Option(help="Language model of the llm methods: minilm, gpt2, a hub name or folder, random:NAME.")
+    ] = "minilm",
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Also each llm method's +random, +none and +scratch.")
+    ] = False,
+    workers: Annotated[
+        int,
+        number(
+            "--workers",
+            1,
+            "Processes; more than 1 have one thread each and measure no latency or peak memory.",
+            maximum=MAX_WORKERS,
+        ),
+    ] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Work on the dask cluster at this address, tcp://host:8786, or scheduler file.")
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(help="Longest silence of a job, 90s, 10m or 6h; 10m, 60m or 6h by default, as the preset."),
+    ] = None,
+    max_time: Annotated[
+        str | None, typer.Option(help="Longest job; by default 24h for methods that are not ours.")
+    ] = None,
+    condition: Annotated[list[str] | None, typer.Option(help="Test conditions: snr_db=0,10,20")] = None,
+    stale: Annotated[str, typer.Option(help="Cells of other code than today's: remake them, or keep them.")] = "remake",
+    redo: Redo = None,
+    shard: Shard = None,
+    debug: Debug = False,
+    log: LogName = None,
+) -> None:
+    """Score methods on a dataset; a second call makes only what is missing."""
+    from channelbench.benchmarks.progress import BarReporter
+    from channelbench.benchmarks.request import parse_conditions
+    from channelbench.benchmarks.runner import run as run_suite
+
+    with _stopping_at_failures(), progress() as bars:
+        outcome = run_suite(
+            suite,
+            data=data,
+            out=out,
+            methods=_names("methods", methods),
+            tasks=_names("tasks", tasks),
+            conditions=parse_conditions(condition or []),
+            preset=preset,
+            seeds=seeds,
+            device=device,
+            backbone=backbone,
+            controls=controls,
+            workers=workers,
+            scheduler=scheduler,
+            timeout=timeout,
+            max_time=max_time,
+            stale=stale,
+            redo=redo or (),
+            shard=shard,
+            debug=debug,
+            log=log,
+            reporter=BarReporter(bars),
+        )
+    complaints, csv, html = _write_report(out)
+    parts = {"": outcome, **outcome.stages}
+    failed = [(place, result) for place, part in parts.items() for result in part.failed]
+    made, kept = sum(len(part.written) for part in parts.values()), sum(part.kept for part in parts.values())
+    typer.echo(f"{made} cells made, {kept} were there, {len(failed)} failed")
+    for place, result in failed:
+        typer.echo(f"failed: {place}{'/' if place else ''}{result.name}: {result.error}", err=True)
+    typer.echo(str(csv))
+    typer.echo(str(html))
+    if failed or complaints:
+        raise typer.Exit(1)
+
+
+def report(
+    results: Annotated[Path, typer.Argument(help="Folder that `run` wrote.")] = Path("results"),
+    csv: Annotated[Path | None, typer.Option(help="CSV file; results/leaderboard.csv by default.")] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML file; results/leaderboard.html by default.")] = None,
+    latex: Annotated[
+        bool, typer.Option("--latex", help="Also the tables for a paper, beside the CSV as .tex.")
+    ] = False,
+) -> None:
+    """Write the leaderboard of a results folder as CSV and HTML; exit 1 if a cell had to be left out."""
+    complaints, *paths = _write_report(results, csv=csv, html=html, latex=latex)
+    for path in [*paths, *([paths[0].with_suffix(".tex")] if latex else [])]:
+        typer.echo(str(path))
+    if complaints:
+        raise typer.Exit(1)
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _names(kind: str, text: str | None) -> tuple[str, ...]:
+    """A comma-separated list whose every name is known."""
+    from channelbench import registry
+
+    if text is None:
+        return ()
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise RequestError(f"--{kind}", expected="at least one name", got=text)
+    for name in names:
+        registry.find(kind, name)  # type: ignore[arg-type]
+    return names
+
+
+@contextmanager
+def _stopping_at_failures() -> Iterator[None]:
+    """Shows where a method failed, where the run was to stop there; exit 1."""
+    from channelbench.benchmarks.stopping import Stopped, look_into
+
+    try:
+        yield
+    except Stopped as stopped:
+        look_into(stopped)
+        raise typer.Exit(1) from None
+
+
+def _write_report(
+    results: str | Path, csv: Path | None = None, html: Path | None = None, latex: bool = False
+) -> tuple[int, Path, Path]:
+    """How many cells had to be left out, each with a line that says so; and the files."""
+    from channelbench.benchmarks.exhibits import report as write_report
+
+    lines: list[str] = []
+
+    def complain(line: str) -> None:
+        lines.append(line)
+        typer.echo(line, err=True)
+
+    paths = write_report(results, csv=csv, html=html, complain=complain, latex=latex)
+    return len(lines), *paths
