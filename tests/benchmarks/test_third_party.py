@@ -1,5 +1,6 @@
 """Somebody else's suite: experiment, exhibit and a method with artefacts in one file, named by path or installed."""
 
+import importlib
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -150,9 +151,7 @@ def third_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     (tmp_path / "third_file.py").write_text(FILE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "third_file", raising=False)
-    import third_file
-
-    return third_file
+    return importlib.import_module("third_file")
 
 
 @pytest.fixture
