@@ -18,7 +18,7 @@ from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.location import Location
 from channelbench.store.panels import panels_of, rows_of
 
-__all__ = ["draw", "explained", "save_picture", "summary"]
+__all__ = ["draw", "explained", "picture_of", "save_picture", "summary"]
 
 _PANEL_HEIGHT = 4.7
 """Inches of a row of panels."""
@@ -106,7 +106,7 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
     from matplotlib.figure import Figure
 
     dataset = open_dataset(path, field="data")
-    target = expanded(picture, field="--picture") if picture else _picture_of(path)
+    target = expanded(picture, field="--picture") if picture else picture_of(path)
     panels, (views, missing) = panels_of(dataset), _views(dataset)
     rows, more = rows_of(panels), -(-len(views) // 2)
     heights = [_PANEL_HEIGHT * len(rows), _VIEW_HEIGHT * more]
@@ -153,7 +153,8 @@ def save_picture(figure: Any, target: Path) -> Path:
     return target
 
 
-def _picture_of(path: str | Path) -> Path:
+def picture_of(path: str | Path) -> Path:
+    """Where a dataset's picture is written by default: beside it, or here if that is remote."""
     place = Location.of(path, field="data")
     return (place.folder or Path(Path(str(place)).name)).with_suffix(".png")
 
