@@ -35,26 +35,29 @@ def panels_of(dataset: ChannelDataset) -> list[Panel]:
     power for path gains."""
     spec, link = dataset.spec, _typical_link(dataset)
     panels: list[Panel] = []
+    spreads, gains, angles = (DELAY_SPREADS, PATH_GAINS, ANGLE_SPREADS) if len(spec.bands) > 1 else ("", "", "")
     if "ue_position" in dataset.variables:
         panels.append(Panel("Drops", partial(_drop_map, dataset=dataset), DROPS))
     if max(spec.sub6.num_slots, spec.sub6.num_subcarriers) > 1:
         panels.append(Panel("One link", partial(_time_frequency, dataset=dataset, link=link), ONE_LINK))
     if wide := {name: band for name, band in spec.bands.items() if band.array.columns > 1}:
-        known = " The dotted line is the strongest path, and peaks of all bands lie at it." if _has_aod(dataset) else ""
+        known = STRONGEST if _has_aod(dataset) else ""
         spectra = partial(_angle_spectra, dataset=dataset, link=link, bands=wide)
         panels.append(Panel("Angle spectra", spectra, ANGLES + known))
     if "delay_spread_s_sub6" in dataset.variables:
-        panels.append(_cdf_of(dataset, "delay_spread_s", 1e9, "RMS delay spread (ns)", DELAY_SPREAD, log=True))
+        panels.append(
+            _cdf_of(dataset, "delay_spread_s", 1e9, "RMS delay spread (ns)", DELAY_SPREAD + spreads, log=True)
+        )
     elif tones := {name: band for name, band in spec.bands.items() if band.num_subcarriers > 1}:
         panels.append(Panel("Mean delay profile", partial(_delay_profiles, dataset=dataset, bands=tones), PROFILE))
     if "path_gain_db_sub6" in dataset.variables:
-        panels.append(_cdf_of(dataset, "path_gain_db", 1.0, "path gain (dB)", PATH_GAIN))
+        panels.append(_cdf_of(dataset, "path_gain_db", 1.0, "path gain (dB)", PATH_GAIN + gains))
     else:
         label = "mean |h|² of a link (dB)"
         powers = partial(_cdf, values=_power_db(dataset), bands=spec.bands, label=label)
         panels.append(Panel(label, powers, POWER))
     if "asd_deg_sub6" in dataset.variables:
-        panels.append(_cdf_of(dataset, "asd_deg", 1.0, "RMS azimuth spread of departure (°)", ANGLE_SPREAD))
+        panels.append(_cdf_of(dataset, "asd_deg", 1.0, "RMS azimuth spread of departure (°)", ANGLE_SPREAD + angles))
     return panels
 
 
@@ -67,29 +70,27 @@ ONE_LINK = (
     "more slowly the slower the user, and fades where paths cancel; noise from cell to cell would be a fault."
 )
 ANGLES = (
-    "Power by angle of departure at the base station: the lobe is as narrow as the array is long; a flat line would be "
-    "noise, and equal peaks side by side would be elements too far apart."
+    "Power by angle of departure at the base station: lobes where paths leave, the narrower the longer the array; a "
+    "flat line would be noise."
 )
-DELAY_SPREAD = (
-    "Share of links with a delay spread of at most so much: the higher band lies to the left, its echoes being weaker; "
-    "a step would be the same link again and again."
-)
+STRONGEST = " A lobe lies at the dotted line, the strongest path; with a line of sight it is the highest, in all bands."
+DELAY_SPREAD = "Share of links with a delay spread of at most so much; a step would be the same link again and again."
+DELAY_SPREADS = " The higher band lies to the left, its echoes being weaker."
 PROFILE = (
     "Power by delay, mean over links: a first arrival and a tail that falls; power that does not fall towards the "
     "right edge would be echoes longer than the symbol, or noise."
 )
-PATH_GAIN = (
-    "Share of links with a path gain of at most so much: the higher band lies to the left by 20 lg of the carriers' "
-    "ratio and more; gains above 0 dB would be impossible."
-)
+PATH_GAIN = "Share of links with a path gain of at most so much; gains above 0 dB would be impossible."
+PATH_GAINS = " The higher band lies to the left by 20 lg of the carriers' ratio and more."
 POWER = (
     "Share of links with a mean power of at most so much: 0 dB is the mean; a vertical line would be channels that "
     "were each scaled to the same power, which erases how far away a user is."
 )
 ANGLE_SPREAD = (
-    "Share of links whose departures spread by at most so much: a few degrees with a line of sight, tens without; "
-    "both bands of one environment lie near each other."
+    "Share of links whose departures spread by at most so much: a few degrees with a line of sight, tens without; 0 "
+    "for many would be links of a single path."
 )
+ANGLE_SPREADS = " The bands of one environment lie near each other."
 
 
 def _has_aod(dataset: ChannelDataset) -> bool:
