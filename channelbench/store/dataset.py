@@ -23,7 +23,7 @@ from channelbench.spec import ScenarioSpec
 from channelbench.store import layout
 from channelbench.store.checked import checked_arrays
 from channelbench.store.copies import part
-from channelbench.store.describing import in_html, in_text
+from channelbench.store.describing import described, in_html, in_text
 from channelbench.store.direct import DirectArray
 from channelbench.store.location import Location, is_network_error, is_store_error, said
 from channelbench.store.record import PART_OF, Record
@@ -172,10 +172,10 @@ class ChannelDataset:
         self.lent: Any = None
 
     def __repr__(self) -> str:
-        return in_text(self)
+        return in_text(described(self.path, self.spec, self.record, self.variables))
 
     def _repr_html_(self) -> str:
-        return in_html(self)
+        return in_html(described(self.path, self.spec, self.record, self.variables))
 
     @cached_property
     def xarray(self) -> xr.Dataset:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 from channelbench.errors import RequestError
-from channelbench.spec import SPLITS
+from channelbench.spec import SPLITS, ScenarioSpec
 from channelbench.store.location import Location
-
-if TYPE_CHECKING:
-    from channelbench.store.dataset import ChannelDataset
+from channelbench.store.record import Record
 
 __all__ = ["described", "in_html", "in_text"]
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def described(dataset: ChannelDataset) -> dict[str, str]:
-    """What there is to say of it: where it is, of what, how much, whether it is finished."""
-    spec, source = dataset.spec, dataset.spec.source
+def described(path: str, spec: ScenarioSpec, record: Record, variables: Iterable[str]) -> dict[str, str]:
+    """What there is to say of a dataset: where it is, of what, how much, whether it is finished."""
+    source = spec.source
     lines = {
-        "path": dataset.path,
+        "path": path,
         "scenario": " ".join([spec.title, *([] if spec.system is None else [spec.system])]),
-        "source": f"{source.label}, seed {dataset.seed}",
+        "source": f"{source.label}, seed {record.seed}",
     }
     for name, band in spec.bands.items():
         shape = " × ".join(map(str, (spec.sizes.total, band.num_slots, band.num_subcarriers, band.array.num_antennas)))
@@ -32,28 +30,27 @@ def described(dataset: ChannelDataset) -> dict[str, str]:
             f"{band.bandwidth_hz / 1e6:g} MHz, slots of {band.slot_s * 1e3:g} ms, {band.array.rows}×"
             f"{band.array.columns} antennas"
         )
-    lines["beside"] = ", ".join(name for name in dataset.variables if not name.startswith("h_"))
+    lines["beside"] = ", ".join(name for name in variables if not name.startswith("h_"))
     lines["samples"] = ", ".join(f"{spec.sizes.of(split)} {split}" for split in SPLITS)
-    lines["digest"] = dataset.digest or "none yet"
-    lines["on disk"] = _size(dataset.path)
-    lines["complete"] = "yes" if dataset.record.complete else "no: the same command continues it"
+    lines["digest"] = record.content_digest or "none yet"
+    lines["on disk"] = _size(path)
+    lines["complete"] = "yes" if record.complete else "no: the same command continues it"
     lines["licence"], lines["citation"] = source.licence, source.citation
     return lines
 
 
-def in_text(dataset: ChannelDataset) -> str:
-    """As lines of text."""
-    lines = described(dataset)
+def in_text(lines: Mapping[str, str]) -> str:
+    """What is described, as lines of text."""
     width = max(map(len, lines))
     return "\n".join(["<channelbench dataset>", *(f"  {name:<{width}}  {text}" for name, text in lines.items())])
 
 
-def in_html(dataset: ChannelDataset) -> str:
-    """As a table for notebooks."""
+def in_html(lines: Mapping[str, str]) -> str:
+    """What is described, as a table for notebooks."""
     rows = "".join(
         f'<tr><th style="text-align:left">{html.escape(name)}</th>'
         f'<td style="text-align:left">{html.escape(text)}</td></tr>'
-        for name, text in described(dataset).items()
+        for name, text in lines.items()
     )
     return f"<table><caption>channelbench dataset</caption><tbody>{rows}</tbody></table>"
 
