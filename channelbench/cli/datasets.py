@@ -29,7 +29,7 @@ def inspect(
 ) -> None:
     """Print a dataset's sizes, units and statistics, and draw a sheet of pictures of it; or, with --results, one
     sample's predictions against the truth."""
-    from channelbench.store.inspect import draw, explained, summary
+    from channelbench.store.inspect import drawn, summary
 
     if results is not None:
         _predictions(data, results, sample, methods, tasks, picture)
@@ -39,14 +39,12 @@ def inspect(
     ]:
         raise RequestError("--results", expected=f"a folder that `run` wrote, with --{given[0]}", got="nothing")
     with progress() as bars:
-        bar = bars.add_task(f"inspecting {data}", total=3, unit="steps")
+        bar = bars.add_task(f"inspecting {data}", total=2, unit="steps")
         text = summary(data)
         bars.update(bar, completed=1)
-        target = draw(data, picture)
+        target, sentences = drawn(data, picture)
         bars.update(bar, completed=2)
-        sentences = explained(data)
-        bars.update(bar, completed=3)
-    typer.echo(f"{text}\n\n{sentences}")
+    typer.echo("\n".join([text, "", *sentences]))
     typer.echo(str(target))
 
 

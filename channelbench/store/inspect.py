@@ -18,7 +18,7 @@ from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.location import Location
 from channelbench.store.panels import panels_of, rows_of
 
-__all__ = ["draw", "explained", "picture_of", "save_picture", "summary"]
+__all__ = ["draw", "drawn", "picture_of", "save_picture", "summary"]
 
 _PANEL_HEIGHT = 4.7
 """Inches of a row of panels."""
@@ -98,7 +98,15 @@ def _power_statistics(dataset: ChannelDataset, name: str) -> tuple[float, float,
 
 
 def draw(path: str | Path, picture: str | Path | None = None) -> Path:
+    """See ``drawn``: the picture alone."""
+    return drawn(path, picture)[0]
+
+
+def drawn(path: str | Path, picture: str | Path | None = None) -> tuple[Path, list[str]]:
     """Draw the picture sheet as PNG; beside the dataset, or here if that is remote, unless told otherwise.
+
+    Returns:
+        The picture, and lines with a sentence for each of its panels: what is seen, and what would be wrong.
 
     Raises:
         RequestError: there is no finished dataset at ``path``, or the picture cannot be written.
@@ -127,17 +135,7 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
             caption(ax, view, figure.get_figwidth() / 2)
         for ax in places[len(views) :]:
             ax.set_axis_off()
-    return save_picture(figure, target)
-
-
-def explained(path: str | Path) -> str:
-    """A sentence for each picture of the sheet: what is seen, and what would be wrong.
-
-    Raises:
-        RequestError: there is no finished dataset at ``path``.
-    """
-    dataset = open_dataset(path, field="data")
-    return "\n".join(said([*panels_of(dataset), *_views(dataset)[0]]))
+    return save_picture(figure, target), list(said([*panels, *views]))
 
 
 def save_picture(figure: Any, target: Path) -> Path:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from channelbench.errors import RequestError
-from channelbench.store.inspect import draw, explained, summary
+from channelbench.store.inspect import draw, drawn, summary
 from channelbench.store.panels import angle_spectrum, delay_profile, panels_of, rows_of
 from channelbench.store.schema import variables
 from channelbench.testing import make_dataset, small_spec
@@ -62,12 +62,11 @@ def test_each_panel_has_a_sentence_in_print_and_below_it(few_rays, tmp_path: Pat
     monkeypatch.setattr(
         Axes, "annotate", lambda self, text, *a, **k: written.append(text) or plain(self, text, *a, **k)
     )
-    draw(few_rays.path, tmp_path / "sheet.png")
-    said = explained(few_rays.path)
+    _, said = drawn(few_rays.path, tmp_path / "sheet.png")
     panels = panels_of(few_rays)
     assert len(panels) == 6
     assert [" ".join(text.split()) for text in written] == [panel.sentence for panel in panels]
-    assert " ".join(said.split()) == " ".join(f"{panel.title}: {panel.sentence}" for panel in panels)
+    assert " ".join(" ".join(said).split()) == " ".join(f"{panel.title}: {panel.sentence}" for panel in panels)
 
 
 def test_a_sample_needs_results(few_rays, shell) -> None:
