@@ -37,6 +37,7 @@ __all__ = [
     "limit_of",
     "one_by_one",
     "shared_context",
+    "splits_of",
     "work",
 ]
 
@@ -150,7 +151,7 @@ def _fit_and_score(
     with scoring.threads_for(job.method, threads) as count:
         where = scoring.Where.here(context.device, count, learned=job.method.learned)
     try:
-        method, splits = job.method(), _splits(job, stage)
+        method, splits = job.method(), splits_of(job, stage)
         is_whole = not _has_begun(context) and stage.fits_here  # else this is only the last part of it, or none
         began = time.perf_counter()
         with chdir("."), memory.watch(), scoring.threads_for(job.method, threads):
@@ -302,7 +303,9 @@ def _seen(training: Training) -> dict[str, float]:
     return costs
 
 
-def _splits(job: Job, stage: OpenStage) -> dict[str, tuple[CountedSplit, CountedSplit]]:
+def splits_of(job: Job, stage: OpenStage) -> dict[str, tuple[CountedSplit, CountedSplit]]:
+    """What a fit sees: training and validation split of each of its tasks."""
+
     def part(task: Task, split: str) -> CountedSplit:
         conditions = training_conditions(task, job.training)
         limit = limit_of(stage, task.size(stage.train.spec, split, conditions))

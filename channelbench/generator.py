@@ -15,10 +15,28 @@ from channelbench.ranges import Ranges, idle_fields
 from channelbench.sources import SourceSpec
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
 
-__all__ = ["Block", "Generator", "Paths", "View"]
+__all__ = ["Block", "Generator", "Panel", "Paths", "View"]
 
 View = Callable[[Any], None]
 """Draws one picture on the matplotlib axes that it is given."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture that explains itself: a ``View`` with words.
+
+    Attributes:
+        title: What it is, in a few words.
+        draw: Draws it.
+        sentence: What is seen, and what would be wrong: printed, and written under the picture.
+    """
+
+    title: str
+    draw: View
+    sentence: str
+
+    def __call__(self, axes: Any) -> None:
+        self.draw(axes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +122,7 @@ class Generator(ABC):
     @classmethod
     def views(cls, dataset: Any) -> list[View]:
         """Pictures of a dataset of this scenario and source that ``inspect`` adds to its sheet, two in a row: what a
-        source knows of its world that the variables do not show.
+        source knows of its world that the variables do not show. A ``Panel`` says beside what is seen.
 
         Args:
             dataset: A ``ChannelDataset``, finished, of a spec of this scenario and source.

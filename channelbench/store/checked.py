@@ -48,6 +48,10 @@ def checked_arrays(group: zarr.Group, spec: ScenarioSpec, path: str | Path, fiel
     blocks, total = -(-spec.sizes.total // BLOCK_SIZE), spec.sizes.total
     if largest > COORDINATES_MAX:
         complain("coordinates", f"of at most {COORDINATES_MAX} bytes", f"{largest} bytes by its spec")
+    rows = _array(group, "split")
+    if not isinstance(rows, str) and rows.ndim == 1 and rows.shape[0] < total:
+        got = f"{path} ({rows.shape[0]} of its samples, as xarray writes a selection, and reads it)"
+        raise RequestError(field, expected=f"a whole dataset of {total} samples", got=got)
     for name, (dims, values, _) in coordinates(spec).items():
         check(name, dims, values.shape, "float64")
     digests = _array(group, DIGEST)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Collection, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from importlib import import_module
 from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,7 @@ from channelbench.spec import ScenarioSpec
 from channelbench.store import layout
 from channelbench.store.checked import checked_arrays
 from channelbench.store.copies import part
+from channelbench.store.describing import described, in_html, in_text
 from channelbench.store.direct import DirectArray
 from channelbench.store.location import Location, is_network_error, is_store_error, said
 from channelbench.store.record import PART_OF, Record
@@ -39,6 +41,9 @@ MOST_IN_MEMORY = 6 * 2**30
 
 MOST_OF_FREE = 1 / 3
 """So is one that is larger than this share of the memory that is free, unless it is there already."""
+
+FEW = 16
+"""Numbers of a sample that are no dask array in the view of xarray."""
 
 PIECE_BYTES = 2**27
 """What is read in pieces is read in pieces of about this size."""
@@ -145,12 +150,14 @@ def _said(error: BaseException) -> str:
 
 
 class ChannelDataset:
-    """A dataset: whole variables of a split, kept in memory once read.
+    """A dataset: whole variables of a split, kept in memory once read. Printed, it says what it is.
 
     Attributes:
         spec: What it was made of.
         record: What it says of itself.
         seed: The seed it was made with.
+        digest: Of its content: 64 hexadecimal digits, the same for the same spec and seed; empty until it is finished.
+        versions: Of the packages that made it, by name.
         path: Where it is: a path or a URL.
         variables: What it holds of each sample, in writing order.
         lent: What an earlier stage of an experiment leaves to tasks; see ``predictions``.
@@ -164,16 +171,29 @@ class ChannelDataset:
         self._memo: dict[Hashable, Any] = {}
         self.lent: Any = None
 
+    def __repr__(self) -> str:
+        return in_text(described(self.path, self.spec, self.record, self.variables))
+
+    def _repr_html_(self) -> str:
+        return in_html(described(self.path, self.spec, self.record, self.variables))
+
     @cached_property
     def xarray(self) -> xr.Dataset:
-        """The lazy xarray view, as ``xarray.open_zarr(path)`` gives it to anybody, but in pieces of whole files, so
-        that ``.to_zarr`` can write it again. ``store.save`` writes what has been selected from it."""
+        """The lazy xarray view, with the accessor ``.cb`` (``channelbench.xarray``). Two things are other than what
+        ``xarray.open_zarr(path)`` gives: the pieces of dask are whole files, so that ``.to_zarr`` can write it again,
+        and what has a few numbers per sample (``split``, ``los``, positions, …) is read when it is first looked at and
+        no dask array, so that rows can be selected by it: ``ds.isel(sample=ds.split == 0)``."""
         import xarray as xr
 
-        arrays = [self.group[name] for name in self.variables]
-        whole = lcm(*((array.shards or array.chunks)[0] for array in arrays))
+        import_module("channelbench.xarray")  # registers `.cb`, and needs what is built on datasets
+
+        arrays = {name: self.group[name] for name in self.variables}
+        rows = lcm(*((array.shards or array.chunks)[0] for array in arrays.values()))
+        large = [name for name, array in arrays.items() if int(np.prod(array.shape[1:])) > FEW]
         with self.reading():
-            return xr.open_zarr(self.group.store, chunks={"sample": min(whole, self.spec.sizes.total), "unit": -1})
+            view = xr.open_zarr(self.group.store, chunks=None)
+            pieces = view[large].chunk(sample=min(rows, self.spec.sizes.total))
+            return view.assign({name: pieces[name] for name in large})
 
     @property
     def samples(self) -> xr.Dataset:
@@ -189,7 +209,16 @@ class ChannelDataset:
         return SplitView(self, split)
 
     def array(self, name: str, split: str) -> NDArray[Any]:
-        """All rows of one variable in one split, read-only: everybody is given the same array."""
+        """All rows of one variable in one split, read-only: everybody is given the same array.
+
+        Args:
+            name: Of a variable in ``variables``, where dtype, unit and shape stand: ``h_sub6`` is ``[samples, slots,
+                subcarriers, antennas]`` complex64, ``distance_m`` ``[samples]`` float32 in m.
+            split: ``train``, ``val`` or ``test``.
+
+        Raises:
+            RequestError: its files cannot be read.
+        """
 
         def read() -> NDArray[Any]:
             with self.reading():

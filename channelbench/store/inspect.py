@@ -13,15 +13,16 @@ from channelbench.generator import View
 from channelbench.paths import expanded
 from channelbench.sources import makers
 from channelbench.spec import SPLITS, ScenarioSpec
+from channelbench.store.captions import caption, said
 from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.location import Location
 from channelbench.store.panels import panels_of, rows_of
 
-__all__ = ["draw", "summary"]
+__all__ = ["draw", "drawn", "picture_of", "save_picture", "summary"]
 
-_PANEL_HEIGHT = 4
+_PANEL_HEIGHT = 4.7
 """Inches of a row of panels."""
-_VIEW_HEIGHT = 5.8
+_VIEW_HEIGHT = 6.5
 """Inches of a row of what a source draws of its own."""
 
 
@@ -97,7 +98,15 @@ def _power_statistics(dataset: ChannelDataset, name: str) -> tuple[float, float,
 
 
 def draw(path: str | Path, picture: str | Path | None = None) -> Path:
+    """See ``drawn``: the picture alone."""
+    return drawn(path, picture)[0]
+
+
+def drawn(path: str | Path, picture: str | Path | None = None) -> tuple[Path, list[str]]:
     """Draw the picture sheet as PNG; beside the dataset, or here if that is remote, unless told otherwise.
+
+    Returns:
+        The picture, and lines with a sentence for each of its panels: what is seen, and what would be wrong.
 
     Raises:
         RequestError: there is no finished dataset at ``path``, or the picture cannot be written.
@@ -105,13 +114,13 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
     from matplotlib.figure import Figure
 
     dataset = open_dataset(path, field="data")
-    target = expanded(picture, field="--picture") if picture else _picture_of(path)
+    target = expanded(picture, field="--picture") if picture else picture_of(path)
     panels, (views, missing) = panels_of(dataset), _views(dataset)
     rows, more = rows_of(panels), -(-len(views) // 2)
     heights = [_PANEL_HEIGHT * len(rows), _VIEW_HEIGHT * more]
     figure = Figure(figsize=(14 if len(panels) > 1 or more else 9, sum(heights)), layout="constrained")
     sheet: Any = figure.subfigures(2, 1, height_ratios=heights) if more else [figure]
-    _lay_out(sheet[0], rows)
+    _lay_out(sheet[0], rows, figure.get_figwidth())
     spec = dataset.spec
     figure.suptitle(
         f"{' · '.join(_named(spec))} · {spec.sizes.total} samples · seed {dataset.seed} · "
@@ -123,8 +132,18 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
         places = sheet[1].subplots(more, 2, squeeze=False).ravel()
         for view, ax in zip(views, places, strict=False):
             view(ax)
+            caption(ax, view, figure.get_figwidth() / 2)
         for ax in places[len(views) :]:
             ax.set_axis_off()
+    return save_picture(figure, target), list(said([*panels, *views]))
+
+
+def save_picture(figure: Any, target: Path) -> Path:
+    """Write a matplotlib figure.
+
+    Raises:
+        RequestError: it cannot be written there.
+    """
     try:
         figure.savefig(target, dpi=110)
     except OSError as error:
@@ -132,18 +151,21 @@ def draw(path: str | Path, picture: str | Path | None = None) -> Path:
     return target
 
 
-def _picture_of(path: str | Path) -> Path:
+def picture_of(path: str | Path) -> Path:
+    """Where a dataset's picture is written by default: beside it, or here if that is remote."""
     place = Location.of(path, field="data")
     return (place.folder or Path(Path(str(place)).name)).with_suffix(".png")
 
 
-def _lay_out(sheet: Any, rows: Sequence[Sequence[View]]) -> None:
+def _lay_out(sheet: Any, rows: Sequence[Sequence[View]], inches: float) -> None:
     """Each row over the whole width, however many panels are in it."""
     grid = sheet.add_gridspec(len(rows), 6)
     for number, row in enumerate(rows):
         width = 6 // len(row)
         for place, panel in enumerate(row):
-            panel(sheet.add_subplot(grid[number, place * width : (place + 1) * width]))
+            ax = sheet.add_subplot(grid[number, place * width : (place + 1) * width])
+            panel(ax)
+            caption(ax, panel, inches / len(row))
 
 
 def _named(spec: ScenarioSpec) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channelbench.bands import BandSpec
-from channelbench.generator import View
+from channelbench.generator import Panel, View
 from channelbench.spec import SPLITS
 from channelbench.store.dataset import ChannelDataset
 from channelbench.store.schema import subcarrier_hz
@@ -29,28 +29,72 @@ _PROFILED = 200
 """Links that a mean delay profile is of, at most."""
 
 
-def panels_of(dataset: ChannelDataset) -> list[View]:
-    """What draws each panel, in the order of the sheet. Where a dataset does not say a number of its links, what its
-    channels themselves show of it stands in: their delay profile for delay spreads, their power for path gains."""
+def panels_of(dataset: ChannelDataset) -> list[Panel]:
+    """What draws each panel, in the order of the sheet, with a sentence on what is seen. Where a dataset does not say a
+    number of its links, what its channels themselves show of it stands in: their delay profile for delay spreads, their
+    power for path gains."""
     spec, link = dataset.spec, _typical_link(dataset)
-    panels: list[View] = []
+    panels: list[Panel] = []
+    spreads, gains, angles = (DELAY_SPREADS, PATH_GAINS, ANGLE_SPREADS) if len(spec.bands) > 1 else ("", "", "")
     if "ue_position" in dataset.variables:
-        panels.append(partial(_drop_map, dataset=dataset))
+        panels.append(Panel("Drops", partial(_drop_map, dataset=dataset), DROPS))
     if max(spec.sub6.num_slots, spec.sub6.num_subcarriers) > 1:
-        panels.append(partial(_time_frequency, dataset=dataset, link=link))
+        panels.append(Panel("One link", partial(_time_frequency, dataset=dataset, link=link), ONE_LINK))
     if wide := {name: band for name, band in spec.bands.items() if band.array.columns > 1}:
-        panels.append(partial(_angle_spectra, dataset=dataset, link=link, bands=wide))
+        known = STRONGEST if _has_aod(dataset) else ""
+        spectra = partial(_angle_spectra, dataset=dataset, link=link, bands=wide)
+        panels.append(Panel("Angle spectra", spectra, ANGLES + known))
     if "delay_spread_s_sub6" in dataset.variables:
-        panels.append(_cdf_of(dataset, "delay_spread_s", 1e9, "RMS delay spread (ns)", log=True))
+        panels.append(
+            _cdf_of(dataset, "delay_spread_s", 1e9, "RMS delay spread (ns)", DELAY_SPREAD + spreads, log=True)
+        )
     elif tones := {name: band for name, band in spec.bands.items() if band.num_subcarriers > 1}:
-        panels.append(partial(_delay_profiles, dataset=dataset, bands=tones))
+        panels.append(Panel("Mean delay profile", partial(_delay_profiles, dataset=dataset, bands=tones), PROFILE))
     if "path_gain_db_sub6" in dataset.variables:
-        panels.append(_cdf_of(dataset, "path_gain_db", 1.0, "path gain (dB)"))
+        panels.append(_cdf_of(dataset, "path_gain_db", 1.0, "path gain (dB)", PATH_GAIN + gains))
     else:
-        panels.append(partial(_cdf, values=_power_db(dataset), bands=spec.bands, label="mean |h|² of a link (dB)"))
+        label = "mean |h|² of a link (dB)"
+        powers = partial(_cdf, values=_power_db(dataset), bands=spec.bands, label=label)
+        panels.append(Panel(label, powers, POWER))
     if "asd_deg_sub6" in dataset.variables:
-        panels.append(_cdf_of(dataset, "asd_deg", 1.0, "RMS azimuth spread of departure (°)"))
+        panels.append(_cdf_of(dataset, "asd_deg", 1.0, "RMS azimuth spread of departure (°)", ANGLE_SPREAD + angles))
     return panels
+
+
+DROPS = (
+    "Where users stand around the base station, by split: each split fills the whole area, unless the source keeps "
+    "areas apart; a split in a corner of its own would be tested on ground that nobody trained on."
+)
+ONE_LINK = (
+    "Power of the link of median delay spread over time and frequency: it changes smoothly along both, along time the "
+    "more slowly the slower the user, and fades where paths cancel; noise from cell to cell would be a fault."
+)
+ANGLES = (
+    "Power by angle of departure at the base station: lobes where paths leave, the narrower the longer the array; a "
+    "flat line would be noise."
+)
+STRONGEST = " A lobe lies at the dotted line, the strongest path; with a line of sight it is the highest, in all bands."
+DELAY_SPREAD = "Share of links with a delay spread of at most so much; a step would be the same link again and again."
+DELAY_SPREADS = " The higher band lies to the left, its echoes being weaker."
+PROFILE = (
+    "Power by delay, mean over links: a first arrival and a tail that falls; power that does not fall towards the "
+    "right edge would be echoes longer than the symbol, or noise."
+)
+PATH_GAIN = "Share of links with a path gain of at most so much; gains above 0 dB would be impossible."
+PATH_GAINS = " The higher band lies to the left by 20 lg of the carriers' ratio and more."
+POWER = (
+    "Share of links with a mean power of at most so much: 0 dB is the mean; a vertical line would be channels that "
+    "were each scaled to the same power, which erases how far away a user is."
+)
+ANGLE_SPREAD = (
+    "Share of links whose departures spread by at most so much: a few degrees with a line of sight, tens without; 0 "
+    "for many would be links of a single path."
+)
+ANGLE_SPREADS = " The bands of one environment lie near each other."
+
+
+def _has_aod(dataset: ChannelDataset) -> bool:
+    return "strongest_aod_deg_sub6" in dataset.variables
 
 
 def rows_of(panels: Sequence[View]) -> list[list[View]]:
@@ -161,13 +205,15 @@ def _delay_profiles(ax: Axes, dataset: ChannelDataset, bands: Mapping[str, BandS
     ax.legend(fontsize=8, loc="upper right")
 
 
-def _cdf_of(dataset: ChannelDataset, variable: str, scale: float, label: str, *, log: bool = False) -> View:
+def _cdf_of(
+    dataset: ChannelDataset, variable: str, scale: float, label: str, sentence: str, *, log: bool = False
+) -> Panel:
     """The panel of a variable of every band."""
     values = {
         name: scale * np.concatenate([dataset.array(f"{variable}_{name}", split) for split in SPLITS])
         for name in dataset.spec.bands
     }
-    return partial(_cdf, values=values, bands=dataset.spec.bands, label=label, log=log)
+    return Panel(label, partial(_cdf, values=values, bands=dataset.spec.bands, label=label, log=log), sentence)
 
 
 def _power_db(dataset: ChannelDataset) -> dict[str, NDArray[np.float64]]:

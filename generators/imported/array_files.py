@@ -15,7 +15,7 @@ from channelbench.errors import RequestError
 from channelbench.generators.imported.mat_proof import prove
 from channelbench.generators.imported.zip_members import MemberHeader, header_of, place_of
 
-__all__ = ["ArrayFile", "StoredArray", "hdf5_kind", "open_arrays"]
+__all__ = ["ArrayFile", "Index", "StoredArray", "hdf5_kind", "open_arrays"]
 
 T = TypeVar("T")
 
@@ -82,7 +82,11 @@ class StoredArray:
 
     def alone(self) -> NDArray[Any]:
         """All of it, and no copy of it is kept."""
-        return self._load((slice(None),) * len(self.shape))
+        return self.part((slice(None),) * len(self.shape))
+
+    def part(self, index: Index) -> NDArray[Any]:
+        """What the slices say, and no copy of it is kept."""
+        return self._load(index)
 
 
 def _along(axis: int, wanted: slice, shape: tuple[int, ...]) -> Index:
@@ -164,13 +168,17 @@ def _opened(path: Path) -> ArrayFile:
 
 
 def hdf5_kind(path: Path) -> str | None:
-    """``mat`` of MATLAB's version 7.3, ``hdf5`` of others; ``None`` of a file that is no HDF5."""
+    """``mat`` of MATLAB's version 7.3, ``netcdf`` of netCDF-4, ``hdf5`` of others; ``None`` of a file that is no
+    HDF5."""
     import h5py
 
     if not path.is_file() or not h5py.is_hdf5(path):
         return None
-    with open(path, "rb") as file:
-        return "mat" if file.read(len(MAT73)) == MAT73 else "hdf5"
+    with open(path, "rb") as raw:
+        if raw.read(len(MAT73)) == MAT73:
+            return "mat"
+    with h5py.File(path, "r") as file:
+        return "netcdf" if "_NCProperties" in file.attrs else "hdf5"
 
 
 def _reading(path: Path, load: Callable[[Index], NDArray[Any]]) -> Callable[[Index], NDArray[Any]]:

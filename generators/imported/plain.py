@@ -22,7 +22,7 @@ from channelbench.spec import ScenarioSpec
 from channelbench.store.schema import OPTIONAL, OPTIONAL_OF_USER
 
 __all__ = ["MARK", "OWN_AXES", "ArrayBand", "Hdf5Arrays", "MatArrays", "NpyArray", "NpzArrays", "PlainSettings"]
-__all__ += ["SafetensorsArrays", "TorchArrays"]
+__all__ += ["PlainArrays", "SafetensorsArrays", "TorchArrays"]
 
 MARK = "channelbench"
 """The text in what this project exports: JSON of a dataset's record."""
@@ -76,8 +76,8 @@ class PlainSettings(Settings):
         return _listed(value)
 
 
-class _PlainArrays(ArraysReader):
-    """What the six kinds of files share."""
+class PlainArrays(ArraysReader):
+    """What the kinds of files share."""
 
     missing: ClassVar[str] = "all but the channels, unless other arrays are named: carrier, bandwidth, slot and array"
     generic: ClassVar[bool] = True
@@ -211,7 +211,7 @@ def _zip_has(path: Path, ending: str) -> bool:
         return any(name.endswith(ending) for name in archive.namelist())
 
 
-class NpyArray(_PlainArrays):
+class NpyArray(PlainArrays):
     """One array in a ``.npy`` file."""
 
     name = "npy"
@@ -223,7 +223,7 @@ class NpyArray(_PlainArrays):
         return _begins(path, b"\x93NUMPY")
 
 
-class NpzArrays(_PlainArrays):
+class NpzArrays(PlainArrays):
     """Arrays in a ``.npz`` file."""
 
     name = "npz"
@@ -235,7 +235,7 @@ class NpzArrays(_PlainArrays):
         return _zip_has(path, ".npy")
 
 
-class TorchArrays(_PlainArrays):
+class TorchArrays(PlainArrays):
     """A tensor, or tensors by name, that ``torch.save`` wrote; nothing else is unpickled."""
 
     name = "pt"
@@ -247,7 +247,7 @@ class TorchArrays(_PlainArrays):
         return _zip_has(path, "data.pkl")
 
 
-class MatArrays(_PlainArrays):
+class MatArrays(PlainArrays):
     """Arrays in a ``.mat`` file of version 5 or 7.3."""
 
     name = "mat"
@@ -259,7 +259,7 @@ class MatArrays(_PlainArrays):
         return _begins(path, b"MATLAB 5.0 MAT-file") or hdf5_kind(path) == "mat" or path.suffix == ".mat"
 
 
-class Hdf5Arrays(_PlainArrays):
+class Hdf5Arrays(PlainArrays):
     """Arrays in an HDF5 file."""
 
     name = "hdf5"
@@ -271,7 +271,7 @@ class Hdf5Arrays(_PlainArrays):
         return hdf5_kind(path) == "hdf5"
 
 
-class SafetensorsArrays(_PlainArrays):
+class SafetensorsArrays(PlainArrays):
     """Arrays in a safetensors file."""
 
     name = "safetensors"

@@ -20,7 +20,7 @@ from channelbench.spec import SPLITS
 from channelbench.store.dataset import ChannelDataset
 from channelbench.store.schema import core_variables
 
-__all__ = ["Hdf5Export", "Llm4cpExport", "MatExport", "NpzExport"]
+__all__ = ["Hdf5Export", "Llm4cpExport", "MatExport", "NamesExport", "NpzExport", "pieces", "record_of"]
 
 MAT5_BYTES = 2**31 - 1
 """Of one variable, at most."""
@@ -43,7 +43,7 @@ def record_of(dataset: ChannelDataset) -> str:
     )
 
 
-class _Names(Writer):
+class NamesExport(Writer):
     """Arrays by the names of the variables; what third parties' sources add is left out."""
 
     loses: ClassVar[str] = "variables of a source's own"
@@ -58,7 +58,7 @@ def whole(dataset: ChannelDataset, name: str) -> NDArray[Any]:
     return np.concatenate([dataset.view(split).array(name) for split in SPLITS])
 
 
-class _InMemory(_Names):
+class _InMemory(NamesExport):
     """Formats that are written at once."""
 
     def write(self, dataset: ChannelDataset, target: Path, progress: Progress) -> None:
@@ -109,7 +109,7 @@ class MatExport(_InMemory):
             savemat(file, {**arrays, MARK: record}, oned_as="column", format="5")
 
 
-class Hdf5Export(_Names):
+class Hdf5Export(NamesExport):
     """HDF5, of any size, with the record as an attribute of the file."""
 
     name = "hdf5"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from channelbench.generator import View
+from channelbench.generator import Panel, View
 from channelbench.generators.evaluate.paths import SPEED_OF_LIGHT
 from channelbench.generators.raytraced.rural import landscape
 from channelbench.generators.raytraced.views import LinkRays, draw_delay_angle, draw_rays, draw_users, plan_of
@@ -40,16 +40,31 @@ def views_of(dataset: ChannelDataset) -> list[View]:
     place = dataset.array("ue_position", "test")[link].astype(np.float64)
     rays = _rays_of(world, place, {name: band.carrier_hz for name, band in spec.bands.items()}, source)
     ghz = {name: f"{band.carrier_hz / 1e9:g} GHz" for name, band in spec.bands.items()}
-    title = f"Paths of test link {link} at {ghz['sub6']}"
+    title, by_gain = f"Paths of test link {link} at {ghz['sub6']}", f"Users by path gain at {ghz['sub6']}"
     views: list[View] = [
-        partial(draw_users, plan=plan, users=users, path_gain_db=gain, title=f"Users by path gain at {ghz['sub6']}"),
-        partial(draw_rays, plan=plan, rays=rays["sub6"], title=title),
+        Panel(by_gain, partial(draw_users, plan=plan, users=users, path_gain_db=gain, title=by_gain), USERS),
+        Panel(title, partial(draw_rays, plan=plan, rays=rays["sub6"], title=title), RAYS),
     ]
     for name, band in spec.bands.items():
         channel = dataset.rows(f"h_{name}", "test", np.array([link]), 0)[0]
         title = f"Delays and angles of test link {link} at {ghz[name]}"
-        views.append(partial(draw_delay_angle, band=band, channel=channel, rays=rays[name], title=title))
+        drawn = partial(draw_delay_angle, band=band, channel=channel, rays=rays[name], title=title)
+        views.append(Panel(title, drawn, DELAYS_AND_ANGLES))
     return views
+
+
+USERS = (
+    "The scene from above, users coloured by path gain: bright near the base station and along open streets, dark "
+    "behind walls; a user within a building, or bright behind one, would be wrong."
+)
+RAYS = (
+    "The strongest paths of one link: straight between bounces, which are the dots on walls, edges and ground; a line "
+    "through a wall, or a bounce in the open, would be wrong."
+)
+DELAYS_AND_ANGLES = (
+    "Power of the stored channel over delay and angle, and the traced paths as circles: bright spots lie within "
+    "circles; a spot without one would be power from nowhere, and a large circle without a spot a path that is lost."
+)
 
 
 def _rays_of(

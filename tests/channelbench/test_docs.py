@@ -178,6 +178,16 @@ def test_copies_and_parts_are_written_as_the_page_says(tmp_path: Path, monkeypat
     assert (tmp_path / "data" / "numbers.nc").exists()
 
 
+def test_selections_are_written_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    code = next(text for text in blocks(ROOT / "docs" / "dataset.md", "python") if text.startswith("# selections.py"))
+    monkeypatch.chdir(tmp_path)
+    dataset = make_dataset(Path("data/few.zarr"))
+    with quiet_zarr():
+        exec(compile(code, "dataset.md", "exec"), {})
+    assert (tmp_path / "data" / "near.nc").exists()
+    assert dataset.digest in capsys.readouterr().out
+
+
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The API example, on a small dataset in place of the scenario that it names."""
     (code,) = blocks(ROOT / "README.md", "python")

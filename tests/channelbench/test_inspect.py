@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from channelbench.errors import RequestError
-from channelbench.store.inspect import draw, summary
-from channelbench.store.panels import angle_spectrum, delay_profile, rows_of
+from channelbench.store.inspect import draw, drawn, summary
+from channelbench.store.panels import angle_spectrum, delay_profile, panels_of, rows_of
 from channelbench.store.schema import variables
 from channelbench.testing import make_dataset, small_spec
 
@@ -52,6 +52,29 @@ def test_picture_is_drawn_for_one_band_and_for_two(few_rays, tmp_path: Path) -> 
         data = target.read_bytes()
         assert data.startswith(b"\x89PNG")
         assert len(data) > 50_000  # six axes with curves in them, not a blank sheet
+
+
+def test_each_panel_has_a_sentence_in_print_and_below_it(few_rays, tmp_path: Path, monkeypatch) -> None:
+    from matplotlib.axes import Axes
+
+    written: list[str] = []
+    plain = Axes.annotate
+    monkeypatch.setattr(
+        Axes, "annotate", lambda self, text, *a, **k: written.append(text) or plain(self, text, *a, **k)
+    )
+    _, said = drawn(few_rays.path, tmp_path / "sheet.png")
+    panels = panels_of(few_rays)
+    assert len(panels) == 6
+    assert [" ".join(text.split()) for text in written] == [panel.sentence for panel in panels]
+    assert " ".join(" ".join(said).split()) == " ".join(f"{panel.title}: {panel.sentence}" for panel in panels)
+
+
+def test_a_sample_needs_results(few_rays, shell) -> None:
+    code, _, err = shell("inspect", few_rays.path, "--sample", "3")
+    assert (code, err.strip()) == (
+        2,
+        "error: --results: expected a folder that `run` wrote, with --sample, got 'nothing'",
+    )
 
 
 @pytest.mark.parametrize("path_at", [0, 3, 13])

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+import xarray as xr
 from foreign_arrays import channels, write_mat73
 
 from channelbench.assignments import read_toml
@@ -30,7 +31,7 @@ def rows_of(dataset, name: str):
     return np.concatenate([dataset.array(name, split) for split in SPLITS])
 
 
-@pytest.mark.parametrize("format", ["npz", "mat", "hdf5"])
+@pytest.mark.parametrize("format", ["npz", "mat", "hdf5", "netcdf"])
 def test_an_import_of_an_export_is_the_same_dataset(format: str, few_rays, tmp_path: Path) -> None:
     path = export_dataset(few_rays.path, format=format, out=tmp_path / f"few.{format}")
     again = imported(path, tmp_path / "again.zarr", {})
@@ -47,7 +48,7 @@ def test_an_import_of_an_export_is_the_same_dataset(format: str, few_rays, tmp_p
     assert all(finding.ok for finding in verify(again.path))
 
 
-@pytest.mark.parametrize("format", ["npz", "mat", "hdf5"])
+@pytest.mark.parametrize("format", ["npz", "mat", "hdf5", "netcdf"])
 def test_an_export_without_path_gain_comes_back_as_it_was(format: str, tmp_path: Path) -> None:
     """Its channels have the path gain in them: no power is too large, and no split's mean has to be 1."""
     np.save(tmp_path / "h.npy", channels(60, 2) * np.logspace(-2, 2, 60, dtype=np.float32)[:, None, None, None])
@@ -64,7 +65,7 @@ def test_an_export_without_path_gain_comes_back_as_it_was(format: str, tmp_path:
         )
 
 
-@pytest.mark.parametrize("format", ["npz", "mat", "hdf5", "llm4cp"])
+@pytest.mark.parametrize("format", ["npz", "mat", "hdf5", "netcdf", "llm4cp"])
 def test_an_export_of_what_is_partly_known_comes_back(format: str, tmp_path: Path) -> None:
     """One antenna, a line of sight and gains with their fading, and neither positions nor a second band; one row of
     several columns for MATLAB, which has no vectors."""
@@ -98,6 +99,49 @@ def test_exports_are_read_by_the_libraries_of_their_formats(few_rays, tmp_path: 
         np.testing.assert_array_equal(file["h_sub6"], want)
         assert file["distance_m"].attrs["units"] == "m"
         assert json.loads(file.attrs["channelbench"])["spec"] == json.loads(few_rays.spec.canonical())
+
+
+def test_netcdf_is_read_by_xarray(few_rays, tmp_path: Path) -> None:
+    """Through h5netcdf, which holds files to the format; netCDF4 has read one, docs/importing.md."""
+    path = export_dataset(few_rays.path, format="netcdf", out=tmp_path / "few.nc")
+    with xr.open_dataset(path, engine="h5netcdf") as read:
+        whole = read["h_sub6_real"] + 1j * read["h_sub6_imag"]
+        np.testing.assert_array_equal(whole, rows_of(few_rays, "h_sub6"))
+        assert whole.dims == ("sample", "slot", "subcarrier_sub6", "antenna_sub6")
+        zarr = few_rays.xarray
+        for name in ("slot", "subcarrier_sub6", "slot_mmwave", "subcarrier_mmwave", "antenna_position_sub6"):
+            xr.testing.assert_equal(read[name].variable, zarr[name].variable)
+        for name in set(few_rays.variables) - {"h_sub6", "h_mmwave"}:
+            xr.testing.assert_equal(read[name].variable, zarr[name].variable)
+            assert read[name].dtype == zarr[name].dtype, name
+            assert read[name].attrs["units"] == zarr[name].attrs["units"]
+        assert read["split"].attrs["flag_meanings"] == "train val test"
+        assert read.attrs["license"] == few_rays.spec.source.licence
+        assert json.loads(read.attrs["channelbench"])["digest"] == few_rays.digest
+    assert look(path).reader.name == "netcdf"
+
+
+@pytest.mark.parametrize("parts", [("real", "imag"), ("re", "im"), None])
+def test_netcdf_of_others_is_read(parts: tuple[str, str] | None, tmp_path: Path) -> None:
+    """Pairs under two names, and the compound type that xarray writes through h5netcdf."""
+    h = channels(60, 5, 8, 4)
+    stored = {"h": h} if parts is None else {f"h_{parts[0]}": h.real, f"h_{parts[1]}": h.imag}
+    dims = ("link", "time", "tone", "element")
+    told = {"axes": "sample,slot,subcarrier,antenna", **BAND, "sub6.array.columns": 4}
+    xr.Dataset({name: (dims, values) for name, values in stored.items()}).to_netcdf(
+        tmp_path / "h.nc", engine="h5netcdf"
+    )
+    again = imported(tmp_path / "h.nc", tmp_path / "d.zarr", told)
+    plain = tmp_path / "h.npy"
+    np.save(plain, h)
+    same = imported(plain, tmp_path / "same.zarr", told)
+    np.testing.assert_array_equal(rows_of(again, "h_sub6"), rows_of(same, "h_sub6"))
+
+
+def test_netcdf_3_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    xr.Dataset({"h_real": ("x", np.ones(3))}).to_netcdf(tmp_path / "h.nc", engine="scipy")
+    with pytest.raises(RequestError, match=r"a netCDF-4 file, got .*netCDF-3; `nccopy -k nc4 h.nc new.nc`"):
+        look(tmp_path / "h.nc")
 
 
 def test_llm4cp_files_are_written_and_read(few_rays, tmp_path: Path) -> None:
