@@ -129,6 +129,16 @@ def test_variables_and_splits_are_described(
         assert list(folder.glob(f"{pattern}/*")), pattern
 
 
+def test_the_page_reads_the_records(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "publishing.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    monkeypatch.chdir(folder)
+    exec(code, {})
+    assert capsys.readouterr().out == "0 b'train'\n"
+
+
 def test_checksums_are_those_of_the_files_and_lead_to_the_content_digest(folder: Path) -> None:
     document = json.loads((folder / "croissant.json").read_text())
     files = [entry for entry in document["distribution"] if entry["@type"] == "cr:FileObject"]
@@ -197,11 +207,11 @@ def test_licence_and_citation_are_those_that_travel_with_the_dataset(drawn: Chan
     copy = tmp_path / "copy.zarr"
     shutil.copytree(drawn.path, copy)
     with layout.quiet_zarr():
-        zarr.open_group(str(copy), mode="r+").attrs.update({"license": "ODbL-1.0", "citation": "Somebody, 2019"})
+        zarr.open_group(str(copy), mode="r+").attrs.update({"license": "ODbL-1.0", "citation": "A & B_c, 2019"})
     made = cards.write_card(copy)
     document = json.loads((made / "croissant.json").read_text())
     assert document["license"] == "https://spdx.org/licenses/ODbL-1.0.html"
-    assert "Somebody, 2019" in document["citeAs"]
+    assert r"A \& B\_c, 2019" in document["citeAs"], "as BibTeX has it"
     assert 'license: "odbl"' in (made / "README.md").read_text()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -217,12 +218,12 @@ class Facts:
         """An entry for this very dataset, by its digest."""
         publication, created = self.publication, self.created
         lines = {
-            "title": f"{{{self.title}, dataset {self.dataset.digest[:12]}}}",
-            "author": " and ".join(publication.authors),
+            "title": _tex(f"{{{self.title}, dataset {self.dataset.digest[:12]}}}"),
+            "author": _tex(" and ".join(publication.authors)),
             "year": str(created.year) if created else "",
             "doi": publication.doi,
             "url": publication.url,
-            "note": f"Content digest {self.dataset.digest}. {self.citation}".strip(),
+            "note": _tex(f"Content digest {self.dataset.digest}. {self.citation}".strip()),
         }
         fields = ",\n".join(f"  {key} = {{{value}}}" for key, value in lines.items() if value)
         return f"@misc{{channelbench_{self.dataset.digest[:12]},\n{fields}\n}}"
@@ -235,3 +236,8 @@ class Facts:
     def as_json(self, value: Any) -> str:
         """A value as JSON on one line, which is YAML as well."""
         return json.dumps(value, ensure_ascii=False)
+
+
+def _tex(text: str) -> str:
+    """Words as BibTeX's fields have them."""
+    return re.sub(r"(?<!\\)([&%#_$])", r"\\\1", text)
