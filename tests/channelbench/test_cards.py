@@ -158,6 +158,7 @@ def test_the_hub_reads_the_front_of_the_card(folder: Path, imported: ChannelData
     assert (data.license, data.size_categories) == ("cc-by-4.0", ["n<1K"])
     assert {"mimo", "croissant", "channelbench"} <= set(data.tags)
     assert data.pretty_name.startswith("channelbench ")
+    assert data.pretty_name.endswith(" los dualband, six rays in closed form")
     (config,) = data.to_dict()["configs"]
     assert [(folder / entry["path"]).is_file() for entry in config["data_files"]] == [True]
     theirs = (cards.write_card(imported.path, tmp_path / "theirs") / "README.md").read_text()

@@ -140,8 +140,8 @@ class Facts:
 
     @property
     def title(self) -> str:
-        """What people call it."""
-        return str(self.attributes.get("title") or f"channelbench {self.spec.title}")
+        """What people call it, with where its channels come from: one scenario has several sources."""
+        return f"{self.attributes.get('title') or f'channelbench {self.spec.title}'}, {self.spec.source.label}"
 
     @property
     def summary(self) -> str:
@@ -152,10 +152,8 @@ class Facts:
             f"slot{'s' * (band.num_slots > 1)} of {band.slot_s * 1e3:g} ms"
             for name, band in self.spec.bands.items()
         )
-        return (
-            f"Channel coefficients of {self.spec.sizes.total} wireless links, scenario {self.spec.title}, "
-            f"{self.spec.source.label}. Bands: {bands}."
-        )
+        links = f"{self.spec.sizes.total} wireless links, scenario {self.spec.title}, {self.spec.source.label}"
+        return f"Channel coefficients of {links}. Bands: {bands}."
 
     @property
     def licence(self) -> str:
