@@ -1,4 +1,4 @@
-"""Croissant 1.1 metadata (https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html) of a dataset.
+"""Croissant 1.1 metadata (http://mlcommons.org/croissant/1.1) of a dataset.
 
 Croissant has no word for Zarr. Files and variables are described; records there are of the table of samples alone. The
 one checksum of the Zarr group is that of its ``zarr.json``: that file carries the content digest, which covers every
