@@ -1,5 +1,5 @@
-# Needs Python 3.11, git and make; everything else is installed into .venv from the package registries.
-PYTHON ?= python3.11
+# Needs Python 3.11, 3.12 or 3.13 (the first that runs, or PYTHON=…), git and make; everything else is installed into .venv from the package registries.
+PYTHON ?= $(or $(shell for p in python3.11 python3.12 python3.13; do $$p -c "" && echo $$p && break; done 2> /dev/null),python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -33,6 +33,7 @@ lint: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python docs/make_tables.py
+	$(BIN)/python docs/make_repository.py
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -33,7 +33,8 @@ __all__ = [
     "unknown_source",
 ]
 
-CITATION = "channelbench: wireless-channel datasets and benchmarks, https://pypi.org/project/channelbench"
+CITATION = "The channelbench developers, channelbench: wireless-channel datasets and benchmarks"
+"""Of what is drawn here. No address: it stands in datasets for ever, wherever the project lives by then."""
 
 
 class SourceSpec(Frozen):

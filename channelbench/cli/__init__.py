@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from channelbench._version import __version__
-from channelbench.cli import datasets, exchange, generating, listing, results, running
+from channelbench.cli import cards, datasets, exchange, generating, listing, results, running
 from channelbench.errors import RequestError, shorten
 from channelbench.surroundings import check_surroundings
 
@@ -29,6 +29,7 @@ app.command()(running.report)
 app.command(name="list")(listing.list_)
 app.command()(datasets.inspect)
 app.command()(datasets.verify)
+app.command()(cards.card)
 app.command(name="import")(exchange.import_)
 app.command()(exchange.export)
 for _command in (results.show, results.compare, results.reproduce, results.rm, results.merge):

@@ -16,8 +16,6 @@ from typing import Any
 import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
-from zarr.codecs import BytesCodec, Endian, ShardingCodec
-from zarr.codecs.sharding import ShardingCodecIndexLocation
 from zarr.storage import LocalStore
 
 __all__ = ["DirectArray"]
@@ -47,13 +45,13 @@ class DirectArray:
         whole_rows = tuple(array.chunks[1:]) == tuple(array.shape[1:])
         if not isinstance(array.store, LocalStore) or sys.byteorder != "little" or not whole_rows:
             return None
-        codecs = tuple(array.metadata.codecs)
-        if len(codecs) == 1 and isinstance(codecs[0], ShardingCodec):
-            if codecs[0].index_location is not ShardingCodecIndexLocation.end:
+        # As the specification of Zarr v3 writes them: what zarr-python makes of them changes between its versions.
+        codecs = [codec.to_dict() for codec in array.metadata.codecs]
+        if len(codecs) == 1 and codecs[0]["name"] == "sharding_indexed":
+            if codecs[0]["configuration"]["index_location"] != "end":
                 return None
-            codecs = tuple(codecs[0].codecs)
-        plain = len(codecs) == 1 and isinstance(codecs[0], BytesCodec) and codecs[0].endian is Endian.little
-        return cls(array) if plain else None
+            codecs = list(codecs[0]["configuration"]["codecs"])
+        return cls(array) if codecs == [{"name": "bytes", "configuration": {"endian": "little"}}] else None
 
     def read(self, first: int, last: int, target: NDArray[Any]) -> bool:
         """Fill ``target`` with rows ``[first, last)``; ``False``, and anything in it, where only Zarr can."""
