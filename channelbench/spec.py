@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -185,8 +186,10 @@ class ScenarioSpec(Frozen):
         """
         changes = flat_assignments(assignments)
         data = self._moved(**{name: changes.get(name) for name in ("scenario", "system", "source")})
-        for dotted, value in changes.items():
-            merge(data, dotted, _switched(dotted, value, data))
+        if changes.get("mmwave") is False:  # whatever else is said of it, in whatever order
+            changes = {name: value for name, value in changes.items() if not name.startswith("mmwave.")}
+        for dotted in sorted(changes, key=lambda name: changes[name] is not True):  # a band is there before its fields
+            merge(data, dotted, _switched(dotted, changes[dotted], data))
         return type(self)(**data)
 
     def _moved(self, *, scenario: Any, system: Any, source: Any) -> dict[str, Any]:
@@ -295,7 +298,7 @@ def _switched(field: str, value: Any, data: Mapping[str, Any]) -> Any:
     usual = defaults(data["scenario"], system, data.get("source")).get(field)
     if usual is None:
         raise RequestError(field, expected=f"false or a table: system {system} has one band", got=value)
-    return usual
+    return deepcopy(usual)  # other fields are merged into it
 
 
 def _source(model: type[SourceSpec], flat: Mapping[str, Any]) -> SourceSpec:
