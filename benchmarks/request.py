@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from channelbench import registry
+from channelbench.bands import BandSpec
 from channelbench.benchmarks.part import Part
 from channelbench.conditions import Conditions
 from channelbench.contracts import FitContext, Method, Task
@@ -24,6 +26,9 @@ from channelbench.spec import ScenarioSpec
 from channelbench.store import open_dataset, verify
 from channelbench.store.dataset import ChannelDataset
 from channelbench.suite import Suite
+from channelbench.systems import SYSTEMS
+
+_LOG = logging.getLogger("channelbench")
 
 __all__ = [
     "Request",
@@ -300,21 +305,35 @@ def with_controls(names: Iterable[str]) -> Iterator[str]:
 def supported_tasks(
     tasks: Mapping[str, Task], spec: ScenarioSpec, variables: Collection[str], *, explicit: bool
 ) -> dict[str, Task]:
-    """The tasks that can be cut from a dataset of ``spec`` with these variables; an ``explicit`` one that cannot is an
-    error."""
+    """The tasks that can be cut from a dataset of ``spec`` with these variables. What a suite has besides is left out,
+    with a word where a band is all that it lacks; an ``explicit`` one that cannot be cut is an error."""
     able = {name: task for name, task in tasks.items() if task.supports(spec)}
     lacking = {name: task.lacks(variables, task.default_conditions(spec)) for name, task in able.items()}
     usable = {name: task for name, task in able.items() if not lacking[name]}
     refused = [name for name in tasks if name not in usable]
+    lacking |= {name: ["mmwave band"] for name in refused if name not in able and _wants_a_band(tasks[name], spec)}
+    reasons = {name: f"it has no {' and no '.join(lacking[name])}" for name in refused if lacking.get(name)}
     if refused and (explicit or not usable):
-        reasons = [f"{name} (it has no {' and no '.join(lacking[name])})" for name in refused if lacking.get(name)]
         raise RequestError(
             "--tasks",
             expected=f"tasks that {'this' if spec.system is None else f'a {spec.system}'} dataset supports",
-            got=", ".join([*(name for name in refused if not lacking.get(name)), *reasons]),
+            got=", ".join(
+                [
+                    *(name for name in refused if name not in reasons),
+                    *(f"{name} ({reason})" for name, reason in reasons.items()),
+                ]
+            ),
             choices=sorted(usable),
         )
+    for name in reasons:
+        _LOG.warning("warning: task %s is left out: the dataset has no %s", name, " and no ".join(lacking[name]))
     return usable
+
+
+def _wants_a_band(task: Task, spec: ScenarioSpec) -> bool:
+    """Whether all that a dataset of ``spec`` lacks for a task is a second band."""
+    second = BandSpec(**SYSTEMS["dualband"]["mmwave"])
+    return spec.mmwave is None and task.supports(spec.model_copy(update={"mmwave": second}))
 
 
 def open_verified(path: str | Path) -> ChannelDataset:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from channelbench import cluster, registry
 from channelbench.errors import RequestError
-from channelbench.generator import Generator
+from channelbench.generator import Block, Generator
 from channelbench.presets import DEFAULT_PRESET
 from channelbench.room import check_room
-from channelbench.spec import SYSTEMS, ScenarioSpec, SizesSpec, defaults, flat_assignments, preset_sizes
+from channelbench.spec import SPLITS, SYSTEMS, ScenarioSpec, SizesSpec, defaults, flat_assignments, preset_sizes
 from channelbench.store import layout
-from channelbench.store.checked import checked_arrays
-from channelbench.store.dataset import read_group, reading, recorded_spec
-from channelbench.store.files import DIGEST, Files, UnitFiles
-from channelbench.store.location import Location, is_store_error, is_url, said
-from channelbench.store.record import names_of
-from channelbench.store.schema import variables
+from channelbench.store.dataset import read_group, reading
+from channelbench.store.files import Files, UnitFiles
+from channelbench.store.growing import Kept, fresh_rows, promote
+from channelbench.store.location import Location, is_url
+from channelbench.target import Target, claim, look
+
+if TYPE_CHECKING:
+    from dask.distributed import Client
 
 _LOG = logging.getLogger("channelbench")
 
@@ -101,10 +103,13 @@ def generate(
     chunk_samples: int | None = None,
     progress: Progress = lambda done, total: None,
     remember: bool = True,
+    look_at: Callable[[Target], None] = lambda target: None,
 ) -> Path | str:
-    """Write the dataset of ``spec`` and ``seed`` to ``out``, or finish the one that was begun there.
+    """Write the dataset of ``spec`` and ``seed`` to ``out``, finish the one that was begun there, or let a finished one
+    of fewer samples grow.
 
-    The bytes depend on ``spec`` and ``seed`` alone. What an interruption leaves is continued by the same call.
+    The bytes depend on ``spec`` and ``seed`` alone. What an interruption leaves is continued by the same call. One that
+    grows has samples copied as far as they are there, and stays what it was until all others are.
 
     Args:
         spec: What to make; see ``make_spec``.
@@ -117,6 +122,7 @@ def generate(
             ``store.files.Files``. A dataset that was begun keeps its own.
         progress: Called with (samples done, all samples).
         remember: Whether this is the dataset that ``last_dataset`` gives from now on.
+        look_at: Called with what is there, before anything is written.
 
     Returns:
         The path of the finished dataset; the URL where it has one.
@@ -134,41 +140,103 @@ def generate(
     if scheduler is None:
         generator.check(spec)
     files = Files.choose(spec, file_samples, chunk_samples)
-    check_room(spec, location, files, here=scheduler is None)
+    target = look(location, spec, seed)
+    place = target.location
+    check_room(spec, place, files, here=scheduler is None)
     for caution in generator.cautions(spec):
         _LOG.warning("warning: %s", caution)
     with ExitStack() as stack:
         stack.callback(vars(_last).clear)  # a gigabyte, perhaps, that nobody needs any more
         client = stack.enter_context(cluster.connect(scheduler, packages)) if scheduler is not None else None
-        _claim(location, spec, seed, generator.engine(spec), files)
-        group, record = read_group(location.place, field="--out", mode="r+")
-        with reading(group, location.place, "--out"):
-            files, todo = Files.of(group), layout.missing_units(group, spec)
-        done = spec.sizes.total - sum(unit.stop - unit.start for unit in todo)
-        progress(done, spec.sizes.total)
-        if client is None and workers > 1 and len(todo) > 1:
-            client = stack.enter_context(cluster.start(min(workers, len(todo))))
-        work = partial(_write, location.absolute(), spec.flat(), seed, files, layout.made_with(spec.source))
-        for unit in _one_by_one(work, todo) if client is None else cluster.spread(client, work, todo):
-            done += unit.stop - unit.start
-            progress(done, spec.sizes.total)
-    if not record.complete:
-        layout.finish(str(location), spec, seed)
+        if target.there is not None and target.left:
+            _check_makes_the_same(location, target, spec, seed, here=client is None)
+        look_at(target)
+        try:
+            claim(target, spec, seed, generator.engine(spec), files)
+            _make(location, target, spec, seed, stack, client, workers, progress)
+        except Exception:
+            if not _has_grown(location, target, spec, seed):
+                raise
+    if target.state != "complete":
         location.sweep(before=began)
     if remember:
         _remember(location)
     return location.place
 
 
-def make_unit(spec: ScenarioSpec, seed: int, unit: layout.Unit, files: Files) -> UnitFiles:
-    """One unit, generated, as the files that it will be; valid until this thread makes the next."""
+def _make(
+    location: Location,
+    target: Target,
+    spec: ScenarioSpec,
+    seed: int,
+    stack: ExitStack,
+    client: Client | None,
+    workers: int,
+    progress: Progress,
+) -> None:
+    """All units that are not there, and the end: the dataset's digest, and the smaller one's place where it grows."""
+    place = target.location
+    group, record = read_group(place.place, field="--out", mode="r+")
+    with reading(group, place.place, "--out"):
+        files, todo = Files.of(group), layout.missing_units(group, spec)
+    done = spec.sizes.total - sum(fresh_rows(unit, target.there) for unit in todo)
+    progress(done, spec.sizes.total)
+    if client is None and workers > 1 and len(todo) > 1:
+        client = stack.enter_context(cluster.start(min(workers, len(todo))))
+    kept = (location.absolute(), target.digest) if target.there is not None else None
+    work = partial(_write, place.absolute(), spec.flat(), seed, files, layout.made_with(spec.source), kept)
+    for unit in _one_by_one(work, todo) if client is None else cluster.spread(client, work, todo):
+        done += fresh_rows(unit, target.there)
+        progress(done, spec.sizes.total)
+    if not record.complete:
+        layout.finish(str(place), spec, seed)
+    if target.grows:
+        promote(location)
+
+
+def _has_grown(location: Location, target: Target, spec: ScenarioSpec, seed: int) -> bool:
+    """Whether another process has been quicker to let the same dataset grow, and taken away what it grows in."""
+    try:
+        return target.grows and look(location, spec, seed).state == "complete"
+    except RequestError:
+        return False
+
+
+def make_unit(spec: ScenarioSpec, seed: int, unit: layout.Unit, files: Files, kept: Kept | None = None) -> UnitFiles:
+    """One unit, generated but for the samples that are kept of a smaller dataset, as the files that it will be; valid
+    until this thread makes the next."""
     generator = _generator(spec)()
     made, start = _buffers(spec, files, unit.stop - unit.start), 0
     for piece in unit.pieces:
         stop = start + piece.num_samples
-        generator.fill(spec, piece, seed, {name: column[start:stop] for name, column in made.columns.items()})
+        columns = {name: column[start:stop] for name, column in made.columns.items()}
+        there = 0 if kept is None else kept.fill(piece, columns)
+        if there < piece.num_samples:
+            rest = replace(piece, start=piece.start + there)
+            generator.fill(spec, rest, seed, {name: column[there:] for name, column in columns.items()})
         start = stop
     return made
+
+
+def _check_makes_the_same(location: Location, target: Target, spec: ScenarioSpec, seed: int, *, here: bool) -> None:
+    """Whether samples made today are those of the dataset that grows: the first of each split, made again. Other
+    packages or processors may round otherwise. Where a cluster makes them, what it runs is compared.
+
+    Raises:
+        RequestError: they are not.
+    """
+    kept = Kept.of(location.absolute(), target.digest)
+    expected = "a dataset whose samples are made here as they were made then (a new folder otherwise)"
+    for split in SPLITS if here else ():
+        piece = Block(split=split, index=0, stop=1)
+        then, now = (UnitFiles(spec, Files.choose(spec), 1).columns for _ in range(2))
+        kept.fill(piece, then)
+        _generator(spec)().fill(spec, piece, seed, now)
+        if other := [name for name in then if then[name].tobytes() != now[name].tobytes()]:
+            got = f"{location} ({other[0]} of {split} differs; {kept.why_not() or 'another processor, perhaps'})"
+            raise RequestError("--out", expected=expected, got=got)
+    if not here and (reason := kept.why_not()):
+        raise RequestError("--out", expected=expected, got=f"{location} ({reason})")
 
 
 def _generator(spec: ScenarioSpec) -> type[Generator]:
@@ -184,9 +252,16 @@ def _buffers(spec: ScenarioSpec, files: Files, rows: int) -> UnitFiles:
 
 
 def _write(
-    place: str, spec_data: dict[str, Any], seed: int, files: Files, versions: dict[str, str], unit: layout.Unit
+    place: str,
+    spec_data: dict[str, Any],
+    seed: int,
+    files: Files,
+    versions: dict[str, str],
+    kept: tuple[str, str] | None,
+    unit: layout.Unit,
 ) -> None:
-    """One unit from spec to store, in whatever process and on whatever machine this runs."""
+    """One unit from spec to store, in whatever process and on whatever machine this runs; ``kept``: place and digest of
+    the dataset that grows."""
     cluster.keep_freed_memory()
     spec = ScenarioSpec(**spec_data)
     if (here := layout.made_with(spec.source)) != versions:
@@ -196,7 +271,8 @@ def _write(
     if not location.has(layout.ROOT):
         got = f"{place}, where {socket.gethostname()} sees nothing"
         raise RequestError("--out", expected="a place that all workers share", got=got)
-    make_unit(spec, seed, unit, files).write(location.store(), unit.index, files)
+    there = () if kept is None else (Kept.of(*kept),)
+    make_unit(spec, seed, unit, files, *there).write(location.store(), unit.index, files)
 
 
 def _one_by_one(work: Callable[[layout.Unit], None], todo: Iterable[layout.Unit]) -> Iterable[layout.Unit]:
@@ -210,50 +286,6 @@ def _check_workers(location: Location, workers: int, scheduler: str | None) -> N
         raise RequestError("--scheduler", expected="no --workers beside it: its own are used", got=f"{workers} workers")
     if location.is_private and (scheduler is not None or workers > 1):
         raise RequestError("--out", expected="a place that all workers share", got=f"{location} (of one process)")
-
-
-def _claim(location: Location, spec: ScenarioSpec, seed: int, engine: str, files: Files) -> None:
-    """Make the place ours: create the dataset, or check that it is the same one, begun earlier."""
-    try:
-        if location.folder is not None and location.folder.is_file():
-            raise RequestError("--out", expected="a folder to create", got=f"{location} (a file)")
-        if location.is_empty() or _half_created(location, layout.skeleton(spec, seed, engine, files)):
-            layout.create(str(location), spec, seed, engine, files)
-            return
-    except Exception as error:
-        if not is_store_error(error) and not isinstance(error, NotImplementedError):  # HTTP takes nothing
-            raise
-        reason = "read-only" if isinstance(error, NotImplementedError) else said(error)
-        raise RequestError("--out", expected="a place that can be written", got=f"{location} ({reason})") from None
-    _check_same(location, spec, seed)
-
-
-def _half_created(location: Location, skeleton: Mapping[str, Any]) -> bool:
-    """Whether a process was killed there before the group existed; anything else in a folder is not ours."""
-    if location.has(layout.ROOT):
-        return False
-    return all(key in skeleton or key.endswith(".partial") for key in location.files())
-
-
-def _check_same(location: Location, spec: ScenarioSpec, seed: int) -> None:
-    path = location.place
-    group, record = read_group(path, field="--out")
-    differences = recorded_spec(record, path, "--out").differences(spec)
-    if record.seed != seed:
-        differences.append(f"seed: {record.seed} → {seed}")
-    with reading(group, path, "--out"):
-        there, ours = names_of(group[DIGEST].attrs["variables"]), list(variables(spec))
-    if there != ours:
-        differences.append(f"variables: {' '.join(there)} → {' '.join(ours)}")
-    if differences:
-        raise RequestError(
-            "--out",
-            expected="a new folder, or the dataset of the same spec and seed",
-            got=f"{path}, which differs in {'; '.join(differences)}",
-        )
-    checked_arrays(group, spec, path, "--out")
-    if location.folder is not None and not os.access(location.folder, os.W_OK):
-        raise RequestError("--out", expected="a place that can be written", got=f"{path} (read-only)")
 
 
 def _remember(location: Location) -> None:

@@ -17,7 +17,7 @@ from channelbench.store.files import Files
 from channelbench.store.location import Location
 from channelbench.store.schema import variables
 
-__all__ = ["check_room", "sample_bytes"]
+__all__ = ["check_room", "room_of", "sample_bytes"]
 
 
 def sample_bytes(spec: ScenarioSpec) -> int:
@@ -45,20 +45,24 @@ def check_room(spec: ScenarioSpec, location: Location, files: Files, *, here: bo
             expected=f"files that fit into a memory of {_words(memory)}",
             got=f"{_words(unit)} ({files.unit_rows} samples of {_words(each)}; fewer subcarriers, slots or antennas)",
         )
-    room, where = memory, "memory"
-    if location.folder is not None:
-        disk = shutil.disk_usage(where := str(_existing(location.folder.absolute())))
-        if not disk.total:
-            return  # a file system that keeps its sizes to itself
-        room = disk.free + _written(location.folder)
-    elif not location.is_private:
-        return  # a remote store says itself when it is full
+    if (found := room_of(location)) is None:
+        return
+    room, where = found
     if total * each > room:
         raise RequestError(
             "--out",
             expected=f"a dataset that fits into the {_words(room)} that are free in {where}",
             got=f"{_words(total * each)} ({total} samples of {_words(each)})",
         )
+
+
+def room_of(location: Location) -> tuple[int, str] | None:
+    """Bytes that a dataset at a place may have, and of what they are: what of it is there counts as free. ``None``
+    where nobody says: a remote store, which says itself when it is full, and some file systems."""
+    if location.folder is None:
+        return (_memory(), "memory") if location.is_private else None
+    disk = shutil.disk_usage(where := str(_existing(location.folder.absolute())))
+    return (disk.free + _written(location.folder), where) if disk.total else None
 
 
 def _memory() -> int:

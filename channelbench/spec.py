@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -24,6 +25,7 @@ from channelbench.frozen import Frozen
 from channelbench.presets import preset_of
 from channelbench.sources import RecordedSource, SourceSpec, default_of, make_source, makers, model_of, unknown_source
 from channelbench.systems import KMH, SYSTEMS
+from channelbench.units import in_si
 
 __all__ = [
     "BLOCK_SIZE",
@@ -119,7 +121,7 @@ class ScenarioSpec(Frozen):
         if not isinstance(data, Mapping) or isinstance(data.get("source"), SourceSpec):
             return data
         flat = flat_assignments(data)
-        own = {k: v for k, v in flat.items() if k in cls.model_fields}
+        own = {k: _switched(k, v, flat | {k: None}) for k, v in flat.items() if k in cls.model_fields}
         if "scenario" not in flat:
             return own  # pydantic says what is missing
         return own | {"source": _source(_maker(flat["scenario"], flat.get("source")).source, flat)}
@@ -184,8 +186,10 @@ class ScenarioSpec(Frozen):
         """
         changes = flat_assignments(assignments)
         data = self._moved(**{name: changes.get(name) for name in ("scenario", "system", "source")})
-        for dotted, value in changes.items():
-            merge(data, dotted, value)
+        if changes.get("mmwave") is False:  # whatever else is said of it, in whatever order
+            changes = {name: value for name, value in changes.items() if not name.startswith("mmwave.")}
+        for dotted in sorted(changes, key=lambda name: changes[name] is not True):  # a band is there before its fields
+            merge(data, dotted, _switched(dotted, changes[dotted], data))
         return type(self)(**data)
 
     def _moved(self, *, scenario: Any, system: Any, source: Any) -> dict[str, Any]:
@@ -249,10 +253,11 @@ def source_of(record: Mapping[str, Any]) -> SourceSpec:
 
 def flat_assignments(assignments: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted assignments with those to the source in their flat form: ``source.rho_z`` is ``rho_z``, ``source.name``
-    is ``source``, and a mapping as ``source`` is all of these.
+    is ``source``, and a mapping as ``source`` is all of these. Values in other units are in the fields' own then:
+    ``speed_kmh``, or ``speed`` as ``60 km/h``, is ``speed_min_mps`` and ``speed_max_mps``.
 
     Raises:
-        RequestError: a field of the source that is none, because the spec has it.
+        RequestError: a field of the source that is none, because the spec has it; a unit that a field cannot have.
     """
     flat: dict[str, Any] = {}
     for key, value in assignments.items():
@@ -268,8 +273,32 @@ def flat_assignments(assignments: Mapping[str, Any]) -> dict[str, Any]:
                 raise RequestError(key, expected="a field of the source", got=f"{field}, a field of the spec itself")
             flat[field] = value
         else:
-            flat[key] = value
+            flat |= dict(in_si(key, value))
     return flat
+
+
+def _switched(field: str, value: Any, data: Mapping[str, Any]) -> Any:
+    """What a band is set to: ``false`` takes the second one away, ``true`` is the one that is there or that new specs
+    have; anything else as it is.
+
+    Raises:
+        RequestError: no band can be without the first; the system has no second one; text or a number.
+    """
+    if field not in ("sub6", "mmwave") or value is None or isinstance(value, BandSpec | Mapping):
+        return value
+    if not isinstance(value, bool):
+        second = ", or false for none" if field == "mmwave" else ""
+        raise RequestError(field, expected=f"a table of the fields of a band{second}", got=value)
+    if not value and field == "sub6":
+        instead = "`mmwave=false` and `sub6.carrier=28GHz` make a dataset of one band at 28 GHz"
+        raise RequestError(field, expected=f"a band: the first or only one, at whatever carrier ({instead})", got=value)
+    if not value or isinstance(data.get(field), BandSpec | Mapping):
+        return data.get(field) if value else None
+    system = data.get("system", "dualband")
+    usual = defaults(data["scenario"], system, data.get("source")).get(field)
+    if usual is None:
+        raise RequestError(field, expected=f"false or a table: system {system} has one band", got=value)
+    return deepcopy(usual)  # other fields are merged into it
 
 
 def _source(model: type[SourceSpec], flat: Mapping[str, Any]) -> SourceSpec:

@@ -36,10 +36,11 @@ def import_(
     from channelbench.errors import RequestError
     from channelbench.generators.imported.importing import import_dataset, look
     from channelbench.store import open_dataset
+    from channelbench.units import all_in_si
 
     assignments: dict[str, Any] = {
-        **(read_toml(settings, field="--settings") if settings is not None else {}),
-        **parse_assignments(set_ or []),
+        **all_in_si(read_toml(settings, field="--settings") if settings is not None else {}),
+        **all_in_si(parse_assignments(set_ or [])),
         **{name: value for name, value in (("scale", scale), ("split", split)) if value is not None},
     }
     if dry_run:

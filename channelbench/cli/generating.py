@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from channelbench.bars import progress
 from channelbench.errors import RequestError
 from channelbench.options import MAX_SEED, MAX_WORKERS, number
 from channelbench.presets import DEFAULT_PRESET, preset_words
+
+if TYPE_CHECKING:
+    from channelbench.target import Target
 
 __all__ = ["generate"]
 
@@ -50,15 +53,21 @@ def generate(
     chunk_samples: Annotated[
         int | None, number("--chunk-samples", 1, "Samples in a chunk of the channels; up to 4 MiB by default.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be made, how large and how long, and write nothing.")
+    ] = False,
 ) -> None:
-    """Write a dataset, or finish one that was interrupted."""
+    """Write a dataset, finish one that was interrupted, or add samples to one that is there."""
     from channelbench.generation import generate as generate_dataset
     from channelbench.generation import make_spec
     from channelbench.spec import flat_assignments, parse_assignments, read_toml, split_samples
     from channelbench.store import open_dataset
 
     assignments = flat_assignments(
-        {**(read_toml(spec) if spec is not None else {}), **flat_assignments(parse_assignments(set_ or []))}
+        {
+            **(flat_assignments(read_toml(spec)) if spec is not None else {}),
+            **flat_assignments(parse_assignments(set_ or [])),
+        }
     )
     flags = {"scenario": scenario, "system": system, "state": state, "source": source, "engine": engine, "scene": scene}
     for field, flag in flags.items():
@@ -77,8 +86,16 @@ def generate(
         sizes=None if samples is None else split_samples(samples),
         assignments=assignments,
     )
+    if dry_run:
+        from channelbench.dry_run import lines
+
+        cut = {"file_samples": file_samples, "chunk_samples": chunk_samples}
+        for line in lines(made, out, seed=seed, workers=workers, scheduler=scheduler, **cut):
+            typer.echo(line)
+        return
     began = time.perf_counter()
     first: list[int] = []
+    found: list[Target] = []
 
     with progress() as bars:
         bar = bars.add_task(f"generating {made.scenario}", total=made.sizes.total, unit="samples")
@@ -96,9 +113,12 @@ def generate(
             file_samples=file_samples,
             chunk_samples=chunk_samples,
             progress=show,
+            look_at=found.append,
         )
     seconds, fresh = time.perf_counter() - began, made.sizes.total - first[0]
     digest = open_dataset(path).digest
+    if (there := found[0].there) is not None:
+        typer.echo(f"{there.total} samples kept, {made.sizes.total - there.total} added")
     if fresh:
         typer.echo(f"{fresh} samples in {seconds:.1f} s ({fresh / seconds:.0f} per second, start-up included)")
     else:

@@ -25,7 +25,7 @@ from channelbench.spec import BLOCK_SIZE, ScenarioSpec
 from channelbench.store.record import names_of
 from channelbench.store.schema import Variable, variables
 
-__all__ = ["DIGEST", "DIGEST_BYTES", "Files", "UnitFiles", "digest_rows", "put"]
+__all__ = ["DIGEST", "DIGEST_BYTES", "Files", "UnitFiles", "digest_rows", "disk_bytes", "put"]
 
 FILE_BYTES = 128 * 2**20
 CHUNK_BYTES = 4 * 2**20
@@ -144,6 +144,21 @@ class UnitFiles:
         put(store, {_key(DIGEST, index, whole.ndim): whole.reshape(-1)})
 
 
+def disk_bytes(spec: ScenarioSpec, files: Files) -> tuple[int, int]:
+    """How many files a dataset's samples and their digests are, and their bytes: all but metadata and coordinates."""
+    table, total = variables(spec), spec.sizes.total
+    whole, rest = divmod(total, files.unit_rows)
+    units = whole + (rest > 0)
+    digests = files.unit_rows // BLOCK_SIZE * len(table) * DIGEST_BYTES
+    found = units * digests
+    for name, variable in table.items():
+        each = [
+            _image_bytes(variable, files.unit_rows, files.chunk_rows[name], rows) for rows in (files.unit_rows, rest)
+        ]
+        found += whole * each[0] + (each[1] if rest else 0)
+    return units * (len(table) + 1), found
+
+
 def digest_rows(values: NDArray[Any], algorithm: str) -> NDArray[np.uint8]:
     """Digest of the rows' bytes by ``blake3`` or ``blake2b``, ``[16]``."""
     data = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
@@ -185,6 +200,12 @@ def _image(variable: Variable, unit_rows: int, chunk_rows: int, rows: int) -> tu
     image[stored * per_sample :] = np.frombuffer(index, np.uint8)
     values = image[: rows * per_sample].view(variable.dtype).reshape(rows, *variable.shape[1:])
     return values, image
+
+
+def _image_bytes(variable: Variable, unit_rows: int, chunk_rows: int, rows: int) -> int:
+    """Bytes of the file that ``_image`` makes."""
+    index = unit_rows // chunk_rows * 16 + 4 if chunk_rows < unit_rows else 0
+    return -(-rows // chunk_rows) * chunk_rows * _sample_bytes(variable) + index
 
 
 def _shard_index(chunks: int, there: int, chunk_bytes: int) -> bytes:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,8 +176,42 @@ class Location:
             yield from (file.relative_to(self.folder).as_posix() for file in files)
             return
         filesystem, path = self._remote()
+        filesystem.invalidate_cache()
         prefix = f"{path.rstrip('/')}/"
         yield from (file.removeprefix(prefix) for file in ask(filesystem, "find", path))
+
+    def within(self, name: str) -> Location:
+        """The place of that name in this one."""
+        return Location(self.place / name if isinstance(self.place, Path) else f"{self.place.rstrip('/')}/{name}")
+
+    def take(self, other: Location, key: str) -> None:
+        """Move a file of another place of the same store here, over what has its name."""
+        if self.folder is not None and other.folder is not None:
+            (self.folder / key).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(other.folder / key, self.folder / key)
+            return
+        (filesystem, path), (_, source) = self._remote(), other._remote()
+        ask(filesystem, "cp_file", f"{source.rstrip('/')}/{key}", path2=f"{path.rstrip('/')}/{key}")
+        ask(filesystem, "rm_file", f"{source.rstrip('/')}/{key}")
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Remove files, as far as they are there."""
+        for key in keys:
+            with suppress(FileNotFoundError):
+                if self.folder is not None:
+                    (self.folder / key).unlink()
+                    with suppress(OSError):  # other files are in it
+                        (self.folder / key).parent.rmdir()
+                else:
+                    filesystem, path = self._remote()
+                    ask(filesystem, "rm_file", f"{path.rstrip('/')}/{key}")
+
+    def clear(self) -> None:
+        """Remove everything there."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            self.remove(list(self.files()))
 
     def store(self) -> Store:
         """Zarr's store of the place."""

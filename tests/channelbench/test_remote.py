@@ -155,6 +155,15 @@ def test_interrupted_generation_continues_on_s3(
     assert open_dataset(place).digest == digest
 
 
+def test_a_dataset_grows_on_s3(s3: str, spec: ScenarioSpec, digest: str) -> None:
+    place = f"{s3}/grown.zarr"
+    generate(spec.replace({"sizes": {"train": 150, "val": 68, "test": 40}}), place, remember=False)
+    assert generate(spec, place, remember=False) == place
+    assert open_dataset(place).digest == digest
+    assert not [key for key in Location(place).files() if "growing" in key or "unfinished" in key]
+    assert all(finding.ok for finding in verify(place))
+
+
 @pytest.mark.slow
 def test_worker_processes_write_to_s3(s3: str, spec: ScenarioSpec, digest: str) -> None:
     there = generate(spec, f"{s3}/two.zarr", workers=2, remember=False)

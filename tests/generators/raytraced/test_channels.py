@@ -237,3 +237,12 @@ def test_scattering_and_diffraction_find_further_paths(
     again = world_of(street())  # another spec's roughness does not stay
     materials = again.scene.radio_materials.values()
     assert not any(np.any(np.array(each.scattering_coefficient)) for each in materials)
+
+
+def test_the_first_band_is_the_same_without_the_second(street: Callable[..., ScenarioSpec]) -> None:
+    """Users are those whom paths of all bands reach: where they reach in one, they do in the other."""
+    both, generator = street(), TracedStreet()
+    alone = generator.sample(both.replace({"mmwave": False}), BLOCK, 0)
+    together = generator.sample(both, BLOCK, 0)
+    for name in variables(both.replace({"mmwave": False})):
+        np.testing.assert_array_equal(np.asarray(alone[name]), np.asarray(together[name]), err_msg=name)
