@@ -23,6 +23,7 @@ import cloudpickle
 
 from channelbench import cluster, registry
 from channelbench.benchmarks import scoring
+from channelbench.benchmarks.hidden import HiddenTest, Secret
 from channelbench.benchmarks.jobs import Job, OpenStage, work
 from channelbench.code import code_of
 from channelbench.contracts import FitContext, Method, Task
@@ -83,6 +84,9 @@ class _Pickler(cloudpickle.Pickler):
             return registry.find, ("methods", self.names.get(name, name))
         if isinstance(thing, Task):
             return registry.create, ("tasks", registry.address("tasks", type(thing)))
+        if isinstance(thing, HiddenTest):
+            public = (Location.of(thing.path, field="--data").absolute(), thing.public.digest)
+            return _hidden, (*public, str(thing.folder), str(thing.secret.file), thing.digest, self.run)
         if isinstance(thing, ChannelDataset):
             return _opened, (Location.of(thing.path, field="--data").absolute(), thing.digest, self.run)
         if isinstance(thing, Path):
@@ -111,6 +115,12 @@ def _opened(place: str, digest: str, run: str) -> ChannelDataset:
     if dataset.digest != digest:
         raise RequestError("--data", expected="the dataset that the command has", got=f"{place} (another)")
     return dataset
+
+
+@lru_cache(maxsize=1)
+def _hidden(place: str, public: str, folder: str, secret: str, digest: str, run: str) -> HiddenTest:
+    """A hidden test of this machine; its secret is in no message, but in its file."""
+    return HiddenTest(_opened(place, public, run), Secret.read(secret), Path(folder), digest)
 
 
 # --- at work ---------------------------------------------------------------------------------------------------------

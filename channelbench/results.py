@@ -87,12 +87,20 @@ class MetricScore(_Frozen):
 
 
 class DatasetCard(_Frozen):
-    """What the leaderboard says of the data."""
+    """What the leaderboard says of the data.
+
+    Attributes:
+        digest: Of its content; of a hidden test the commitment, an HMAC under its secret.
+        seed: Of a hidden test that of the public dataset.
+        fitted: Digest of the public dataset whose training and validation splits belong to a hidden test; empty where
+            no test is hidden.
+    """
 
     digest: str
     spec: Mapping[str, Any]
     seed: int
     versions: Mapping[str, str] = Field(default_factory=dict)
+    fitted: str = ""
 
 
 class TaskEntry(_Frozen):
