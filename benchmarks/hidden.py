@@ -25,16 +25,17 @@ from channelbench import registry
 from channelbench.contracts import GenieMethod, Method
 from channelbench.discovery import is_ours
 from channelbench.errors import RequestError
+from channelbench.generation import last_dataset
 from channelbench.generator import Block
 from channelbench.paths import expanded
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
-from channelbench.store import layout
+from channelbench.store import layout, open_dataset
 from channelbench.store.dataset import PIECE_BYTES, ChannelDataset, SplitView
 
 if TYPE_CHECKING:
     from channelbench.benchmarks.job import OpenStage
 
-__all__ = ["HiddenTest", "Secret", "check_methods", "drawn"]
+__all__ = ["HiddenTest", "Secret", "check_methods", "digest_of", "drawn"]
 
 FIELD = "--test-seed-file"
 FEWEST_CHARACTERS = 16
@@ -216,6 +217,24 @@ def drawn(
 
 class _CannotError(Exception):
     """Why a source draws no other test split."""
+
+
+def digest_of(secret_file: str | Path, data: str | Path | None, progress: Progress = lambda done, total: None) -> str:
+    """The digest of the hidden test that a secret draws: what is published beforehand.
+
+    Args:
+        secret_file: Where the secret is.
+        data: The public dataset; by default the last one that was generated in this folder.
+        progress: Called with (samples done, all samples).
+
+    Raises:
+        RequestError: there is no dataset, or see ``drawn``.
+    """
+    secret, place = Secret.read(secret_file), last_dataset() if data is None else data
+    if place is None:
+        raise RequestError("--data", expected="a dataset", got="nothing")
+    with drawn(secret, open_dataset(place), progress) as test:
+        return test.digest
 
 
 def _said(error: Exception) -> str:

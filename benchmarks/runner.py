@@ -52,6 +52,7 @@ def run(
     debug: bool = False,
     log: str | None = None,
     test_seed_file: str | Path | None = None,
+    submissions: Sequence[str | Path] = (),
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Make the cells of a suite that are not in ``out`` yet.
@@ -101,6 +102,8 @@ def run(
         test_seed_file: A file with a secret of at least 16 characters: fits are scored on a test split that is drawn
             from it, see docs/challenge.md. Cells go to ``out/hidden-…``, a folder named by the digest that was, or can
             be, published; fits are those of ``out``.
+        submissions: Folders that were handed in, see ``channelbench.submission``: their methods are scored too, and
+            their cells say who made them.
         reporter: Hears of the progress.
 
     Raises:
@@ -125,6 +128,7 @@ def run(
         redo=_named("methods", redo),
         shard=shard,
         only=None if only is None else tuple(only),
+        submissions=tuple(map(str, submissions)),
     )
     request, folder = prepare(options), place(out)
     if log is not None:

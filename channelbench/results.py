@@ -223,6 +223,10 @@ class Result(_Frozen):
     """``{key: figure}`` of those in ``channelbench.costs`` that were measured, and what else the method reports."""
     derived_costs: tuple[str, ...] = ()
     """Keys of latencies that were not timed but worked out from the time that the test split took."""
+    organisation: str = ""
+    """Who made or handed in the method, as its card or the submission says; so with the next two."""
+    code_address: str = ""
+    weights_licence: str = ""
     weights: str = ""
     """Which backbone weights the method used, in words; empty for a method without one."""
     artefacts: tuple[str, ...] = ()

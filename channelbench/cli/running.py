@@ -30,6 +30,9 @@ TestSeedFile = Annotated[
     str | None,
     typer.Option("--test-seed-file", help="File with a secret: score on a test split drawn from it, as a challenge."),
 ]
+Submissions = Annotated[
+    list[str] | None, typer.Option("--submission", help="Folder that was handed in: score its method; may be repeated.")
+]
 LogName = Annotated[str | None, typer.Option("--log", help="Learning curves to tensorboard or trackio, too.")]
 
 
@@ -76,6 +79,7 @@ def run(
     debug: Debug = False,
     log: LogName = None,
     test_seed_file: TestSeedFile = None,
+    submission: Submissions = None,
 ) -> None:
     """Score methods on a dataset; a second call makes only what is missing."""
     from channelbench.benchmarks.progress import BarReporter
@@ -105,6 +109,7 @@ def run(
             debug=debug,
             log=log,
             test_seed_file=test_seed_file,
+            submissions=submission or (),
             reporter=BarReporter(bars),
         )
     complaints, csv, html = _write_report(outcome.folder)
