@@ -281,6 +281,7 @@ def anchors(table: Table, column: Column) -> str:
 def methods(board: Board) -> list[dict[str, Any]]:
     """Every method once, with its source, its code and notes."""
     seen: dict[str, dict[str, Any]] = {}
+    known = cite.short_names(board.results)
     for table in board.tables:
         for row in table.rows:
             result = next((r for entry in row.entries.values() for r in entry.results), None)
@@ -294,7 +295,7 @@ def methods(board: Board) -> list[dict[str, Any]]:
                         "family_name": row.family,
                         "description": cite.description(result),
                         "reference": result.reference.rstrip("."),
-                        "paper": cite.paper(result.reference),
+                        "paper": cite.paper(result.reference, known),
                         "code": cite.code_of_method(result, board.code.get(result.name, "unknown")),
                         "notes": result.notes,
                         "weights": weights(row),
