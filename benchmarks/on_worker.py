@@ -28,6 +28,7 @@ from channelbench.benchmarks.jobs import Job, OpenStage, work
 from channelbench.code import code_of
 from channelbench.contracts import FitContext, Method, Task
 from channelbench.errors import RequestError
+from channelbench.losses import Losses
 from channelbench.store import open_dataset
 from channelbench.store.dataset import ChannelDataset
 from channelbench.store.location import Location
@@ -193,7 +194,8 @@ class _Events:
 
     def step(self, done: int, total: int, message: str) -> None:
         if self._is_due() or done == total:
-            self.send("step", done=int(done), total=int(total), message=str(message))
+            losses = {"losses": vars(message)} if isinstance(message, Losses) else {}
+            self.send("step", done=int(done), total=int(total), message=str(message), **losses)
 
     def scored(self, done: int, total: int) -> None:
         if self._is_due():
