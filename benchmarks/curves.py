@@ -1,10 +1,9 @@
-"""The training loss of a fit by step, as its progress tells it."""
+"""The training loss of a fit by step, which its progress carries."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from channelbench.losses import Losses
 from channelbench.results import write_atomic
 
 __all__ = ["Curve", "loss_of"]
@@ -20,13 +20,10 @@ KEEP_EVERY_S = 10.0
 MOST = 2000
 """Points of a curve; where there are more, every other one goes."""
 
-_LOSS = re.compile(r"loss\s+([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w.])")
-
 
 def loss_of(message: str) -> float | None:
-    """The loss that a message of a fit's progress begins with: ``loss 0.42, …``; ``None`` where it has none."""
-    found = _LOSS.match(message)
-    value = math.nan if found is None else float(found[1])
+    """The training loss that a fit's progress carries; ``None`` where it carries none, or no finite one."""
+    value = float(message.training) if isinstance(message, Losses) else math.nan
     return value if math.isfinite(value) else None
 
 
@@ -76,7 +73,7 @@ class Curve:
         """A fit's progress, which the curve listens to."""
 
         def step(done: int, total: int, message: str) -> None:
-            self._note(int(done), int(total), str(message))
+            self._note(int(done), int(total), message)
             progress(done, total, message)
 
         return step

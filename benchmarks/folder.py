@@ -242,7 +242,14 @@ def _understood(method: type[Method], tasks: Mapping[str, Task]) -> tuple[str, .
 def _origin(request: Request, method: type[Method] | None, tasks: tuple[Task, ...]) -> Origin:
     name = CEILING if method is None else method.card.name
     place = request.names.get(name, name)
-    return Origin.of(method, tasks, found_at=place, suite=request.suite.card.name, command=command_line())
+    return Origin.of(
+        method,
+        tasks,
+        found_at=place,
+        suite=request.suite.card.name,
+        command=command_line(),
+        submission=request.submissions.get(name),
+    )
 
 
 def _jobs(request: Request, varied: _Varied, there: _There) -> Iterator[Job]:

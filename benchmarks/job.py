@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from channelbench.benchmarks.hidden import HiddenTest
 from channelbench.benchmarks.origin import Origin
 from channelbench.conditions import Conditions, condition_label
 from channelbench.contracts import Method, Task
@@ -52,6 +53,10 @@ class OpenStage:
     def fits_here(self) -> bool:
         """Whether its fits are made for it: else they are another stage's."""
         return self.checkpoints.parent == self.folder
+
+    def struck_out(self, text: str) -> str:
+        """A text without what nobody may read: of a hidden test, its secret and seed."""
+        return self.test.secret.struck_out(text) if isinstance(self.test, HiddenTest) else text
 
     def prepare(self, tasks: Iterable[Task]) -> None:
         """Have ``train`` and ``test`` observed on the scale of ``scale``, and the predictions of ``reads`` at hand;

@@ -120,7 +120,7 @@ def work(
         OSError: a cell cannot be written.
         Stopped: a method failed, with ``debug``.
     """
-    with turn(stage.folder, job.stem, lambda: scored(0, 1)):
+    with turn(stage.checkpoints.parent, job.stem, lambda: scored(0, 1)):  # where the fit is, whoever scores with it
         left = []
         for task, condition in job.cells:
             name = job.name_of(task, condition)
@@ -162,7 +162,7 @@ def _fit_and_score(
         weights, where = method.weights, where.computing(method.precision)
     except BaseException as error:
         _raise_if_ours(error)
-        _stop_if_asked(debug, job, error)
+        _stop_if_asked(debug, job, stage, error)
         yield from fail(job, stage, shared, where, error, job.cells, losses=curve.losses)
         return
     for task, condition in job.cells:
@@ -200,7 +200,7 @@ def _fit_and_score(
             result = scoring.scored_cell(common, found.metrics, found, costs)
         except BaseException as error:
             _raise_if_ours(error)
-            _stop_if_asked(debug, job, error)
+            _stop_if_asked(debug, job, stage, error)
             yield from fail(job, stage, shared, where, error, [(task, condition)], weights)
         else:
             write_cell(stage.folder, result, found.terms, found.units, artefacts, found.strata)
@@ -223,10 +223,11 @@ def _raise_if_ours(error: BaseException) -> None:
         raise error
 
 
-def _stop_if_asked(debug: bool, job: Job, error: BaseException) -> None:
+def _stop_if_asked(debug: bool, job: Job, stage: OpenStage, error: BaseException) -> None:
     if debug:
         tasks = " ".join(task.card.name for task in job.tasks)
-        raise Stopped(f"stopped at the failure of {job.method.card.name} on {tasks}, seed {job.seed}") from error
+        message = f"stopped at the failure of {job.method.card.name} on {tasks}, seed {job.seed}"
+        raise Stopped(message, stage.struck_out) from error
 
 
 def fail(
@@ -243,7 +244,7 @@ def fail(
     for task, condition in cells:
         common = _common(job, stage, shared, where, task, condition, weights)
         common |= {"training": Training(losses=losses) if losses else None}
-        result = scoring.failed_cell(common, error)
+        result = scoring.failed_cell(common, error, stage.struck_out)
         write_cell(stage.folder, result, {})
         yield result
 

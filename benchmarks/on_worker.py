@@ -23,10 +23,12 @@ import cloudpickle
 
 from channelbench import cluster, registry
 from channelbench.benchmarks import scoring
+from channelbench.benchmarks.hidden import HiddenTest, Secret
 from channelbench.benchmarks.jobs import Job, OpenStage, work
 from channelbench.code import code_of
 from channelbench.contracts import FitContext, Method, Task
 from channelbench.errors import RequestError
+from channelbench.losses import Losses
 from channelbench.store import open_dataset
 from channelbench.store.dataset import ChannelDataset
 from channelbench.store.location import Location
@@ -83,6 +85,9 @@ class _Pickler(cloudpickle.Pickler):
             return registry.find, ("methods", self.names.get(name, name))
         if isinstance(thing, Task):
             return registry.create, ("tasks", registry.address("tasks", type(thing)))
+        if isinstance(thing, HiddenTest):
+            public = (Location.of(thing.path, field="--data").absolute(), thing.public.digest)
+            return _hidden, (*public, str(thing.folder), str(thing.secret.file), thing.digest, self.run)
         if isinstance(thing, ChannelDataset):
             return _opened, (Location.of(thing.path, field="--data").absolute(), thing.digest, self.run)
         if isinstance(thing, Path):
@@ -111,6 +116,12 @@ def _opened(place: str, digest: str, run: str) -> ChannelDataset:
     if dataset.digest != digest:
         raise RequestError("--data", expected="the dataset that the command has", got=f"{place} (another)")
     return dataset
+
+
+@lru_cache(maxsize=1)
+def _hidden(place: str, public: str, folder: str, secret: str, digest: str, run: str) -> HiddenTest:
+    """A hidden test of this machine; its secret is in no message, but in its file."""
+    return HiddenTest(_opened(place, public, run), Secret.read(secret), Path(folder), digest)
 
 
 # --- at work ---------------------------------------------------------------------------------------------------------
@@ -183,7 +194,8 @@ class _Events:
 
     def step(self, done: int, total: int, message: str) -> None:
         if self._is_due() or done == total:
-            self.send("step", done=int(done), total=int(total), message=str(message))
+            losses = {"losses": vars(message)} if isinstance(message, Losses) else {}
+            self.send("step", done=int(done), total=int(total), message=str(message), **losses)
 
     def scored(self, done: int, total: int) -> None:
         if self._is_due():

@@ -15,6 +15,7 @@ from typing import Any
 from channelbench import registry
 from channelbench.code import code_of
 from channelbench.contracts import Method, Task
+from channelbench.submission import Submission
 
 __all__ = ["Origin", "command_line", "commit_of"]
 
@@ -32,6 +33,7 @@ class Origin:
         command: The command line.
         commits: By package, see ``commit_of``.
         suite: Name of the suite that was asked for.
+        entrant: Who enters the method, by fields of a cell.
     """
 
     code: str = ""
@@ -39,16 +41,24 @@ class Origin:
     command: str = ""
     commits: Mapping[str, str] = field(default_factory=dict)
     suite: str = ""
+    entrant: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, method: type[Method] | None, tasks: Sequence[Task], *, found_at: str, suite: str, command: str
+        cls,
+        method: type[Method] | None,
+        tasks: Sequence[Task],
+        *,
+        found_at: str,
+        suite: str,
+        command: str,
+        submission: Submission | None = None,
     ) -> Origin:
         """Of a method fitted to tasks here and now; of the ceiling without a method."""
         kinds: list[type] = [type(task) for task in tasks] if method is None else [method, *map(type, tasks)]
         packages = dict.fromkeys(["channelbench", *(kind.__module__.partition(".")[0] for kind in kinds)])
         commits = {name: commit for name in packages if (commit := commit_of(name))}
-        return cls(code_of(method, tasks), found_at, command, commits, suite)
+        return cls(code_of(method, tasks), found_at, command, commits, suite, _entrant(method, submission))
 
     def fields(self, task: Task, code: str) -> dict[str, Any]:
         """What a cell of ``task`` says of it.
@@ -63,7 +73,20 @@ class Origin:
             "found_at": {"method": self.method, "task": registry.address("tasks", type(task))},
             "command": self.command,
             "commits": self.commits,
+            **self.entrant,
         }
+
+
+def _entrant(method: type[Method] | None, submission: Submission | None) -> dict[str, str]:
+    """Who enters a method: as it was handed in, else as its card says."""
+    who = submission if submission is not None or method is None else method.card
+    if who is None:
+        return {}
+    return {
+        "organisation": who.organisation,
+        "code_address": who.code,
+        "weights_licence": who.weights_licence,
+    }
 
 
 def command_line() -> str:

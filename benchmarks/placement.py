@@ -54,6 +54,16 @@ class Placement:
             raise RequestError("--debug", expected="one process, which can stop at a failure", got=got)
         Limits.of("quick", self.timeout, self.max_time)
 
+    def check_private(self, field: str) -> None:
+        """Refuse workers elsewhere, which would have to be given what is private here.
+
+        Raises:
+            RequestError: they were asked for.
+        """
+        if self.scheduler is not None:
+            expected = f"workers of this machine with {field}, whose split stays here: --workers"
+            raise RequestError("--scheduler", expected=expected, got=self.scheduler)
+
     @property
     def device_here(self) -> str:
         """What to ask of this machine: nothing where others do the jobs; several workers do not share a GPU."""

@@ -28,6 +28,7 @@ from channelbench.benchmarks.limits import Limits
 from channelbench.benchmarks.request import Request
 from channelbench.discovery import is_ours, owner_of
 from channelbench.families import family_of
+from channelbench.losses import Losses
 from channelbench.results import Result, cell_name
 
 if TYPE_CHECKING:
@@ -223,7 +224,8 @@ class Pool(ABC):
             case "where":
                 running.where = scoring.Where(**event["where"])
             case "step":
-                reporter.fitting(running.job, event["done"], event["total"], event["message"])
+                message = Losses(**event["losses"]) if "losses" in event else event["message"]
+                reporter.fitting(running.job, event["done"], event["total"], message)
             case "cell":
                 result = Result(**json.loads(event["cell"]))
                 running.missing.discard(result.name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import math
+import shutil
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +15,11 @@ from channelbench.benchmarks.runner import run
 from channelbench.errors import RequestError
 from channelbench.families import CEILING
 from channelbench.folders.finding import Found, cells_of
+from channelbench.folders.removing import fits_of
 from channelbench.generation import last_dataset
 from channelbench.leaderboard.spread import are_trainings
-from channelbench.manifests import Unreadable, read_manifest
-from channelbench.results import Result, RunManifest
+from channelbench.manifests import MANIFEST, UNKNOWN, Unreadable, read_manifest
+from channelbench.results import Result, RunManifest, write_atomic
 from channelbench.store import open_dataset
 
 __all__ = ["Reproduced", "ScoreAgain", "reproduce"]
@@ -72,13 +75,21 @@ class Reproduced:
         return False if False in verdicts else None if None in verdicts else True
 
 
-def reproduce(found: Found, *, data: str | Path | None, out: Path, reporter: Reporter | None = None) -> Reproduced:
+def reproduce(
+    found: Found,
+    *,
+    data: str | Path | None,
+    out: Path,
+    with_fits: bool = False,
+    reporter: Reporter | None = None,
+) -> Reproduced:
     """Fit and score one cell again, in a folder of its own.
 
     Args:
         found: The cell.
         data: The dataset that it was scored on; by default the last one that was generated in this folder.
         out: A folder that is not there yet, or is empty.
+        with_fits: Whether to score with the fits beside the cell, instead of fitting again.
         reporter: Hears of the progress.
 
     Raises:
@@ -86,9 +97,12 @@ def reproduce(found: Found, *, data: str | Path | None, out: Path, reporter: Rep
     """
     cell, manifest = found.result, _manifest(found)
     tasks = manifest.joint_tasks.get(cell.method, (cell.task,))
+    place = _dataset(cell, data)
+    if with_fits:
+        _take_fits(found, out)
     places = {c.task: c.found_at["task"] for c in cells_of(found.folder) if "task" in c.found_at}
     run(
-        data=_dataset(cell, data),
+        data=place,
         out=out,
         methods=[cell.found_at.get("method", cell.method)],
         tasks=[places.get(task, task) for task in tasks],
@@ -126,10 +140,31 @@ def _manifest(found: Found) -> RunManifest:
         manifest = read_manifest(found.folder)
     except Unreadable as error:
         raise RequestError("CELL", expected="one beside a readable run.json", got=f"{found.path} ({error})") from None
+    if manifest.dataset.fitted:
+        got = f"{found.path}: `run --test-seed-file` makes it again, for whoever has the secret"
+        raise RequestError("CELL", expected="one that was not scored on a hidden test", got=got)
     if manifest.source is not None or manifest.setting:
         got = f"{found.path} ({manifest.setting}): `run --redo {cell.method}` makes it again with its stages"
         raise RequestError("CELL", expected="one whose fit was made on its own dataset alone", got=got)
     return manifest
+
+
+def _take_fits(found: Found, out: Path) -> None:
+    """Copy the fits of a cell, and the run that they are of: another run would not go on with them.
+
+    Raises:
+        RequestError: there are none of what is learned.
+    """
+    fits = fits_of(found.folder, found.result)
+    if not fits and are_trainings([found.result]):
+        expected = "a cell whose fit is beside it, in checkpoints/"
+        raise RequestError("CELL", expected=expected, got=f"{found.path} without")
+    for fit in fits:
+        shutil.copytree(fit, out / "checkpoints" / fit.name)
+        for note in fit.parent.glob(f"{glob.escape(fit.name)}.*"):
+            shutil.copy2(note, out / "checkpoints" / note.name)
+    manifest = read_manifest(found.folder).model_copy(update={"suite": UNKNOWN})  # it is made again as of another suite
+    write_atomic(out / MANIFEST, manifest.model_dump_json().encode())
 
 
 def _dataset(cell: Result, data: str | Path | None) -> str | Path:

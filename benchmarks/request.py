@@ -25,6 +25,7 @@ from channelbench.presets import DEFAULT_PRESET
 from channelbench.spec import ScenarioSpec
 from channelbench.store import open_dataset, verify
 from channelbench.store.dataset import ChannelDataset
+from channelbench.submission import Submission
 from channelbench.suite import Suite
 from channelbench.systems import SYSTEMS
 
@@ -70,6 +71,7 @@ class RunOptions:
     redo: tuple[str, ...] = ()
     shard: str | None = None
     only: tuple[str, ...] | None = None
+    submissions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,7 @@ class Request:
         keep_stale: Whether cells and fits of other code are kept.
         redo: Methods whose cells and fits are made again.
         part: Which of the cells are made.
+        submissions: Those of the methods that were handed in, by name.
     """
 
     suite: Suite
@@ -98,6 +101,7 @@ class Request:
     keep_stale: bool = False
     redo: frozenset[str] = frozenset()
     part: Part = field(default_factory=Part)
+    submissions: Mapping[str, Submission] = field(default_factory=dict)
 
 
 def prepare(options: RunOptions) -> Request:
@@ -120,9 +124,12 @@ def prepare(options: RunOptions) -> Request:
         check_varied(tasks, varied)
     # What a suite varies applies to those of its tasks that are chosen.
     varied_here = tuple(v for v in suite.conditions if any(task.conditions.has(v) for task in tasks.values()))
-    wanted = options.methods or suite.methods
+    submissions = Submission.all_of(options.submissions)
+    # Who has handed something in is scored beside the methods that are asked for, if any are.
+    asked = tuple(dict.fromkeys((*options.methods, *(each.method for each in submissions.values()))))
+    wanted = asked or suite.methods
     wanted = tuple(with_controls(wanted)) if options.controls else wanted
-    chosen = chosen_methods(wanted, tasks, explicit=bool(options.methods))
+    chosen = chosen_methods(wanted, tasks, explicit=bool(asked))
     for method in (m for m in chosen.values() if any(map(m.covers, tasks.values()))):
         where = device if method.learned else "cpu"
         _check_method(method, FitContext(preset=options.preset, device=where, backbone=options.backbone))
@@ -137,10 +144,11 @@ def prepare(options: RunOptions) -> Request:
         device=device,
         backbone=options.backbone,
         names={registry.find("methods", name).card.name: name for name in wanted},
-        once=() if options.methods or options.conditions else suite.once.get(options.preset, ()),
+        once=() if asked or options.conditions else suite.once.get(options.preset, ()),
         keep_stale=options.stale == "keep",
         redo=_again(options.redo, chosen),
         part=part,
+        submissions=submissions,
     )
 
 
@@ -183,7 +191,7 @@ def for_dataset(request: Request, options: RunOptions, dataset: ChannelDataset) 
         RequestError: tasks or methods that were asked for by name have nothing to do there.
     """
     tasks = supported_tasks(request.tasks, dataset.spec, dataset.variables, explicit=bool(options.tasks))
-    for name in options.methods:
+    for name in (*options.methods, *(each.method for each in request.submissions.values())):
         check_tasks(name, registry.find("methods", name), tasks)
     return replace(request, tasks=tasks)
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from channelbench import registry
-from channelbench.benchmarks.claim import check, place
+from channelbench.benchmarks import hidden
+from channelbench.benchmarks.claim import check, claim, place
 from channelbench.benchmarks.default_data import default_dataset
 from channelbench.benchmarks.folder import Outcome, fill, manifest
 from channelbench.benchmarks.jobs import Job, Reporter
 from channelbench.benchmarks.logs import LogReporter, opened_log
 from channelbench.benchmarks.placement import Placement, on_workers
 from channelbench.benchmarks.request import Request, RunOptions, for_dataset, open_verified, prepare
-from channelbench.benchmarks.stages import Stages
+from channelbench.benchmarks.stages import Provenance, Stages
 from channelbench.contracts import Method, Task
 from channelbench.errors import RequestError
 from channelbench.presets import DEFAULT_PRESET
@@ -49,6 +51,8 @@ def run(
     only: Sequence[str] | None = None,
     debug: bool = False,
     log: str | None = None,
+    test_seed_file: str | Path | None = None,
+    submissions: Sequence[str | Path] = (),
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Make the cells of a suite that are not in ``out`` yet.
@@ -95,6 +99,11 @@ def run(
         only: Names of cells: make no others.
         debug: Stop at the first failure of a method; the jobs run in this process.
         log: ``tensorboard`` or ``trackio``: where learning curves and scores go, too.
+        test_seed_file: A file with a secret of at least 16 characters: fits are scored on a test split that is drawn
+            from it, see docs/challenge.md. Cells go to ``out/hidden-…``, a folder named by the digest that was, or can
+            be, published; fits are those of ``out``.
+        submissions: Folders that were handed in, see ``channelbench.submission``: their methods are scored too, and
+            their cells say who made them.
         reporter: Hears of the progress.
 
     Raises:
@@ -119,21 +128,38 @@ def run(
         redo=_named("methods", redo),
         shard=shard,
         only=None if only is None else tuple(only),
+        submissions=tuple(map(str, submissions)),
     )
     request, folder = prepare(options), place(out)
     if log is not None:
         reporter = LogReporter(opened_log(log, folder), reporter)
+    secret = None if test_seed_file is None else hidden.Secret.read(test_seed_file)
+    if secret is not None:
+        placement.check_private(hidden.FIELD)
+        hidden.check_methods(request.methods)
     if data is None:
         data = default_dataset(request.suite, partial(reporter.generating, request.suite.scenario))
     dataset = open_verified(data)
     request = for_dataset(request, options, dataset)
     stages = _checked(request, dataset, folder)
+    if secret is not None and stages.plan.datasets:
+        got = f"{request.suite.card.name}, which tests on {', '.join(stages.plan.datasets)} too"
+        raise RequestError(hidden.FIELD, expected="a suite that needs no other dataset", got=got)
     request = on_workers(request, placement)
     outcomes: dict[str, Outcome] = {}
-    with placement.performing(request, dataset, folder, reporter) as perform:
+    with ExitStack() as stack:
+        test = None
+        if secret is not None:
+            progress = partial(reporter.generating, "hidden test")
+            test = stack.enter_context(hidden.drawn(secret, dataset, progress))
+        perform = stack.enter_context(placement.performing(request, dataset, folder, reporter))
         reporter.began(describe(dataset), request.device)
         for name, own, stage in stages.opened(request, reporter):
-            reporter.entered(name)
+            if test is not None:
+                claim(stage.folder, manifest(own, Provenance.of(stage)), reporter.remarked)  # whose fits are used
+                stage = test.of(stage, folder)
+                stage.prepare(request.tasks.values())
+            reporter.entered(stage.folder.relative_to(folder).as_posix() if test is not None else name)
             outcomes[name] = fill(own, stage, reporter, perform)
     sweep(folder, before=began)
     outcome = outcomes.pop("")

@@ -238,18 +238,20 @@ def scored_cell(
     return Result(**common, status="ok", scores=scores, costs=dict(costs), same_as_start=scored.same_as_start)
 
 
-def failed_cell(common: Mapping[str, Any], error: BaseException) -> Result:
-    """A cell that says why it has no scores."""
-    reason = " ".join(f"{type(error).__name__}: {_message(error)}".split())[:500]
-    return Result(**common, status="failed", error=reason, traceback=_traceback(error))
+def failed_cell(
+    common: Mapping[str, Any], error: BaseException, struck_out: Callable[[str], str] = lambda text: text
+) -> Result:
+    """A cell that says why it has no scores; ``struck_out`` takes from a text what nobody may read."""
+    reason = struck_out(" ".join(f"{type(error).__name__}: {_message(error)}".split()))[:500]
+    return Result(**common, status="failed", error=reason, traceback=_traceback(error, struck_out))
 
 
-def _traceback(error: BaseException) -> str:
+def _traceback(error: BaseException, struck_out: Callable[[str], str]) -> str:
     """Where an error was raised, as Python shows it; empty where it was raised elsewhere."""
     if error.__traceback__ is None:
         return ""
     try:
-        return shorten("".join(traceback.format_exception(error)), LONGEST_TRACEBACK)
+        return shorten(struck_out("".join(traceback.format_exception(error))), LONGEST_TRACEBACK)
     except BaseException:  # what shows an error asks the error, which is a method's doing
         return "".join(traceback.format_tb(error.__traceback__))[-LONGEST_TRACEBACK:]
 

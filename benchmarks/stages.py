@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from channelbench.benchmarks.hidden import HiddenTest
 from channelbench.benchmarks.jobs import OpenStage, Reporter
 from channelbench.benchmarks.request import Request, conditions_of, open_verified, supported_tasks
 from channelbench.errors import RequestError
@@ -208,4 +209,5 @@ def _dataset_card(dataset: ChannelDataset) -> DatasetCard:
         spec=dataset.spec.model_dump(mode="json"),
         seed=dataset.seed,
         versions=dataset.versions,
+        fitted=dataset.public.digest if isinstance(dataset, HiddenTest) else "",
     )

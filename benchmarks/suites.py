@@ -79,7 +79,7 @@ llm4wm = Suite(
     card=Card(
         name="llm4wm",
         description="Table IV of LLM4WM: all its methods on six tasks, beside ours, the floors and the controls.",
-        reference="LLM4WM, Table IV",
+        reference="Liu et al. 2025 (LLM4WM), arXiv 2501.12983, Table IV",
         family="suite",
     ),
     scenario="uma",

@@ -100,7 +100,7 @@ _PREDICTION = (*START, *PREDICTORS, *NETWORK_PREDICTORS, *PHY_LLM)
 phy = _suite(
     "phy",
     "All methods of precoding, detection and prediction, under the paper's conditions and where methods differ.",
-    "Multi-task PHY LLM, section V",
+    "Zheng and Dai 2024 (Multi-task PHY LLM), arXiv 2412.20772, section V",
     PHY_TASKS,
     tuple(dict.fromkeys((*_PRECODING, *_DETECTION, *_PREDICTION, *PHY_CONTROLS, *PHY_RAW))),
     ({}, paper_precoding(), detection(10.0), prediction(10.0)),

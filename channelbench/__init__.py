@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from channelbench.benchmarks.runner import run
     from channelbench.errors import RequestError
     from channelbench.generation import generate, make_spec
+    from channelbench.losses import Losses
     from channelbench.models.embed_method import EmbedMethod
     from channelbench.models.torch_method import TorchMethod
     from channelbench.store import open_dataset, verify
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ChannelStream": "channelbench.stream",
     "EmbedMethod": "channelbench.models.embed_method",
+    "Losses": "channelbench.losses",
     "RequestError": "channelbench.errors",
     "TorchMethod": "channelbench.models.torch_method",
     "generate": "channelbench.generation",
@@ -37,6 +39,7 @@ _HOMES = {
 __all__ = [
     "ChannelStream",
     "EmbedMethod",
+    "Losses",
     "RequestError",
     "TorchMethod",
     "__version__",

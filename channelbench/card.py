@@ -30,6 +30,8 @@ class Card(BaseModel):
             is: ``scenario``, ``task``, ``metric``, ``suite``, ``experiment`` or ``exhibit``.
         extra: The optional dependencies that it needs, as in ``pip install channelbench[extra]``.
         notes: What differs from the reference, for the docs and the page.
+        organisation, code, weights_licence: Of a method: who made it, the address of its code, the licence of its
+            weights. The leaderboard has columns for them where a row says so.
 
     Raises:
         RequestError: on construction, naming the field, what was expected and what was given.
@@ -44,6 +46,9 @@ class Card(BaseModel):
     family: str
     extra: str = ""
     notes: str = ""
+    organisation: str = Field("", max_length=200)
+    code: str = Field("", pattern=r"^(https?://\S+)?$", max_length=300)
+    weights_licence: str = Field("", max_length=200)
 
     def __init__(self, **data: Any) -> None:
         try:

@@ -87,12 +87,20 @@ class MetricScore(_Frozen):
 
 
 class DatasetCard(_Frozen):
-    """What the leaderboard says of the data."""
+    """What the leaderboard says of the data.
+
+    Attributes:
+        digest: Of its content; of a hidden test the commitment, an HMAC under its secret.
+        seed: Of a hidden test that of the public dataset.
+        fitted: Digest of the public dataset whose training and validation splits belong to a hidden test; empty where
+            no test is hidden.
+    """
 
     digest: str
     spec: Mapping[str, Any]
     seed: int
     versions: Mapping[str, str] = Field(default_factory=dict)
+    fitted: str = ""
 
 
 class TaskEntry(_Frozen):
@@ -215,6 +223,10 @@ class Result(_Frozen):
     """``{key: figure}`` of those in ``channelbench.costs`` that were measured, and what else the method reports."""
     derived_costs: tuple[str, ...] = ()
     """Keys of latencies that were not timed but worked out from the time that the test split took."""
+    organisation: str = ""
+    """Who made or handed in the method, as its card or the submission says; so with the next two."""
+    code_address: str = ""
+    weights_licence: str = ""
     weights: str = ""
     """Which backbone weights the method used, in words; empty for a method without one."""
     artefacts: tuple[str, ...] = ()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["report", "sections"]
 
+EVERYWHERE = ("learning",)
+"""Exhibits of every suite, which have something to show wherever a cell does."""
+
 HAS_ENTRIES = False  # the registry looks for suites beside this package
 
 
@@ -86,17 +89,19 @@ def _left_out_below(folder: Path) -> Iterator[str]:
 
 
 def _exhibits(run: Run) -> tuple[str, ...]:
-    """The names that the folder was made with; of one from before they were written, those of the suite of its name."""
+    """The names that the folder was made with, of one from before they were written those of the suite of its name; and
+    what every folder has."""
     from channelbench import registry
     from channelbench.errors import RequestError
 
     manifest = run.board.manifest
-    if manifest.exhibits is not None:
-        return manifest.exhibits
-    try:
-        return tuple(registry.find("suites", manifest.suite).exhibits)
-    except RequestError:
-        return ()
+    names = manifest.exhibits
+    if names is None:
+        try:
+            names = tuple(registry.find("suites", manifest.suite).exhibits)
+        except RequestError:
+            names = ()
+    return tuple(dict.fromkeys((*names, *EVERYWHERE)))
 
 
 def _sections(name: str, run: Run) -> list[Section]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from channelbench._version import __version__
-from channelbench.cli import cards, datasets, exchange, generating, listing, results, running
+from channelbench.cli import cards, challenge, datasets, exchange, generating, listing, results, running
 from channelbench.errors import RequestError, shorten
 from channelbench.surroundings import check_surroundings
 
@@ -34,6 +34,8 @@ app.command(name="import")(exchange.import_)
 app.command()(exchange.export)
 for _command in (results.show, results.compare, results.reproduce, results.rm, results.merge):
     app.command()(_command)
+app.command(name="check-submission")(challenge.check_submission)
+app.command(name="hidden-digest")(challenge.hidden_digest)
 
 
 def _version(value: bool) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from channelbench.benchmarks.reproducing import Reproduced
     from channelbench.folders.comparing import Difference
 
-__all__ = ["compare", "merge", "reproduce", "rm", "show"]
+__all__ = ["compare", "merge", "reproduce", "rm", "said_again", "show"]
 
 CellName = Annotated[
     str, typer.Argument(metavar="CELL", help="Its file, or method/task[/condition[/seed]].", show_default=False)
@@ -69,7 +69,7 @@ def reproduce(
             raise RequestError("--out", expected="a new folder", got=out)
         with progress() as bars:
             again = make_again(found, data=data, out=folder, reporter=BarReporter(bars))
-    for line in _reproduced(again):
+    for line in said_again(again):
         typer.echo(line)
     if not again.agrees:
         raise typer.Exit(1)
@@ -159,7 +159,8 @@ def _table(found: Sequence[Difference]) -> Iterator[str]:
         )
 
 
-def _reproduced(again: Reproduced) -> Iterator[str]:
+def said_again(again: Reproduced) -> Iterator[str]:
+    """Lines about a cell that was made again."""
     for score in again.scores:
         off = abs(score.now - score.before)
         verdict = {True: "agrees", False: "DIFFERS", None: "differs"}[score.agrees]

@@ -26,6 +26,13 @@ Shard = Annotated[
 Debug = Annotated[
     bool, typer.Option("--debug", help="Stop at the first failure of a method, at a terminal in the debugger.")
 ]
+TestSeedFile = Annotated[
+    str | None,
+    typer.Option("--test-seed-file", help="File with a secret: score on a test split drawn from it, as a challenge."),
+]
+Submissions = Annotated[
+    list[str] | None, typer.Option("--submission", help="Folder that was handed in: score its method; may be repeated.")
+]
 LogName = Annotated[str | None, typer.Option("--log", help="Learning curves to tensorboard or trackio, too.")]
 
 
@@ -71,6 +78,8 @@ def run(
     shard: Shard = None,
     debug: Debug = False,
     log: LogName = None,
+    test_seed_file: TestSeedFile = None,
+    submission: Submissions = None,
 ) -> None:
     """Score methods on a dataset; a second call makes only what is missing."""
     from channelbench.benchmarks.progress import BarReporter
@@ -99,9 +108,11 @@ def run(
             shard=shard,
             debug=debug,
             log=log,
+            test_seed_file=test_seed_file,
+            submissions=submission or (),
             reporter=BarReporter(bars),
         )
-    complaints, csv, html = _write_report(out)
+    complaints, csv, html = _write_report(outcome.folder)
     parts = {"": outcome, **outcome.stages}
     failed = [(place, result) for place, part in parts.items() for result in part.failed]
     made, kept = sum(len(part.written) for part in parts.values()), sum(part.kept for part in parts.values())

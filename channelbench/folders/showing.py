@@ -8,7 +8,7 @@ from channelbench.costs import COSTS
 from channelbench.folders.finding import Found
 from channelbench.leaderboard.audit import audit
 from channelbench.leaderboard.provenance import CodeState, code_states
-from channelbench.results import MetricScore, Result
+from channelbench.results import DatasetCard, MetricScore, Result
 
 __all__ = ["said"]
 
@@ -43,7 +43,7 @@ def said(found: Found) -> Iterator[str]:
         yield _line("checked", checked)
     yield _line("dataset", f"{cell.dataset or 'unknown'}, {cell.num_test} test cases")
     if cell.dataset == manifest.dataset.digest and "scenario" in manifest.dataset.spec:
-        yield _line("", f"{manifest.dataset.spec['scenario']}, seed {manifest.dataset.seed}")
+        yield _line("", f"{manifest.dataset.spec['scenario']}, {_drawn(manifest.dataset)}")
     yield _line("command", cell.command or "unknown")
     for package, commit in cell.commits.items():
         yield _line("commit", f"{package} {commit}")
@@ -59,6 +59,10 @@ def said(found: Found) -> Iterator[str]:
         yield _line("weights", cell.weights)
     for line in cell.traceback.rstrip().splitlines():
         yield _line("traceback" if line.startswith("Traceback") else "", line)
+
+
+def _drawn(card: DatasetCard) -> str:
+    return f"seed {card.seed}" if not card.fitted else f"hidden test, fits on dataset {card.fitted[:12]}"
 
 
 def _training(cell: Result) -> Iterator[str]:

@@ -54,6 +54,7 @@ def header(board: Board) -> dict[str, Any]:
         f"suite {manifest.suite}",
         f"preset {manifest.preset}",
         _scenario(manifest.dataset.spec),
+        *(["hidden test"] if manifest.dataset.fitted else []),
         *([dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"] if dates else []),
     ]
     return {
@@ -88,6 +89,8 @@ def dataset(card: DatasetCard) -> dict[str, Any]:
         ("Distance", "" if None in distances else f"{distances[0]:g}–{distances[1]:g} m"),
         ("Speed", "–".join(dict.fromkeys(f"{speed:.3g}" for speed in speeds)) + " km/h" if speeds else _unknown(spec)),
         ("Seed", str(card.seed)),
+        ("Test", "hidden: another draw, from a secret; the digest is an HMAC under it" if card.fitted else ""),
+        ("Fits", f"on the public dataset {card.fitted[:12]}" if card.fitted else ""),
         ("Digest", card.digest[:12]),
         ("Versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())),
     ]
@@ -278,6 +281,7 @@ def anchors(table: Table, column: Column) -> str:
 def methods(board: Board) -> list[dict[str, Any]]:
     """Every method once, with its source, its code and notes."""
     seen: dict[str, dict[str, Any]] = {}
+    known = cite.short_names(board.results)
     for table in board.tables:
         for row in table.rows:
             result = next((r for entry in row.entries.values() for r in entry.results), None)
@@ -291,7 +295,7 @@ def methods(board: Board) -> list[dict[str, Any]]:
                         "family_name": row.family,
                         "description": cite.description(result),
                         "reference": result.reference.rstrip("."),
-                        "paper": cite.paper(result.reference),
+                        "paper": cite.paper(result.reference, known),
                         "code": cite.code_of_method(result, board.code.get(result.name, "unknown")),
                         "notes": result.notes,
                         "weights": weights(row),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, metadata
 from urllib.parse import quote_plus
@@ -12,33 +13,70 @@ from channelbench import registry
 from channelbench._version import __version__
 from channelbench.results import Result, RunManifest
 
-__all__ = ["bibtex", "code_of_method", "description", "paper"]
+__all__ = ["bibtex", "code_of_method", "description", "paper", "short_names"]
 
 _DOI = re.compile(r"\b(?:doi:\s*|https://doi\.org/)?(10\.\d{4,9}/[^\s,;)]+)", re.IGNORECASE)
 _ARXIV = re.compile(r"\barxiv:?\s*(\d{4}\.\d{4,5})", re.IGNORECASE)
 _URL = re.compile(r"https://[^\s,;)]+")
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 
-_SHORT_NAMES = {"LLM4WM": "2501.12983", "Multi-task PHY LLM": "2412.20772"}
-"""arXiv numbers of papers that cards refer to by a short name alone."""
+_NAME = re.compile(r"\(([^()]+)\)")
+"""The short name of a paper, as a reference that has its address says it in parentheses."""
 
 _SPECIAL = str.maketrans({"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}"})
 
 
-def paper(reference: str) -> dict[str, str] | None:
-    """``{url, label}`` of a reference: its DOI, arXiv number or address where it has one, a search for its words where
-    it names a year, nothing for what no paper is about."""
+def short_names(results: Sequence[Result] = ()) -> dict[str, dict[str, str]]:
+    """Links by short name of papers, of what cards of suites and cells refer to: ``Liu et al. 2025 (LLM4WM), arXiv
+    2501.12983, Table IV`` says where those find the paper that say ``LLM4WM, section V``."""
+    found: dict[str, dict[str, str]] = {}
+    for reference in (*_suites_references(), *(result.reference for result in results)):
+        for part in reference.split(";"):
+            name, link = _NAME.search(part), _address(part)
+            if name is not None and link is not None:
+                found.setdefault(name[1], link)
+    return found
+
+
+@cache
+def _suites_references() -> tuple[str, ...]:
+    found = []
+    for name in registry.names("suites"):
+        with suppress(Exception):  # somebody else's costs its own names
+            found.append(str(registry.find("suites", name).card.reference))
+    return tuple(found)
+
+
+def paper(reference: str, known: Mapping[str, dict[str, str]] | None = None) -> dict[str, str] | None:
+    """``{url, label}`` of a reference: its DOI, arXiv number or address where it has one, the paper's that it has the
+    short name of, a search for its words where it names a year, nothing for what no paper is about.
+
+    Args:
+        reference: Of a card.
+        known: Links by short name, see ``short_names``.
+    """
+    if found := _address(reference):
+        return found
+    names = short_names() if known is None else known
+    own = _NAME.search(reference)
+    if own is not None and own[1] in names:
+        return names[own[1]]
+    if _YEAR.search(reference):
+        words = reference.split(";")[0]
+        return {"url": f"https://scholar.google.com/scholar?q={quote_plus(words)}", "label": "look it up"}
+    told = (name for name in sorted(names, key=len, reverse=True) if re.search(rf"\b{re.escape(name)}\b", reference))
+    return names.get(next(told, ""))
+
+
+def _address(reference: str) -> dict[str, str] | None:
+    """The address that a reference states itself."""
     if found := _DOI.search(reference):
         return {"url": f"https://doi.org/{found[1].rstrip('.')}", "label": "DOI"}
     if found := _ARXIV.search(reference):
         return {"url": f"https://arxiv.org/abs/{found[1]}", "label": "arXiv"}
     if found := _URL.search(reference):
         return {"url": found[0].rstrip("."), "label": "open"}
-    if _YEAR.search(reference) and "(LLM4WM)" not in reference:
-        words = reference.split(";")[0]
-        return {"url": f"https://scholar.google.com/scholar?q={quote_plus(words)}", "label": "look it up"}
-    number = next((number for name, number in _SHORT_NAMES.items() if name in reference), None)
-    return None if number is None else {"url": f"https://arxiv.org/abs/{number}", "label": "arXiv"}
+    return None
 
 
 def description(result: Result) -> str:
@@ -104,14 +142,15 @@ def bibtex(manifest: RunManifest, results: Sequence[Result], titles: Mapping[str
         ),
     ]
     seen: dict[str, list[str]] = {}
+    known = short_names(results)
     for result in results:
-        if paper(result.reference) is not None:
+        if paper(result.reference, known) is not None:
             methods = seen.setdefault(result.reference, [])
             if result.method not in methods:
                 methods.append(result.method)
     for reference, methods in seen.items():
         years = _YEAR.findall(reference)
-        link = paper(reference) or {"url": "", "label": ""}
+        link = paper(reference, known) or {"url": "", "label": ""}
         direct = link["url"] if link["label"] != "look it up" else ""
         entries.append(
             _entry(

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Line", "LinesPanel", "Point", "lines"]
+__all__ = ["MARKS", "Line", "LinesPanel", "Point", "apart", "lines"]
 
 _TOP, _BOTTOM, _LEFT, _GAP = 44.0, 74.0, 52.0, 26.0
 _SPACING = 13.5
 """Between names, at least."""
 
 _DASHES: tuple[tuple[float, ...], ...] = ((), (7, 3), (2, 2.5), (9, 3, 2, 3), (4, 2), (12, 3), (1.5, 4))
-_MARKS = "osD^vPX"
+MARKS = "osD^vPX"
 """Of the methods of a family, which share its colour."""
 
 
@@ -197,7 +197,7 @@ class _Plot:
         (mark,) = self.axes.plot(
             [point.x],
             [y],
-            marker=_MARKS[look % len(_MARKS)],
+            marker=MARKS[look % len(MARKS)],
             markersize=5.5,
             color=ink,
             markerfacecolor=colour("bg") if hollow else ink,
@@ -216,7 +216,7 @@ class _Plot:
         across, down = (72 * float(size) for size in self.figure.get_size_inches())
         from matplotlib.lines import Line2D
 
-        for (y, x, line), at in zip(ends, _apart([y for y, _, _ in ends], _TOP, self.bottom), strict=True):
+        for (y, x, line), at in zip(ends, apart([y for y, _, _ in ends], _TOP, self.bottom), strict=True):
             stop = self.start + self.each
             ys = [1 - y / down, 1 - at / down]
             self.figure.add_artist(Line2D([(x + 5) / across, (stop + 2) / across], ys, color=colour(line.ink), lw=1))
@@ -234,7 +234,7 @@ def _runs(points: Sequence[Point]) -> list[list[Point]]:
     return [run for run in runs if len(run) > 1]
 
 
-def _apart(wanted: Sequence[float], top: float, bottom: float) -> list[float]:
+def apart(wanted: Sequence[float], top: float, bottom: float) -> list[float]:
     """Heights as near to those that are wanted, sorted, as the room between names allows."""
     found: list[float] = []
     for y in wanted:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from channelbench.costs import LATENCY_BATCHES
 from channelbench.families import BUNDLE, FAMILIES, family_of, palette
-from channelbench.leaderboard import cards, cite, labels, provenance, taskviews, verdict
+from channelbench.leaderboard import cards, cite, entrants, labels, provenance, taskviews, verdict
 from channelbench.leaderboard.board import Board, Row, Table
 from channelbench.leaderboard.estimate import MIN_SEEDS
 from channelbench.leaderboard.figures import ROW_PX, TOP_PX
@@ -95,12 +95,12 @@ def _panel(index: int, board: Board, table: Table, steps: Container[str]) -> dic
         column.task: decimals([e for row in table.rows if (e := row.entries[column.task].scores.get(column.metric))])
         for column in table.columns
     }
-    first = leaders(table)
+    first, entrant = leaders(table), entrants.shown(board.results)
     groups = [
         {
             "name": name,
             "note": note.replace("all tasks", _counted(table)),
-            "rows": [row_view(row, table, places, first) for row in table.rows if _group(row) == place],
+            "rows": [row_view(row, table, places, first, entrant) for row in table.rows if _group(row) == place],
         }
         for place, (name, note) in enumerate(_GROUPS)
     ]
@@ -117,6 +117,7 @@ def _panel(index: int, board: Board, table: Table, steps: Container[str]) -> dic
         "has_gains": table.has_gains,
         "overall": _overall_unit(table),
         "columns": [taskviews.head(board, column) for column in table.columns],
+        "entrant": [entrants.COLUMNS[name] for name in entrant],
         "groups": [group for group in groups if group["rows"]],
         "tasks": [taskviews.task(panel, board, table, column, _group) for column in table.columns],
         "costs": taskviews.cost_columns(table),

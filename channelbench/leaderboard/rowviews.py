@@ -10,6 +10,7 @@ from typing import Any
 from channelbench.families import BUNDLE, family_of
 from channelbench.leaderboard import cards
 from channelbench.leaderboard.board import Column, Entry, Row, Table
+from channelbench.leaderboard.entrants import EntrantView, views
 from channelbench.leaderboard.estimate import MIN_SEEDS, Estimate
 from channelbench.leaderboard.numbers import fixed, interval
 from channelbench.leaderboard.ranking import best
@@ -63,10 +64,18 @@ class RowView:
     sort_rank: str
     overall: CellView
     cells: tuple[CellView, ...]
+    entrant: tuple[EntrantView, ...] = ()
 
 
-def row_view(row: Row, table: Table, places: Mapping[str, int], first: Mapping[str, str | None]) -> RowView:
-    """A row of the main table; ``first`` names the best row of each column, see ``leaders``."""
+def row_view(
+    row: Row,
+    table: Table,
+    places: Mapping[str, int],
+    first: Mapping[str, str | None],
+    entrant: Sequence[str] = (),
+) -> RowView:
+    """A row of the main table; ``first`` names the best row of each column, see ``leaders``, and ``entrant`` the
+    columns of who enters it."""
     return RowView(
         **identity(row),
         has_card=row.family != BUNDLE and any(entry.results for entry in row.entries.values()),
@@ -74,6 +83,7 @@ def row_view(row: Row, table: Table, places: Mapping[str, int], first: Mapping[s
         sort_rank="" if row.rank is None else repr(row.rank.low + row.rank.high * 1e-6),
         overall=_overall(row, table.overall, first[""] == row.method),
         cells=tuple(_cell(row, column, places[column.task], first) for column in table.columns),
+        entrant=views(row, entrant),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from channelbench.costs import COSTS
 from channelbench.families import BUNDLE
-from channelbench.leaderboard import labels
+from channelbench.leaderboard import entrants, labels
 from channelbench.leaderboard.board import Board, Column, Entry, Row, Table
 from channelbench.leaderboard.catalogue import task_entry
 from channelbench.leaderboard.estimate import Estimate
@@ -50,7 +50,8 @@ that were worked out from the scoring time."""
 
 
 def tidy(board: Board) -> pd.DataFrame:
-    """The whole leaderboard, with the columns of ``COLUMNS`` and any further cost that cells report.
+    """The whole leaderboard, with the columns of ``COLUMNS``, those of who entered the methods where a cell says so,
+    and any further cost that cells report.
 
     Combinations that a method does not support have no row. Integers that may be absent are ``Int64``.
     """
@@ -61,7 +62,7 @@ def tidy(board: Board) -> pd.DataFrame:
         for record in records:
             record["remark"] = f"{record['remark']}; {words}" if record.get("remark") else words
     extra = sorted({key for result in board.results for key in result.costs} - set(_COSTS))
-    frame = pd.DataFrame.from_records(records, columns=[*COLUMNS, *extra])
+    frame = pd.DataFrame.from_records(records, columns=[*COLUMNS, *entrants.shown(board.results), *extra])
     types = {
         "seed": "Int64",
         "num_test": "Int64",
@@ -142,6 +143,7 @@ def _of_cell(column: Column, entry: Entry, result: Result) -> Iterator[dict[str,
         "remark": same_as_start([result]) if result.adds_nothing else None,
         "derived_costs": " ".join(result.derived_costs) or None,
         "weights": result.weights or None,
+        **{name: getattr(result, name) or None for name in entrants.COLUMNS},
         "device": result.device,
         "hardware": result.hardware,
         "arithmetic": result.arithmetic or None,

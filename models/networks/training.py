@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from channelbench.contracts import FitContext
+from channelbench.losses import Losses
 from channelbench.models.networks.checkpoints import read_checkpoint, write_checkpoint
 from channelbench.presets import MAX_GRAD_NORM, PRESETS, Budget, preset_of
 
@@ -223,9 +224,8 @@ class _Fit:
             raise TrainingDiverged(what, self.step, value)
         return value
 
-    def _message(self) -> str:
-        validation = f", best validation {self.best_score:.4g}" if self.best else ""
-        return f"loss {self.last_loss:.4g}{validation}"
+    def _message(self) -> Losses:
+        return Losses(self.last_loss, self.best_score if self.best else None)
 
     # --- what is saved
 

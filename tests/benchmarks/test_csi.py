@@ -68,6 +68,26 @@ def test_beams_are_designed_for_what_was_predicted(links: ChannelDataset, folder
     assert perfect > estimated > cells["zf", "predicted:zero"].scores["sum_rate"].value == 0
 
 
+def test_a_hidden_test_is_predicted_and_precoded_for(links: ChannelDataset, tmp_path: Path) -> None:
+    """Both stages are of the secret's split: what the second reads was predicted of it."""
+    data = make_dataset("memory://hidden-links.zarr", links.spec).path
+    secret = tmp_path / "secret.txt"
+    secret.write_text("a secret of both stages")
+    done = run(HERE, data=data, out=tmp_path / "r", test_seed_file=secret)
+    second = done.stages["precoding"]
+    assert not done.failed
+    assert not second.failed
+    assert second.folder == done.folder / "precoding"
+    assert {cell.dataset for cell in (*done.written, *second.written)} == {done.written[0].dataset}
+    public = run(HERE, data=data, out=tmp_path / "r")
+    name = next(c.name for c in second.written if (c.method, c.conditions.get("csi")) == ("zf", "predicted:hold"))
+    ours, theirs = (
+        next(c for c in each if c.name == name) for each in (second.written, public.stages["precoding"].written)
+    )
+    assert ours.scores["sum_rate"].value != theirs.scores["sum_rate"].value
+    assert ours.scores["sum_rate"].value > 0
+
+
 def test_only_the_first_stage_keeps_and_has_its_tasks(folder: Path) -> None:
     first, second = list(read_cells(folder)), list(read_cells(folder / "precoding"))
     assert {cell.task for cell in first} == {"cp"}

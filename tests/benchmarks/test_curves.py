@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from channelbench.benchmarks.runner import run
 from channelbench.card import Card
 from channelbench.contracts import FitContext, Method
 from channelbench.errors import RequestError
+from channelbench.losses import Losses
 from channelbench.results import Result, read_cells
 from channelbench.tasks.link.observations import LaterSlotsObservation
 from channelbench.testing import make_dataset, small_spec
@@ -33,7 +35,7 @@ class Descends(Method):
 
     def fit(self, data: Any, context: FitContext) -> None:
         for step in range(1, 6):
-            context.progress(step, 5, f"loss {1 / step:.4g}, best validation 3")
+            context.progress(step, 5, Losses(1 / step, 3.0))
             if step == self.dies_at:
                 raise FloatingPointError("diverged")
 
@@ -65,25 +67,31 @@ def cells(out: Path) -> dict[str, Result]:
 @pytest.mark.parametrize(
     ("message", "loss"),
     [
-        ("loss 0.25, best validation 0.5", 0.25),
-        ("loss 1e-05", 1e-05),
-        ("loss -3", -3.0),
-        ("loss nan, best validation 0.5", None),
-        ("loss 1.2.3", None),
-        ("loss 3rd", None),
-        ("lossless 3", None),
-        ("epoch 3, loss 0.1", None),
+        (Losses(0.25, 0.5), 0.25),
+        (Losses(np.float32(0.25)), 0.25),
+        (Losses(-3), -3.0),
+        (Losses(float("nan"), 0.5), None),
+        (Losses(float("inf")), None),
+        ("loss 0.25, best validation 0.5", None),
         ("", None),
     ],
 )
-def test_a_message_begins_with_the_loss(message: str, loss: float | None) -> None:
+def test_a_loss_is_a_number_that_is_said_not_words(message: str, loss: float | None) -> None:
     assert loss_of(message) == loss
+
+
+def test_losses_are_words_for_people_and_the_same_elsewhere() -> None:
+    said = Losses(training=0.123456, validation=2e-7)
+    assert said == "loss 0.1235, best validation 2e-07"
+    there = pickle.loads(pickle.dumps(said))
+    assert (type(there), there, vars(there)) == (Losses, said, {"training": 0.123456, "validation": 2e-7})
+    assert Losses(1.0) == "loss 1"
 
 
 def follow(curve: Curve, steps: range, total: int) -> None:
     step = curve.heard(lambda done, total, message: None)
     for done in steps:
-        step(done, total, f"loss {done}")
+        step(done, total, Losses(done))
 
 
 def test_a_fit_that_goes_on_has_the_curve_of_both_parts(tmp_path: Path) -> None:
@@ -124,7 +132,7 @@ def test_curves_are_in_cells_and_so_is_where_a_method_failed(data: str, tmp_path
     methods = [Descends, Dies, "mlp"]
     run(data=data, methods=methods, tasks=["cp", "pe"], seeds=1, conditions=[{}], out=tmp_path / "results")
     there = cells(tmp_path / "results")
-    said = {step: float(f"{1 / step:.4g}") for step in range(1, 6)}
+    said = {step: 1 / step for step in range(1, 6)}
     assert there["descends"].training is not None
     assert there["descends"].training.losses == said
     dead = there["dies"]

@@ -12,6 +12,7 @@ import numpy as np
 from channelbench.card import Card
 from channelbench.contracts import Method
 from channelbench.experiment import ExperimentSpec
+from channelbench.losses import Losses
 from channelbench.suite import Suite
 from channelbench.tasks.link.observations import LaterSlotsObservation, ScalarObservation
 
@@ -69,7 +70,7 @@ class Learns(Scales):
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            context.progress(step + 1, 20, f"loss {loss:.3g}")
+            context.progress(step + 1, 20, Losses(loss.item()))
         self.factor = loss.item()
         context.workdir.mkdir(parents=True, exist_ok=True)
         (context.workdir / "threads").write_text(f"{torch.get_num_threads()}")

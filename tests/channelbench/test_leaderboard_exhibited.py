@@ -11,9 +11,9 @@ import pytest
 from results_by_hand import draws, put
 from wide_results import DROPS, METHODS, SWEPT, TASKS, put_wide
 
-from channelbench.leaderboard import report
+from channelbench.leaderboard import cite, report
 from channelbench.leaderboard.board import Board, build
-from channelbench.leaderboard.cite import bibtex, paper
+from channelbench.leaderboard.cite import bibtex, paper, short_names
 from channelbench.leaderboard.curves import Line, LinesPanel, Point, lines
 from channelbench.leaderboard.estimate import Estimate
 from channelbench.leaderboard.latex import as_latex
@@ -158,10 +158,30 @@ def test_references_lead_to_their_papers() -> None:
         "label": "arXiv",
     }
     assert paper("LLM4WM, section V-B") == {"url": "https://arxiv.org/abs/2501.12983", "label": "arXiv"}
+    assert paper("Liu et al. 2025 (LLM4WM), Table IV and Fig. 5") == paper("LLM4WM, section V-B")
+    assert paper("Multi-task PHY LLM, section V-D") == {"url": "https://arxiv.org/abs/2412.20772", "label": "arXiv"}
     found = paper("Lo 1999, Maximum ratio transmission")
     assert found is not None
     assert found["url"] == "https://scholar.google.com/scholar?q=Lo+1999%2C+Maximum+ratio+transmission"
     assert paper("trivial answer") is None
+
+
+def test_papers_bring_their_own_short_names(board: Board) -> None:
+    """A method's reference that has name and address tells those that have the name alone; the page knows no paper."""
+    ours = board.results[0]
+    known = short_names(
+        [
+            ours.model_copy(update={"reference": "Doe 2026 (MyNet), arXiv 2601.00001; Roe 2025 (HerNet), Table 1"}),
+            ours.model_copy(update={"reference": "Poe 2020 (MyNet), doi:10.1/2, which comes second"}),
+        ]
+    )
+    assert known["MyNet"] == {"url": "https://arxiv.org/abs/2601.00001", "label": "arXiv"}
+    assert "HerNet" not in known
+    assert paper("MyNet, section II", known) == known["MyNet"]
+    assert paper("as MyNetwork has it", known) is None
+    assert paper("MyNet, section II") is None
+    source = Path(cite.__file__).read_text()
+    assert not re.findall(r"\d{4}\.\d{5}", re.sub(r'""".*?"""', "", source, flags=re.DOTALL))
 
 
 def test_bibtex_can_be_parsed(board: Board) -> None:

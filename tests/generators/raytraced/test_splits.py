@@ -52,6 +52,17 @@ def test_users_of_two_splits_are_apart(split: str, street: Make) -> None:
     assert list(too_near(places, least + 0.01))
 
 
+def test_a_hidden_test_has_other_users_and_keeps_its_distance(street: Make) -> None:
+    """Another seed, of 128 bits as hidden tests have them, puts other users into the same areas."""
+    spec, generator = street(split="area"), TracedStreet()
+    public = _samples(spec)
+    hidden = generator.sample(spec, Block(split="test", index=0, stop=24), 2**127 + 5)
+    places = {name: np.asarray(each["ue_position"], np.float64) for name, each in public.items()}
+    assert _nearest(places.pop("test"), there := np.asarray(hidden["ue_position"], np.float64)) > 0
+    assert not list(too_near({**places, "test": there}, spec.source.separation_m(spec.bands)))
+    assert not set(hidden["drop"].tolist()) & {*public["train"]["drop"].tolist(), *public["val"]["drop"].tolist()}
+
+
 @pytest.mark.parametrize("split", ["area", "interleaved"])
 def test_a_drop_is_a_square_of_one_split(split: str, street: Make) -> None:
     spec = street(split=split, unit_m=10.0)
