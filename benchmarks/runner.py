@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from channelbench import registry
 from channelbench.benchmarks.claim import check, place
-from channelbench.benchmarks.default_data import default_dataset
+from channelbench.benchmarks.default_data import Unmade, default_dataset, planned_dataset
 from channelbench.benchmarks.folder import Outcome, fill, manifest
 from channelbench.benchmarks.jobs import Job, Reporter
 from channelbench.benchmarks.logs import LogReporter, opened_log
 from channelbench.benchmarks.placement import Placement, on_workers
+from channelbench.benchmarks.planning import planned
 from channelbench.benchmarks.request import Request, RunOptions, for_dataset, open_verified, prepare
 from channelbench.benchmarks.stages import Stages
 from channelbench.contracts import Method, Task
@@ -49,6 +50,7 @@ def run(
     only: Sequence[str] | None = None,
     debug: bool = False,
     log: str | None = None,
+    dry_run: bool = False,
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Make the cells of a suite that are not in ``out`` yet.
@@ -95,7 +97,12 @@ def run(
         only: Names of cells: make no others.
         debug: Stop at the first failure of a method; the jobs run in this process.
         log: ``tensorboard`` or ``trackio``: where learning curves and scores go, too.
+        dry_run: Write nothing and make nothing: the outcome has the plan alone. The dataset is opened and not read
+            through, and a scheduler is not asked.
         reporter: Hears of the progress.
+
+    Returns:
+        What was made, and what the plan was.
 
     Raises:
         Stopped: a method failed, with ``debug``; its own error is the cause.
@@ -123,21 +130,30 @@ def run(
     request, folder = prepare(options), place(out)
     if log is not None:
         reporter = LogReporter(opened_log(log, folder), reporter)
-    if data is None:
-        data = default_dataset(request.suite, partial(reporter.generating, request.suite.scenario))
-    dataset = open_verified(data)
+    dataset: ChannelDataset | Unmade
+    if dry_run:
+        dataset = planned_dataset(request.suite, data)
+    else:
+        if data is None:
+            data = default_dataset(request.suite, partial(reporter.generating, request.suite.scenario))
+        dataset = open_verified(data, partial(reporter.read, str(data)))
     request = for_dataset(request, options, dataset)
     stages = _checked(request, dataset, folder)
     request = on_workers(request, placement)
+    plan = planned(request, stages, placement)
+    if isinstance(dataset, Unmade) or dry_run:
+        reporter.began(plan)
+        return Outcome(folder, plan=plan)
     outcomes: dict[str, Outcome] = {}
     with placement.performing(request, dataset, folder, reporter) as perform:
-        reporter.began(describe(dataset), request.device)
+        reporter.began(plan)
         for name, own, stage in stages.opened(request, reporter):
             reporter.entered(name)
             outcomes[name] = fill(own, stage, reporter, perform)
     sweep(folder, before=began)
     outcome = outcomes.pop("")
     outcome.stages.update(outcomes)
+    outcome.plan = plan
     return outcome
 
 
@@ -150,21 +166,16 @@ def _named(kind: Literal["methods", "tasks"], wanted: str | Sequence[str | type]
     return tuple(registry.lend(kind, one) for one in wanted)
 
 
-def describe(dataset: ChannelDataset) -> str:
-    """A dataset in a few words: where it is, of what, and the beginning of its digest."""
-    spec = dataset.spec
-    return f"{dataset.path} ({spec.title}, {spec.sizes.total} samples, digest {dataset.digest[:12]})"
-
-
-def _checked(request: Request, dataset: ChannelDataset, folder: Path) -> Stages:
+def _checked(request: Request, dataset: ChannelDataset | Unmade, folder: Path) -> Stages:
     """The stages of the request's experiment. Whatever can be refused of any of them is refused here."""
     plan = request.experiment.plan(dataset.spec, dataset.seed)
     stages = Stages(plan, dataset, folder)
     stages.check(request)
     stages.check_reads(request)
-    if request.part.shard[1] > 1 and (reading := [stage.folder for stage in plan.stages if stage.reads is not None]):
+    reading = [stage.folder for stage in stages.plan.stages if stage.reads is not None]
+    if request.part.shard[1] > 1 and reading:
         got = f"{request.suite.card.name}, where {', '.join(reading)} reads what all others predict"
         raise RequestError("--shard", expected="a suite whose stages read no predictions", got=got)
-    for stage in plan.stages:
+    for stage in stages.plan.stages:
         check(folder / stage.folder, manifest(stages.request_of(request, stage), stages.provenance(stage)))
     return stages

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-__all__ = ["RequestError", "is_text", "shorten"]
+__all__ = ["RequestError", "is_text", "nearest", "shorten"]
 
 LONGEST = {"field": 200, "expected": 1000, "got": 1500}
 """Characters of each part of a message: what a fuzzer or a wrong file gives is not repeated whole."""
+
+FEW = 12
+"""So many choices are told beside a suggestion; more would hide it."""
+
+ALIKE = 0.6
+"""How alike a word and a name have to be, by ``difflib``, for the one to be taken as the other misspelt."""
 
 
 class RequestError(Exception):
@@ -24,22 +31,33 @@ class RequestError(Exception):
         field: The argument, option or attribute that is wrong.
         expected: What would have been accepted, in words.
         got: What was given.
-        choices: The accepted values, where there are few.
+        choices: The accepted values. Where ``got`` is nearly one of them, that one is suggested.
+        remedy: What to do about it, in words, where ``expected`` and the choices do not say so.
     """
 
-    def __init__(self, field: str, *, expected: str, got: Any, choices: Iterable[str] = ()) -> None:
+    def __init__(self, field: str, *, expected: str, got: Any, choices: Iterable[str] = (), remedy: str = "") -> None:
         self.field, self.expected, self.got, self.choices = field, expected, got, tuple(choices)
+        self.remedy, self.suggestion = remedy, nearest(got, self.choices)
         shown = {"field": field, "expected": expected, "got": _repr(got)}
         message = "{field}: expected {expected}, got {got}".format(
             **{part: shorten(text, LONGEST[part]) for part, text in shown.items()}
         )
-        if self.choices:
+        if self.suggestion:
+            message += f"; did you mean {self.suggestion}?"
+        if self.choices and not (self.suggestion and len(self.choices) > FEW):
             message += f"; choices: {', '.join(self.choices)}"
+        if remedy:
+            message += f"; {remedy}"
         super().__init__(" ".join(message.split()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Workers raise it too; by itself an exception is pickled without its keywords."""
-        return partial(type(self), expected=self.expected, got=self.got, choices=self.choices), (self.field,)
+        keywords = {"expected": self.expected, "got": self.got, "choices": self.choices, "remedy": self.remedy}
+        return partial(type(self), **keywords), (self.field,)
+
+    def about(self, field: str) -> RequestError:
+        """The same complaint about another field: of what somebody typed rather than of where it was found wrong."""
+        return RequestError(field, expected=self.expected, got=self.got, choices=self.choices, remedy=self.remedy)
 
     @classmethod
     def from_pydantic(cls, error: ValidationError, model: type[BaseModel]) -> RequestError:
@@ -64,6 +82,19 @@ class RequestError(Exception):
                 choices = tuple(part.strip("' ") for part in first["ctx"]["expected"].replace(" or ", ",").split(","))
                 expected = "one of the choices"
         return cls(field, expected=expected, got=got, choices=choices)
+
+
+def nearest(got: Any, choices: Sequence[str]) -> str:
+    """The one of ``choices`` that ``got`` is nearly, in any case and with ``-`` or ``_``; empty if it is none."""
+    if not isinstance(got, str) or len(got) > LONGEST["field"] or got in choices:
+        return ""
+    plain = {_plain(choice): choice for choice in reversed(choices)}
+    near = difflib.get_close_matches(_plain(got), plain, n=1, cutoff=ALIKE)
+    return plain[near[0]] if near else ""
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("_", "-")
 
 
 def _repr(value: Any) -> str:
