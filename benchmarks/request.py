@@ -312,6 +312,7 @@ def check_tasks(name: str, method: type[Method], tasks: Mapping[str, Task]) -> N
             expected=f"a method of the tasks {', '.join(tasks)}",
             got=name,
             choices=registry.tasks_of(method),
+            remedy="the choices are the tasks that it answers",
         )
 
 

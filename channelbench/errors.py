@@ -18,7 +18,7 @@ LONGEST = {"field": 200, "expected": 1000, "got": 1500}
 FEW = 12
 """So many choices are told beside a suggestion; more would hide it."""
 
-ALIKE = 0.6
+ALIKE = 0.7
 """How alike a word and a name have to be, by ``difflib``, for the one to be taken as the other misspelt."""
 
 
@@ -70,6 +70,8 @@ class RequestError(Exception):
         match first["type"]:
             case "extra_forbidden":
                 expected, choices, got = "a known field", tuple(_fields_at(model, first["loc"][:-1])), first["loc"][-1]
+            case "model_type" | "dict_type" | "model_attributes_type":
+                expected, choices = "a group of fields, each set by itself", tuple(_fields_at(model, first["loc"]))
             case "missing":
                 expected, got = "a value", "nothing"
             case "string_pattern_mismatch":
@@ -85,11 +87,14 @@ class RequestError(Exception):
 
 
 def nearest(got: Any, choices: Sequence[str]) -> str:
-    """The one of ``choices`` that ``got`` is nearly, in any case and with ``-`` or ``_``; empty if it is none."""
+    """The one of ``choices`` that ``got`` is nearly, or begins, in any case, with ``-`` or ``_``; empty if it is none.
+    What stands in parentheses behind a name is about it."""
     if not isinstance(got, str) or len(got) > LONGEST["field"] or got in choices:
         return ""
+    word = _plain(got.partition(" (")[0])
     plain = {_plain(choice): choice for choice in reversed(choices)}
-    near = difflib.get_close_matches(_plain(got), plain, n=1, cutoff=ALIKE)
+    begun = [name for name in plain if len(word) > 2 and name.startswith(word)]
+    near = difflib.get_close_matches(word, plain, n=1, cutoff=ALIKE) or sorted(begun, key=len)
     return plain[near[0]] if near else ""
 
 
