@@ -76,6 +76,7 @@ def joined(before: RunManifest, manifest: RunManifest, folder: Path) -> RunManif
             "seeds": {**before.seeds, **manifest.seeds},
             "once": tuple(dict.fromkeys((*before.once, *manifest.once))),
             "backbone": manifest.backbone or before.backbone,
+            "skipped": _joined_skipped(before, manifest),
         }
     )
 
@@ -137,6 +138,11 @@ def _differences(before: RunManifest, now: RunManifest) -> list[str]:
     for name in before.joint_tasks.keys() & now.joint_tasks.keys():
         pairs[f"tasks of {name}"] = (" ".join(before.joint_tasks[name]), " ".join(now.joint_tasks[name]))
     return [f"{name}: {old} → {new}" for name, (old, new) in pairs.items() if old != new]
+
+
+def _joined_skipped(before: RunManifest, now: RunManifest) -> dict[str, str]:
+    """What either had to leave out and neither has run."""
+    return {name: why for name, why in {**before.skipped, **now.skipped}.items() if name not in now.methods}
 
 
 def _joined_entries(before: Mapping[str, TaskEntry], now: Mapping[str, TaskEntry]) -> dict[str, TaskEntry]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from channelbench.benchmarks import scoring
 from channelbench.benchmarks.claim import claim
 from channelbench.benchmarks.jobs import Job, OpenStage, Perform, Reporter, one_by_one
 from channelbench.benchmarks.origin import Origin, command_line
+from channelbench.benchmarks.plan import RunPlan
 from channelbench.benchmarks.request import Request, conditions_of
 from channelbench.benchmarks.stages import Provenance
 from channelbench.benchmarks.turns import stamp_of
@@ -23,10 +24,11 @@ from channelbench.contracts import Method, Task
 from channelbench.families import CEILING, family_of
 from channelbench.folders.removing import remove_fit
 from channelbench.leaderboard.audit import audit
+from channelbench.manifests import MANIFEST
 from channelbench.results import Result, RunManifest, TaskEntry, VariedEntry, cell_name, write_cell
 from channelbench.spec import ScenarioSpec
 
-__all__ = ["Outcome", "fill", "manifest"]
+__all__ = ["Outcome", "Todo", "fill", "manifest"]
 
 
 @dataclass
@@ -38,12 +40,14 @@ class Outcome:
         written: Cells that this run made there.
         kept: Cells that were there already.
         stages: The same of the further stages of its experiment, by folder: ``rma-1.9/zero-shot``.
+        plan: What it was about to do; ``None`` of a further stage.
     """
 
     folder: Path
     written: list[Result] = field(default_factory=list)
     kept: int = 0
     stages: dict[str, Outcome] = field(default_factory=dict)
+    plan: RunPlan | None = None
 
     @property
     def failed(self) -> list[Result]:
@@ -57,29 +61,19 @@ def fill(request: Request, stage: OpenStage, reporter: Reporter, perform: Perfor
     Raises:
         RequestError: the folder is not ours, or its cells could not stand beside ours; nothing has been written.
     """
-    varied = _Varied.of(request, stage.test.spec)
     claim(stage.folder, manifest(request, Provenance.of(stage)), reporter.remarked)
-    outcome = Outcome(stage.folder)
-    there = _There.of(stage.folder, reporter, keep_stale=request.keep_stale, redo=request.redo)
-    ceilings = [
-        (task, condition, origin)
-        for name, conditions in varied.conditions.items()
-        if (task := request.tasks[name]).ceiling_note and (origin := _origin(request, None, (task,)))
-        for condition in conditions
-        if request.part.has_cell(cell := cell_name(CEILING, name, condition.label, 0), fit=cell)
-        if not there.has(cell, origin.code)
-    ]
-    jobs = [_anew(job, stage) if job.method.card.name in request.redo else job for job in _jobs(request, varied, there)]
+    todo = Todo.of(request, stage.test.spec, stage.folder, reporter.remarked)
+    jobs = [_anew(job, stage) if job.method.card.name in request.redo else job for job in todo.jobs]
     jobs = [_stamped(job, stage.folder) for job in jobs]
-    outcome.kept = len(there.codes) - len(there.stale if not request.keep_stale else ())
-    there.say(reporter)
-    reporter.planned(len(ceilings) + sum(len(job.cells) for job in jobs), outcome.kept)
+    outcome = Outcome(stage.folder, kept=todo.kept)
+    todo.there.say(reporter)
+    reporter.planned(todo.cells, outcome.kept)
 
     def keep(result: Result) -> None:
         outcome.written.append(result)
         reporter.finished(result)
 
-    for task, condition, origin in ceilings:
+    for task, condition, origin in todo.ceilings:
         common = scoring.common_fields(
             task=task,
             train=stage.train,
@@ -100,6 +94,53 @@ def fill(request: Request, stage: OpenStage, reporter: Reporter, perform: Perfor
     return outcome
 
 
+@dataclass(frozen=True)
+class Todo:
+    """What of a request a results folder lacks.
+
+    Attributes:
+        there: What it has.
+        ceilings: Cells of the ceiling to make, each with its task, conditions and origin.
+        jobs: Fits to make, with the cells of each.
+        kept: How many cells of the folder stay.
+    """
+
+    there: _There
+    ceilings: tuple[tuple[Task, Conditions, Origin], ...]
+    jobs: tuple[Job, ...]
+    kept: int
+
+    @property
+    def cells(self) -> int:
+        """How many there are to make."""
+        return len(self.ceilings) + sum(len(job.cells) for job in self.jobs)
+
+    @classmethod
+    def of(
+        cls, request: Request, spec: ScenarioSpec, folder: Path, remark: Callable[[str], None] = lambda text: None
+    ) -> Todo:
+        """What ``folder`` lacks; nothing is written.
+
+        Args:
+            request: What is asked for.
+            spec: Of the dataset that its cells are scored on, which need not be there yet.
+            folder: Need not be there yet, either.
+            remark: Hears of cells that are not what they say.
+        """
+        varied = _Varied.of(request, spec)
+        there = _There.of(folder, remark, keep_stale=request.keep_stale, redo=request.redo)
+        ceilings = tuple(
+            (task, condition, origin)
+            for name, conditions in varied.conditions.items()
+            if (task := request.tasks[name]).ceiling_note and (origin := _origin(request, None, (task,)))
+            for condition in conditions
+            if request.part.has_cell(cell := cell_name(CEILING, name, condition.label, 0), fit=cell)
+            if not there.has(cell, origin.code)
+        )
+        jobs = tuple(_jobs(request, varied, there))
+        return cls(there, ceilings, jobs, len(there.codes) - len(there.stale if not request.keep_stale else ()))
+
+
 @dataclass
 class _There:
     """The cells of a folder that are scored and are what they say.
@@ -117,11 +158,13 @@ class _There:
     stale: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, folder: Path, reporter: Reporter, *, keep_stale: bool, redo: frozenset[str]) -> _There:
+    def of(cls, folder: Path, remark: Callable[[str], None], *, keep_stale: bool, redo: frozenset[str]) -> _There:
         """Those of ``folder``; a line for each that is not what it says."""
+        if not (folder / MANIFEST).exists() and not any((folder / "cells").glob("*.json")):
+            return cls({}, keep_stale, redo)
         found = audit(folder)
         for problem in found.problems:
-            reporter.remarked(f"{problem}; it does not count, and is made again where it is asked for")
+            remark(f"{problem}; it does not count, and is made again where it is asked for")
         return cls({cell.name: cell.code_digest for cell in found.results if cell.status == "ok"}, keep_stale, redo)
 
     @property
@@ -216,6 +259,7 @@ def manifest(request: Request, provenance: Provenance) -> RunManifest:
         task_entries={name: _task_entry(task, varied.conditions[name]) for name, task in request.tasks.items()},
         conditions=varied.tables,
         methods=tuple(methods),
+        skipped=dict(request.skipped),
         method_tasks={name: _understood(method, request.tasks) for name, method in methods.items()},
         seeds={name: request.num_seeds if method.learned else 1 for name, method in methods.items()},
         joint_tasks={

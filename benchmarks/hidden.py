@@ -146,6 +146,10 @@ class HiddenTest(ChannelDataset):
         for start in range(0, len(array), step):
             yield array[(slice(start, start + step), *index)]
 
+    def root(self, out: Path) -> Path:
+        """Where the cells of a run in ``out`` lie."""
+        return out / f"hidden-{self.digest[:12]}"
+
     def of(self, stage: OpenStage, out: Path) -> OpenStage:
         """A stage with this test: it has a folder of its own, and the fits of the public one.
 
@@ -153,7 +157,7 @@ class HiddenTest(ChannelDataset):
             stage: Of a run in ``out``.
             out: The run's results folder.
         """
-        mine = out / f"hidden-{self.digest[:12]}"
+        mine = self.root(out)
         reads = None if stage.reads is None else mine / stage.reads.relative_to(out)
         return replace(stage, folder=mine / stage.folder.relative_to(out), test=self, reads=reads)
 

@@ -18,6 +18,7 @@ from channelbench.benchmarks.keeping import Keeper
 from channelbench.benchmarks.latency import latencies
 from channelbench.benchmarks.measured import CountedSplit, budget_of, with_parameters
 from channelbench.benchmarks.memory import PeakMemory
+from channelbench.benchmarks.plan import RunPlan
 from channelbench.benchmarks.request import Request
 from channelbench.benchmarks.stopping import Stopped
 from channelbench.benchmarks.turns import taken_over, turn
@@ -50,8 +51,11 @@ class Reporter:
     With several workers, more than one job is between ``started`` and ``ended``.
     """
 
-    def began(self, dataset: str, device: str) -> None:
-        """A run on this dataset and device is about to begin; how many cells it has, ``planned`` says."""
+    def began(self, plan: RunPlan) -> None:
+        """A run is about to do this."""
+
+    def read(self, name: str, done: int, total: int) -> None:
+        """Blocks of the dataset called ``name`` that are read and found to be what was written."""
 
     def remarked(self, text: str) -> None:
         """One line that whoever started the run should read."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from channelbench.benchmarks.curves import loss_of
 from channelbench.benchmarks.jobs import Job, Reporter
+from channelbench.benchmarks.plan import RunPlan
 from channelbench.errors import RequestError
 from channelbench.results import Result, cell_name
 
@@ -108,8 +109,11 @@ class LogReporter(Reporter):
         self._fits: dict[str, str] = {}
         self._validated: set[tuple[str, str]] = set()
 
-    def began(self, dataset: str, device: str) -> None:
-        self.further.began(dataset, device)
+    def began(self, plan: RunPlan) -> None:
+        self.further.began(plan)
+
+    def read(self, name: str, done: int, total: int) -> None:
+        self.further.read(name, done, total)
 
     def remarked(self, text: str) -> None:
         self.further.remarked(text)

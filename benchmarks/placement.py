@@ -73,6 +73,13 @@ class Placement:
             return "cuda" if len(_gpus()) >= self.workers else "cpu"
         return self.device
 
+    @property
+    def words(self) -> str:
+        """Who does the jobs."""
+        if self.scheduler is not None:
+            return f"on the workers of {self.scheduler}"
+        return "one process" if self.workers == 1 else f"{self.workers} processes"
+
     @contextmanager
     def performing(self, request: Request, data: ChannelDataset, out: Path, reporter: Reporter) -> Iterator[Perform]:
         """What does the jobs of a request.

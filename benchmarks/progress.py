@@ -1,14 +1,17 @@
-"""A run's progress on a terminal."""
+"""A run's progress on a terminal, or in a log."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from channelbench.benchmarks.jobs import Job, Reporter
+from channelbench.benchmarks.plan import RunPlan
 from channelbench.results import Result
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
+
+    from channelbench.meters import Bars
 
 __all__ = ["BarReporter"]
 
@@ -20,24 +23,30 @@ class BarReporter(Reporter):
         bars: Where they are shown.
     """
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: Bars) -> None:
         self.bars = bars
         self.cells = bars.add_task("cells", total=None, unit="cells", visible=False)
+        self.blocks = bars.add_task("", total=None, unit="blocks", visible=False)
         self.samples = bars.add_task("", total=None, unit="samples", visible=False)
         self.fits: dict[str, TaskID] = {}
         self.folder = self.dataset = ""
 
-    def began(self, dataset: str, device: str) -> None:
-        self._print(f"dataset {dataset}, device {device}")
+    def began(self, plan: RunPlan) -> None:
+        self.bars.update(self.blocks, visible=False)
+        for line in plan.lines():
+            self.bars.say(line)
+
+    def read(self, name: str, done: int, total: int) -> None:
+        self.bars.update(self.blocks, description=f"checking {name}", visible=done < total, completed=done, total=total)
 
     def remarked(self, text: str) -> None:
-        self._print(text)
+        self.bars.say(text)
 
     def entered(self, name: str) -> None:
         self.bars.update(self.samples, visible=False)
         self.folder = name
         if name:
-            self._print(f"{name}:")
+            self.bars.say(f"{name}:")
 
     def generating(self, name: str, done: int, total: int) -> None:
         if name != self.dataset:
@@ -46,7 +55,7 @@ class BarReporter(Reporter):
         self.bars.update(self.samples, completed=done)
 
     def planned(self, cells: int, done: int) -> None:
-        self._print(f"{cells} cell{'' if cells == 1 else 's'} to make, {done} there")
+        self.bars.say(f"{cells} cell{'' if cells == 1 else 's'} to make, {done} there")
         self.bars.reset(self.cells, description=f"cells {self.folder}".rstrip(), visible=True, total=cells)
 
     def started(self, job: Job) -> None:
@@ -66,7 +75,4 @@ class BarReporter(Reporter):
         else:
             score = result.scores[result.primary_metric]
             outcome = f"{score.value:.4g} {score.unit} [{score.low:.4g}, {score.high:.4g}]"
-        self._print(f"{result.method:<15} {result.task:<3} {result.condition:<18} {outcome}")
-
-    def _print(self, line: str) -> None:
-        self.bars.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.bars.say(f"{result.method:<15} {result.task:<3} {result.condition:<18} {outcome}")

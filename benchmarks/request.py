@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from channelbench import registry
 from channelbench.bands import BandSpec
+from channelbench.benchmarks.default_data import Unmade
 from channelbench.benchmarks.part import Part
 from channelbench.conditions import Conditions
 from channelbench.contracts import FitContext, Method, Task
@@ -85,6 +86,7 @@ class Request:
         redo: Methods whose cells and fits are made again.
         part: Which of the cells are made.
         submissions: Those of the methods that were handed in, by name.
+        skipped: Methods of the suite that lack something here, each with what and with the remedy.
     """
 
     suite: Suite
@@ -102,6 +104,7 @@ class Request:
     redo: frozenset[str] = frozenset()
     part: Part = field(default_factory=Part)
     submissions: Mapping[str, Submission] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare(options: RunOptions) -> Request:
@@ -130,9 +133,8 @@ def prepare(options: RunOptions) -> Request:
     wanted = asked or suite.methods
     wanted = tuple(with_controls(wanted)) if options.controls else wanted
     chosen = chosen_methods(wanted, tasks, explicit=bool(asked))
-    for method in (m for m in chosen.values() if any(map(m.covers, tasks.values()))):
-        where = device if method.learned else "cpu"
-        _check_method(method, FitContext(preset=options.preset, device=where, backbone=options.backbone))
+    lacking = _lacking(chosen, tasks, options, device, explicit=bool(asked))
+    chosen = {name: method for name, method in chosen.items() if name not in lacking}
     return Request(
         suite=suite,
         experiment=experiment,
@@ -143,13 +145,39 @@ def prepare(options: RunOptions) -> Request:
         num_seeds=options.seeds or num_seeds,
         device=device,
         backbone=options.backbone,
-        names={registry.find("methods", name).card.name: name for name in wanted},
+        names={card: name for name in wanted if (card := registry.find("methods", name).card.name) in chosen},
         once=() if asked or options.conditions else suite.once.get(options.preset, ()),
         keep_stale=options.stale == "keep",
         redo=_again(options.redo, chosen),
         part=part,
+        skipped={name: str(error) for name, error in lacking.items()},
         submissions=submissions,
     )
+
+
+def _lacking(
+    chosen: Mapping[str, type[Method]], tasks: Mapping[str, Task], options: RunOptions, device: str, *, explicit: bool
+) -> dict[str, RequestError]:
+    """The methods of a suite that lack something here, and what.
+
+    Raises:
+        RequestError: one of them was asked for by name, the backbone was, or all that a suite is about lack something.
+    """
+    lacking: dict[str, RequestError] = {}
+    covering = {name: method for name, method in chosen.items() if any(map(method.covers, tasks.values()))}
+    for name, method in covering.items():
+        context = FitContext(
+            preset=options.preset, device=device if method.learned else "cpu", backbone=options.backbone
+        )
+        try:
+            _check_method(method, context)
+        except RequestError as error:
+            if explicit or options.backbone != RunOptions.backbone:
+                raise
+            lacking[name] = error
+    if lacking and not any(family_of(m.card.family).ranked for name, m in covering.items() if name not in lacking):
+        raise next(iter(lacking.values()))
+    return lacking
 
 
 def _again(wanted: Sequence[str], chosen: Mapping[str, type[Method]]) -> frozenset[str]:
@@ -180,11 +208,10 @@ def _experiment(stated: ExperimentSpec) -> Experiment:
         return kind(**stated.parameters)
     except ValidationError as error:
         found = RequestError.from_pydantic(error, kind)
-        field = f"experiment {stated.name}, {found.field}"
-        raise RequestError(field, expected=found.expected, got=found.got, choices=found.choices) from None
+        raise found.about(f"experiment {stated.name}, {found.field}") from None
 
 
-def for_dataset(request: Request, options: RunOptions, dataset: ChannelDataset) -> Request:
+def for_dataset(request: Request, options: RunOptions, dataset: ChannelDataset | Unmade) -> Request:
     """The request with those of its tasks that the dataset has.
 
     Raises:
@@ -298,6 +325,7 @@ def check_tasks(name: str, method: type[Method], tasks: Mapping[str, Task]) -> N
             expected=f"a method of the tasks {', '.join(tasks)}",
             got=name,
             choices=registry.tasks_of(method),
+            remedy="the choices are the tasks that it answers",
         )
 
 
@@ -344,11 +372,11 @@ def _wants_a_band(task: Task, spec: ScenarioSpec) -> bool:
     return spec.mmwave is None and task.supports(spec.model_copy(update={"mmwave": second}))
 
 
-def open_verified(path: str | Path) -> ChannelDataset:
+def open_verified(path: str | Path, progress: Callable[[int, int], None] = lambda done, total: None) -> ChannelDataset:
     """The dataset, if every check of ``verify`` passes: a score on changed data is worth nothing. What has passed once
     in this folder is not drawn again."""
     dataset = open_dataset(path)
-    for finding in verify(path, again=False):
+    for finding in verify(path, again=False, progress=progress):
         if not finding.ok:
             raise RequestError(
                 "--data",

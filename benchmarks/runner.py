@@ -12,11 +12,12 @@ from typing import Any, Literal
 from channelbench import registry
 from channelbench.benchmarks import hidden
 from channelbench.benchmarks.claim import check, claim, place
-from channelbench.benchmarks.default_data import default_dataset
+from channelbench.benchmarks.default_data import Unmade, default_dataset, planned_dataset
 from channelbench.benchmarks.folder import Outcome, fill, manifest
 from channelbench.benchmarks.jobs import Job, Reporter
 from channelbench.benchmarks.logs import LogReporter, opened_log
 from channelbench.benchmarks.placement import Placement, on_workers
+from channelbench.benchmarks.planning import planned
 from channelbench.benchmarks.request import Request, RunOptions, for_dataset, open_verified, prepare
 from channelbench.benchmarks.stages import Provenance, Stages
 from channelbench.contracts import Method, Task
@@ -53,6 +54,7 @@ def run(
     log: str | None = None,
     test_seed_file: str | Path | None = None,
     submissions: Sequence[str | Path] = (),
+    dry_run: bool = False,
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Make the cells of a suite that are not in ``out`` yet.
@@ -104,7 +106,12 @@ def run(
             be, published; fits are those of ``out``.
         submissions: Folders that were handed in, see ``channelbench.submission``: their methods are scored too, and
             their cells say who made them.
+        dry_run: Write nothing and make nothing: the outcome has the plan alone. The dataset is opened and not read
+            through, and a scheduler is not asked.
         reporter: Hears of the progress.
+
+    Returns:
+        What was made, and what the plan was.
 
     Raises:
         Stopped: a method failed, with ``debug``; its own error is the cause.
@@ -137,23 +144,35 @@ def run(
     if secret is not None:
         placement.check_private(hidden.FIELD)
         hidden.check_methods(request.methods)
-    if data is None:
-        data = default_dataset(request.suite, partial(reporter.generating, request.suite.scenario))
-    dataset = open_verified(data)
+        if dry_run:
+            expected = f"no {hidden.FIELD}: where its cells lie is known when it is drawn"
+            raise RequestError("--dry-run", expected=expected, got="both")
+    dataset: ChannelDataset | Unmade
+    if dry_run:
+        dataset = planned_dataset(request.suite, data)
+    else:
+        if data is None:
+            data = default_dataset(request.suite, partial(reporter.generating, request.suite.scenario))
+        dataset = open_verified(data, partial(reporter.read, str(data)))
     request = for_dataset(request, options, dataset)
     stages = _checked(request, dataset, folder)
     if secret is not None and stages.plan.datasets:
         got = f"{request.suite.card.name}, which tests on {', '.join(stages.plan.datasets)} too"
         raise RequestError(hidden.FIELD, expected="a suite that needs no other dataset", got=got)
     request = on_workers(request, placement)
+    if isinstance(dataset, Unmade) or dry_run:
+        plan = planned(request, stages, placement)
+        reporter.began(plan)
+        return Outcome(folder, plan=plan)
     outcomes: dict[str, Outcome] = {}
     with ExitStack() as stack:
         test = None
         if secret is not None:
             progress = partial(reporter.generating, "hidden test")
             test = stack.enter_context(hidden.drawn(secret, dataset, progress))
+        plan = planned(request, stages, placement, root=None if test is None else test.root(folder))
         perform = stack.enter_context(placement.performing(request, dataset, folder, reporter))
-        reporter.began(describe(dataset), request.device)
+        reporter.began(plan)
         for name, own, stage in stages.opened(request, reporter):
             if test is not None:
                 claim(stage.folder, manifest(own, Provenance.of(stage)), reporter.remarked)  # whose fits are used
@@ -164,6 +183,7 @@ def run(
     sweep(folder, before=began)
     outcome = outcomes.pop("")
     outcome.stages.update(outcomes)
+    outcome.plan = plan
     return outcome
 
 
@@ -176,21 +196,16 @@ def _named(kind: Literal["methods", "tasks"], wanted: str | Sequence[str | type]
     return tuple(registry.lend(kind, one) for one in wanted)
 
 
-def describe(dataset: ChannelDataset) -> str:
-    """A dataset in a few words: where it is, of what, and the beginning of its digest."""
-    spec = dataset.spec
-    return f"{dataset.path} ({spec.title}, {spec.sizes.total} samples, digest {dataset.digest[:12]})"
-
-
-def _checked(request: Request, dataset: ChannelDataset, folder: Path) -> Stages:
+def _checked(request: Request, dataset: ChannelDataset | Unmade, folder: Path) -> Stages:
     """The stages of the request's experiment. Whatever can be refused of any of them is refused here."""
     plan = request.experiment.plan(dataset.spec, dataset.seed)
     stages = Stages(plan, dataset, folder)
     stages.check(request)
     stages.check_reads(request)
-    if request.part.shard[1] > 1 and (reading := [stage.folder for stage in plan.stages if stage.reads is not None]):
+    reading = [stage.folder for stage in stages.plan.stages if stage.reads is not None]
+    if request.part.shard[1] > 1 and reading:
         got = f"{request.suite.card.name}, where {', '.join(reading)} reads what all others predict"
         raise RequestError("--shard", expected="a suite whose stages read no predictions", got=got)
-    for stage in plan.stages:
+    for stage in stages.plan.stages:
         check(folder / stage.folder, manifest(stages.request_of(request, stage), stages.provenance(stage)))
     return stages

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from channelbench.benchmarks.default_data import Unmade
 from channelbench.benchmarks.hidden import HiddenTest
 from channelbench.benchmarks.jobs import OpenStage, Reporter
 from channelbench.benchmarks.request import Request, conditions_of, open_verified, supported_tasks
@@ -68,6 +69,22 @@ class _Ordered:
                 got=f"{self.path}, which differs in {'; '.join(differences)}",
             )
 
+    def digest(self) -> str:
+        """Of what is there; empty until it is finished."""
+        try:
+            return open_dataset(self.path).digest if self.path.exists() else ""
+        except RequestError:
+            return ""
+
+    def lacks(self) -> str:
+        """What this machine lacks to make it, and the remedy; empty where it lacks nothing, or it is there."""
+        try:
+            if not self.digest():
+                self.spec.source.machine()
+        except RequestError as error:
+            return str(error)
+        return ""
+
     @property
     def card(self) -> DatasetCard:
         """What is known of it now: the digest stays empty until it is made."""
@@ -79,14 +96,14 @@ class Stages:
 
     Args:
         plan: What is fitted on what.
-        own: The dataset that the run was given.
+        own: The dataset that the run was given; one that is not made yet can be planned with, not opened.
         folder: The run's own results folder.
 
     Raises:
         RequestError: datasets cannot be made beside ``own``, or others are in their places.
     """
 
-    def __init__(self, plan: Plan, own: ChannelDataset, folder: Path) -> None:
+    def __init__(self, plan: Plan, own: ChannelDataset | Unmade, folder: Path) -> None:
         self.plan, self.own, self.folder = plan, own, folder
         if plan.datasets and "://" in own.path:
             raise RequestError("--data", expected="a local dataset: others are made beside it", got=own.path)
@@ -100,6 +117,9 @@ class Stages:
         }
         for name, ordered in self._ordered.items():
             ordered.check(name)
+        lacking = {name: reason for name, ordered in self._ordered.items() if (reason := ordered.lacks())}
+        self.plan, self.skipped = _without(plan, lacking)
+        self._ordered = {name: self._ordered[name] for name in self.plan.datasets}
 
     def check(self, request: Request) -> None:
         """Refuse tasks and conditions that one of the datasets does not have."""
@@ -120,6 +140,14 @@ class Stages:
         spec = self.own.spec if stage.test == DATA else self._ordered[stage.test].spec
         source = None if origin == stage.test else self._card(origin)
         return Provenance(spec, self._card(stage.test), source, stage.setting)
+
+    def data_of(self, name: str | None) -> tuple[Path | str, ScenarioSpec, str]:
+        """Place, spec and digest of a dataset of the plan, ``None`` for the run's own; the digest is empty until it is
+        made."""
+        if name is None or name == DATA:
+            return self.own.path, self.own.spec, self.own.digest
+        ordered = self._ordered[name]
+        return ordered.path, ordered.spec, ordered.digest()
 
     def _card(self, name: str) -> DatasetCard:
         return _dataset_card(self.own) if name == DATA else self._ordered[name].card
@@ -172,6 +200,7 @@ class Stages:
     def opened(self, request: Request, reporter: Reporter) -> Iterator[tuple[str, Request, OpenStage]]:
         """Folder, request and datasets of each stage in turn. Datasets are made, or finished, when the first stage
         needs them; those that the next stage has no use for need not stay in memory."""
+        assert isinstance(self.own, ChannelDataset), "a plan opens nothing"
         here = {DATA: self.own}
         for stage in self.plan.stages:
             needed = {DATA, stage.test, self.plan.training(stage).train, self.plan.origin(stage)}
@@ -196,14 +225,31 @@ class Stages:
             source=None if origin == stage.test else datasets[origin],
             setting=stage.setting,
             start=None if trained.start is None else self.folder / trained.start / "checkpoints",
-            scale=None if {trained.train, stage.test} == {DATA} else self.own,
+            scale=None if {trained.train, stage.test} == {DATA} else datasets[DATA],
             share=trained.share,
             keeps_predictions=stage.keeps_predictions,
             reads=None if stage.reads is None else self.folder / stage.reads,
         )
 
 
-def _dataset_card(dataset: ChannelDataset) -> DatasetCard:
+def _without(plan: Plan, lacking: Mapping[str, str]) -> tuple[Plan, dict[str, str]]:
+    """The plan without the stages that need a dataset which cannot be had, and why each of these is left out."""
+    skipped: dict[str, str] = {}
+    for stage in plan.stages:
+        needed = (stage.train, stage.test, plan.training(stage).train, plan.origin(stage))
+        why = [lacking[name] for name in needed if name in lacking]
+        why += [skipped[other] for other in (stage.start, stage.fits, stage.reads) if other in skipped]
+        if why:
+            skipped[stage.folder] = why[0]
+    if not skipped:
+        return plan, {}
+    if "" in skipped:
+        raise RequestError("--suite", expected="one whose datasets can be made here", got=skipped[""])
+    kept = {name: data for name, data in plan.datasets.items() if name not in lacking}
+    return Plan(stages=tuple(s for s in plan.stages if s.folder not in skipped), datasets=kept), skipped
+
+
+def _dataset_card(dataset: ChannelDataset | Unmade) -> DatasetCard:
     return DatasetCard(
         digest=dataset.digest,
         spec=dataset.spec.model_dump(mode="json"),

@@ -98,7 +98,7 @@ def merge(data: dict[str, Any], dotted: str, value: Any) -> None:
             raise RequestError(
                 ".".join(parents[: depth + 1]),
                 expected="a group of fields in this system",
-                got=dotted,
+                got=".".join(parents[: depth + 1]),
                 choices=sorted(k for k, v in data.items() if isinstance(v, dict)),
             )
     if isinstance(value, Mapping) and isinstance(node.get(leaf), dict):

@@ -1,47 +1,38 @@
-"""The bars that every command shows while it works."""
+"""What every command shows while it works: bars at a terminal, lines in a log."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from typing import TextIO
 
-__all__ = ["progress"]
+    from channelbench.meters import Bars
+
+__all__ = ["is_terminal", "progress"]
+
+
+def is_terminal(file: TextIO) -> bool:
+    """Whether whatever moves can be shown there. Colours may be forced on a log, which makes it no terminal."""
+    try:
+        return file.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+    except ValueError:  # closed
+        return False
 
 
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """Bars on standard error, with rate and time left."""
+def progress() -> Iterator[Bars]:
+    """Bars on standard error, or lines where that is no terminal."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
 
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            speed, unit = task.finished_speed or task.speed, task.fields.get("unit", "")
-            return Text(f"{speed:.3g} {unit}/s" if speed else "")
+    from channelbench.meters import Bars, LogLines
 
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,  # a log has no use for a bar that moves
-    ) as bars:
+    bars = Bars(Console(stderr=True)) if is_terminal(sys.stderr) else LogLines()
+    with bars:
         try:
             yield bars
         except BaseException:

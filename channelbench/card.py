@@ -56,7 +56,7 @@ class Card(BaseModel):
         except ValidationError as error:
             found = RequestError.from_pydantic(error, type(self))
             whose = f"card.{found.field}"
-            raise RequestError(whose, expected=found.expected, got=found.got, choices=found.choices) from None
+            raise found.about(whose) from None
 
     @field_validator("name")
     @classmethod

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-__all__ = ["RequestError", "is_text", "shorten"]
+__all__ = ["RequestError", "is_text", "nearest", "shorten"]
 
 LONGEST = {"field": 200, "expected": 1000, "got": 1500}
 """Characters of each part of a message: what a fuzzer or a wrong file gives is not repeated whole."""
+
+FEW = 12
+"""So many choices are told beside a suggestion; more would hide it."""
+
+ALIKE = 0.7
+"""How alike a word and a name have to be, by ``difflib``, for the one to be taken as the other misspelt."""
 
 
 class RequestError(Exception):
@@ -24,22 +31,33 @@ class RequestError(Exception):
         field: The argument, option or attribute that is wrong.
         expected: What would have been accepted, in words.
         got: What was given.
-        choices: The accepted values, where there are few.
+        choices: The accepted values. Where ``got`` is nearly one of them, that one is suggested.
+        remedy: What to do about it, in words, where ``expected`` and the choices do not say so.
     """
 
-    def __init__(self, field: str, *, expected: str, got: Any, choices: Iterable[str] = ()) -> None:
+    def __init__(self, field: str, *, expected: str, got: Any, choices: Iterable[str] = (), remedy: str = "") -> None:
         self.field, self.expected, self.got, self.choices = field, expected, got, tuple(choices)
+        self.remedy, self.suggestion = remedy, nearest(got, self.choices)
         shown = {"field": field, "expected": expected, "got": _repr(got)}
         message = "{field}: expected {expected}, got {got}".format(
             **{part: shorten(text, LONGEST[part]) for part, text in shown.items()}
         )
-        if self.choices:
+        if self.suggestion:
+            message += f"; did you mean {self.suggestion}?"
+        if self.choices and not (self.suggestion and len(self.choices) > FEW):
             message += f"; choices: {', '.join(self.choices)}"
+        if remedy:
+            message += f"; {remedy}"
         super().__init__(" ".join(message.split()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Workers raise it too; by itself an exception is pickled without its keywords."""
-        return partial(type(self), expected=self.expected, got=self.got, choices=self.choices), (self.field,)
+        keywords = {"expected": self.expected, "got": self.got, "choices": self.choices, "remedy": self.remedy}
+        return partial(type(self), **keywords), (self.field,)
+
+    def about(self, field: str) -> RequestError:
+        """The same complaint about another field: of what somebody typed rather than of where it was found wrong."""
+        return RequestError(field, expected=self.expected, got=self.got, choices=self.choices, remedy=self.remedy)
 
     @classmethod
     def from_pydantic(cls, error: ValidationError, model: type[BaseModel]) -> RequestError:
@@ -52,6 +70,8 @@ class RequestError(Exception):
         match first["type"]:
             case "extra_forbidden":
                 expected, choices, got = "a known field", tuple(_fields_at(model, first["loc"][:-1])), first["loc"][-1]
+            case "model_type" | "dict_type" | "model_attributes_type":
+                expected, choices = "a group of fields, each set by itself", tuple(_fields_at(model, first["loc"]))
             case "missing":
                 expected, got = "a value", "nothing"
             case "string_pattern_mismatch":
@@ -64,6 +84,22 @@ class RequestError(Exception):
                 choices = tuple(part.strip("' ") for part in first["ctx"]["expected"].replace(" or ", ",").split(","))
                 expected = "one of the choices"
         return cls(field, expected=expected, got=got, choices=choices)
+
+
+def nearest(got: Any, choices: Sequence[str]) -> str:
+    """The one of ``choices`` that ``got`` is nearly, or begins, in any case, with ``-`` or ``_``; empty if it is none.
+    What stands in parentheses behind a name is about it."""
+    if not isinstance(got, str) or len(got) > LONGEST["field"] or got in choices:
+        return ""
+    word = _plain(got.partition(" (")[0])
+    plain = {_plain(choice): choice for choice in reversed(choices)}
+    begun = [name for name in plain if len(word) > 2 and name.startswith(word)]
+    near = difflib.get_close_matches(word, plain, n=1, cutoff=ALIKE) or sorted(begun, key=len)
+    return plain[near[0]] if near else ""
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("_", "-")
 
 
 def _repr(value: Any) -> str:

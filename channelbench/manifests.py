@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ __all__ = [
     "locked",
     "most_common",
     "read_manifest",
+    "skipped_lines",
     "told_from",
     "with_tasks_of",
 ]
@@ -116,3 +117,12 @@ def most_common(values: Iterable[str]) -> str:
     """The value that most have, the first of several; empty where there is none."""
     found = Counter(values).most_common(1)
     return found[0][0] if found else ""
+
+
+def skipped_lines(skipped: Mapping[str, str]) -> Iterator[str]:
+    """A line for each reason, with all that it stops."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in skipped.items():
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        yield f"{', '.join(names)}: {reason}"

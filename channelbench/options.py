@@ -1,18 +1,20 @@
-"""Options of the command line that are whole numbers within bounds."""
+"""Options that several commands have: whole numbers within bounds, and JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from channelbench.errors import RequestError
 
-__all__ = ["MAX_SEED", "MAX_WORKERS", "number"]
+__all__ = ["MAX_SEED", "MAX_WORKERS", "AsJson", "number"]
 
 MAX_SEED = 2**63 - 1
 MAX_WORKERS = 1024
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output; see docs/command-line.md.")]
 
 
 def number(field: str, minimum: int, text: str, *, maximum: int = 10**9) -> Any:

@@ -108,7 +108,14 @@ def find(kind: Kind, name: str, *, source: str | None = None) -> Any:
 
 def _unknown(kind: Kind, name: str) -> RequestError:
     singular = _KINDS[kind].singular
-    return RequestError(singular, expected=f"a known {singular}", got=name, choices=names(kind))
+    listed = "scenarios" if kind == "generators" else kind
+    return RequestError(
+        singular,
+        expected=f"a known {singular}",
+        got=name,
+        choices=names(kind),
+        remedy=f"`channelbench list {listed}` says what each is",
+    )
 
 
 def _generator(scenario: str, source: str | None) -> type[Generator]:

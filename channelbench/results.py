@@ -161,6 +161,8 @@ class RunManifest(_Frozen):
     """What the fits were made on before they met ``dataset``; ``None`` where they were made on it alone."""
     exhibits: tuple[str, ...] | None = None
     """What its report shows beside the leaderboard, by name; ``None`` in a folder from before this was written."""
+    skipped: Mapping[str, str] = Field(default_factory=dict)
+    """Methods of the suite that were left out, each with what was not installed and how to get it."""
     setting: str = ""
     """How fits were carried from ``source`` to ``dataset``: ``zero-shot`` or ``transfer 10 %``; empty without one."""
 

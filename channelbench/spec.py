@@ -307,7 +307,8 @@ def _source(model: type[SourceSpec], flat: Mapping[str, Any]) -> SourceSpec:
     fields = {name: value for name, value in flat.items() if name not in ScenarioSpec.model_fields}
     if unknown := [name for name in fields if name not in model.model_fields]:
         choices = sorted({*ScenarioSpec.model_fields, *model.model_fields})
-        raise RequestError(unknown[0], expected="a known field", got=unknown[0], choices=choices)
+        remedy = f"of a band it is sub6.{unknown[0]}" if unknown[0] in BandSpec.model_fields else ""
+        raise RequestError(unknown[0], expected="a known field", got=unknown[0], choices=choices, remedy=remedy)
     return make_source(model, fields)
 
 

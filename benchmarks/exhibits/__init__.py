@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from channelbench.paths import expanded
 
 if TYPE_CHECKING:
+    from channelbench.leaderboard.board import Board
     from channelbench.leaderboard.sections import Section
     from channelbench.leaderboard.views import Run
 
-__all__ = ["report", "sections"]
+__all__ = ["Written", "report", "sections", "written"]
 
 EVERYWHERE = ("learning",)
 """Exhibits of every suite, which have something to show wherever a cell does."""
 
 HAS_ENTRIES = False  # the registry looks for suites beside this package
+
+
+class Written(NamedTuple):
+    """A report.
+
+    Attributes:
+        csv, html: Its files.
+        board: What they show.
+    """
+
+    csv: Path
+    html: Path
+    board: Board
 
 
 def report(
@@ -46,15 +60,27 @@ def report(
         RequestError: ``results`` is no results folder, or all its cells had to be left out (nothing is written then);
             or a file cannot be written.
     """
+    found = written(results, csv, html, complain, latex)
+    return found.csv, found.html
+
+
+def written(
+    results: str | Path,
+    csv: str | Path | None = None,
+    html: str | Path | None = None,
+    complain: Callable[[str], None] = lambda line: None,
+    latex: bool = False,
+) -> Written:
+    """``report``, and what it shows."""
     from channelbench import leaderboard
     from channelbench.leaderboard.pictures import Picture, standalone
+    from channelbench.leaderboard.views import Run
 
     results = expanded(results, field="results")
-    parts = sections(results)
+    run = Run.read(results)
+    parts = [part for name in _exhibits(run) for part in _sections(name, run)]
     below = list(_left_out_below(results))
-    paths = leaderboard.report(
-        results, csv=csv, html=html, sections=parts, remarks=below, complain=complain, latex=latex
-    )
+    paths = leaderboard.write(run.board, results, csv, html, parts, below, complain, latex)
     for line in below:
         complain(line)
     for part in parts:
@@ -64,7 +90,7 @@ def report(
             _write(results / f"{part.name}.svg", standalone(part.svg))
         if isinstance(part.picture, Picture):
             _write(results / f"{part.name}.pdf", part.picture.pdf)
-    return paths
+    return Written(*paths, run.board)
 
 
 def sections(results: str | Path) -> list[Section]:

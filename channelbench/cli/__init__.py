@@ -10,14 +10,16 @@ import typer
 
 from channelbench._version import __version__
 from channelbench.cli import cards, challenge, datasets, exchange, generating, listing, results, running
-from channelbench.errors import RequestError, shorten
+from channelbench.cli.refusing import Commands, refusal, tell
+from channelbench.errors import RequestError
 from channelbench.surroundings import check_surroundings
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Make wireless-channel datasets, score methods on them, and read the leaderboard.",
@@ -46,9 +48,12 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     """Make wireless-channel datasets, score methods on them, and read the leaderboard."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
@@ -60,26 +65,20 @@ def main() -> None:
         check_surroundings()
         code = command.main(standalone_mode=False)
     except RequestError as error:
-        _fail(str(error), 2)
+        tell(str(error), 2, error)
     except OSError as error:
-        _fail(f"{error.filename or 'the store'}: {error.strerror or error}; the same command continues", 1)
+        tell(f"{error.filename or 'the store'}: {error.strerror or error}; the same command continues", 1)
     except Exception as error:
         from channelbench.store.location import is_store_error, said
 
         if is_store_error(error):
-            _fail(f"the store: {said(error)}; the same command continues", 1)
-        # typer brings its own copy of click, so its exceptions are told by what they carry.
-        if not hasattr(error, "format_message"):
+            tell(f"the store: {said(error)}; the same command continues", 1)
+        if (refused := refusal(error)) is None:
             raise
-        _fail(" ".join(error.format_message().split()), 2)
+        tell(str(refused), 2, refused)
     if code == 130:  # typer turns Ctrl-C into this
         _stop()
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _fail(message: str, code: int) -> None:
-    typer.echo(f"error: {shorten(' '.join(message.split()), 3000)}", err=True)
-    sys.exit(code)
 
 
 def _stop() -> None:

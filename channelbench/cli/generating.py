@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from channelbench.bars import progress
+from channelbench.cli.completing import complete
 from channelbench.errors import RequestError
 from channelbench.options import MAX_SEED, MAX_WORKERS, number
 from channelbench.presets import DEFAULT_PRESET, preset_words
@@ -21,7 +22,10 @@ __all__ = ["generate"]
 
 def generate(
     scenario: Annotated[
-        str | None, typer.Option(help="Scenario, uma by default; see `channelbench list scenarios`.")
+        str | None,
+        typer.Option(
+            help="Scenario, uma by default; see `channelbench list scenarios`.", autocompletion=complete("generators")
+        ),
     ] = None,
     out: Annotated[
         str | None, typer.Option(help="Folder or URL (s3://…) to write; data/<scenario>.zarr by default.")
@@ -38,7 +42,9 @@ def generate(
         str | None,
         typer.Option(help="What draws and sums them, where the source has a choice; of 3GPP's: fast, cuda, sionna."),
     ] = None,
-    preset: Annotated[str, typer.Option(help=f"{preset_words()}: how many samples.")] = DEFAULT_PRESET,
+    preset: Annotated[
+        str, typer.Option(help=f"{preset_words()}: how many samples.", autocompletion=complete("presets"))
+    ] = DEFAULT_PRESET,
     samples: Annotated[int | None, number("--samples", 15, "So many samples, split 10:2:3.", maximum=10**30)] = None,
     seed: Annotated[int, number("--seed", 0, "Seed; the bytes depend on it and the spec alone.", maximum=MAX_SEED)] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the spec: sub6.carrier_hz=2.4e9")] = None,

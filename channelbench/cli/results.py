@@ -11,9 +11,11 @@ import typer
 
 from channelbench.bars import progress
 from channelbench.errors import RequestError
+from channelbench.options import AsJson
 
 if TYPE_CHECKING:
     from channelbench.benchmarks.reproducing import Reproduced
+    from channelbench.cli.answers import DifferenceModel
     from channelbench.folders.comparing import Difference
 
 __all__ = ["compare", "merge", "reproduce", "rm", "said_again", "show"]
@@ -24,24 +26,40 @@ CellName = Annotated[
 Results = Annotated[str, typer.Option(help="Folder that `run` wrote.")]
 
 
-def show(cell: CellName, results: Results = "results") -> None:
+def show(cell: CellName, results: Results = "results", json: AsJson = False) -> None:
     """Say what a cell is: of what, on what, by which command, commit and code."""
     from channelbench.folders.finding import find_cell
-    from channelbench.folders.showing import said
+    from channelbench.folders.showing import judged, said
 
+    if json:
+        from channelbench.cli.answering import answer
+        from channelbench.cli.answers import ShowAnswer
+
+        found = find_cell(cell, results)
+        code, problems = judged(found)
+        told = found.result.model_dump(mode="json")
+        answer(ShowAnswer(path=str(found.path), cell=told, code=code, problems=[str(p) for p in problems]))
+        return
     for line in said(find_cell(cell, results)):
         typer.echo(line)
 
 
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="A method, or a results folder.", show_default=False)],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", help="The other one of these.", show_default=False)],
     results: Results = "results",
+    json: AsJson = False,
 ) -> None:
     """Compare two methods, or two results folders: paired differences A − B with 95 % intervals."""
     from channelbench.folders.comparing import compare as differences
 
     found = differences(a, b, results)
+    if json:
+        from channelbench.cli.answering import answer
+        from channelbench.cli.answers import CompareAnswer
+
+        answer(CompareAnswer(a=a, b=b, differences=[_model(difference) for difference in found]))
+        return
     for line in _table(found):
         typer.echo(line)
     if any(difference.spread_unknown for difference in found):
@@ -157,6 +175,23 @@ def _table(found: Sequence[Difference]) -> Iterator[str]:
             f"{d.what:<{width}}  {metric}: A {d.a:.4g}, B {d.b:.4g}, A − B {d.value:+.4g} [{d.low:+.4g}, {d.high:+.4g}]"
             f"{'*' if d.spread_unknown else ''}  {verdict}{seeds}"
         )
+
+
+def _model(d: Difference) -> DifferenceModel:
+    from channelbench.cli.answers import DifferenceModel, EstimateModel
+
+    return DifferenceModel(
+        what=d.what,
+        metric=d.metric,
+        unit=d.unit,
+        higher_is_better=d.higher_is_better,
+        a=d.a,
+        b=d.b,
+        difference=EstimateModel(value=d.value, low=d.low, high=d.high),
+        better=d.better,
+        seeds=d.seeds,
+        spread_unknown=d.spread_unknown,
+    )
 
 
 def said_again(again: Reproduced) -> Iterator[str]:

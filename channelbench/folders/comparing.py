@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class Difference:
     spread_unknown: bool
 
     @property
-    def better(self) -> str:
+    def better(self) -> Literal["A", "B", ""]:
         """``A`` or ``B`` where the interval leaves out 0, else nothing."""
         if self.low <= 0 <= self.high:
             return ""

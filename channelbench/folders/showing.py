@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from channelbench.costs import COSTS
 from channelbench.folders.finding import Found
-from channelbench.leaderboard.audit import audit
+from channelbench.leaderboard.audit import Problem, audit
 from channelbench.leaderboard.provenance import CodeState, code_states
 from channelbench.results import DatasetCard, MetricScore, Result
 
-__all__ = ["said"]
+__all__ = ["judged", "said"]
 
 CODE: Mapping[CodeState, str] = {
     "same": "what is installed here",
@@ -18,6 +18,13 @@ CODE: Mapping[CodeState, str] = {
     "not installed": "its method is not installed here",
     "unknown": "the cell does not say",
 }
+
+
+def judged(found: Found) -> tuple[CodeState, list[Problem]]:
+    """Whether a cell's code is the one that is here, and what of the cell is not what it says."""
+    audited = audit(found.folder)
+    code = code_states(audited.manifest, [found.result])[found.result.name]
+    return code, [problem for problem in audited.problems if problem.cell == found.result.name]
 
 
 def said(found: Found) -> Iterator[str]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from channelbench.leaderboard.sections import Section
 
-__all__ = ["Section", "report"]
+if TYPE_CHECKING:
+    from channelbench.leaderboard.board import Board
+
+__all__ = ["Section", "report", "write"]
 
 
 def report(
@@ -37,17 +41,32 @@ def report(
         RequestError: ``results`` is no results folder, or all its cells had to be left out (nothing is written then);
             or a file cannot be written.
     """
-    from channelbench.errors import RequestError
     from channelbench.leaderboard.board import build
+    from channelbench.paths import expanded
+
+    folder = expanded(results, field="results")
+    return write(build(folder), folder, csv, html, sections, remarks, complain, latex)
+
+
+def write(
+    board: Board,
+    folder: Path,
+    csv: str | Path | None = None,
+    html: str | Path | None = None,
+    sections: Sequence[Section] = (),
+    remarks: Sequence[str] = (),
+    complain: Callable[[str], None] = lambda line: None,
+    latex: bool = False,
+) -> tuple[Path, Path]:
+    """``report`` of a folder whose leaderboard is at hand."""
+    from channelbench.errors import RequestError
     from channelbench.leaderboard.page import render
     from channelbench.leaderboard.table import as_csv, tidy
     from channelbench.paths import expanded
     from channelbench.results import write_atomic
 
-    folder = expanded(results, field="results")
     table_path = folder / "leaderboard.csv" if csv is None else expanded(csv, field="csv")
     page_path = folder / "leaderboard.html" if html is None else expanded(html, field="html")
-    board = build(folder)
     for problem in board.left_out:
         complain(f"left out: {problem}")
     if board.left_out and not board.results:

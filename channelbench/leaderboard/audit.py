@@ -97,7 +97,8 @@ def audit(folder: Path) -> Audit:
         manifest, lost = read_manifest(folder), None
     except Unreadable as error:
         if not cells:
-            raise RequestError("results", expected=f"a folder with a {MANIFEST}", got=f"{folder} ({error})") from None
+            got, remedy = f"{folder} ({error})", "`channelbench run --out FOLDER` makes one"
+            raise RequestError("results", expected=f"a folder with a {MANIFEST}", got=got, remedy=remedy) from None
         manifest = told_from(tuple(cells.values()))
         lost = Problem(MANIFEST, "file", f"cannot be read ({error}); the cells say what there is")
     shared = _Shared.of(manifest, cells.values())

@@ -17,6 +17,7 @@ from channelbench.leaderboard.numbers import decimals
 from channelbench.leaderboard.rowviews import leaders, row_view
 from channelbench.leaderboard.sections import Section
 from channelbench.leaderboard.sweeps import curves, swept_tables
+from channelbench.manifests import skipped_lines
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -40,7 +41,11 @@ def render(board: Board, sections: Sequence[Section] = (), remarks: Sequence[str
     return _template().render(
         title="channelbench leaderboard",
         header=cards.header(board),
-        notes=[*provenance.notes(board.results, board.left_out, board.unchecked, board.code), *remarks],
+        notes=[
+            *provenance.notes(board.results, board.left_out, board.unchecked, board.code),
+            *(f"Skipped, as something is not installed: {line}" for line in skipped_lines(board.manifest.skipped)),
+            *remarks,
+        ],
         urgent=bool(board.left_out or remarks),
         dataset=cards.dataset(board.manifest.dataset),
         every_row=labels.source_remark(board.manifest.dataset.spec),

@@ -48,6 +48,9 @@ FEW = 16
 PIECE_BYTES = 2**27
 """What is read in pieces is read in pieces of about this size."""
 
+NEAR = 8
+"""So many datasets are offered where there is none."""
+
 
 def open_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> zarr.Group:
     """See ``read_group``."""
@@ -62,7 +65,10 @@ def read_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> t
     """
     location = Location.of(path, field=field)
     if location.folder is not None and not location.folder.exists():
-        raise RequestError(field, expected="an existing dataset (`channelbench generate` makes one)", got=str(path))
+        beside = location.folder.parent
+        near = sorted(str(there) for there in beside.glob("*.zarr"))[:NEAR] if beside.is_dir() else []
+        expected = "an existing dataset (`channelbench generate` makes one)"
+        raise RequestError(field, expected=expected, got=str(path), choices=near)
     if location.folder is not None and location.folder.is_file():
         raise RequestError(field, expected="the folder of a Zarr dataset", got=f"{path} (a file)")
     try:
@@ -73,7 +79,9 @@ def read_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> t
     except RequestError:
         raise
     except (FileNotFoundError, zarr.errors.GroupNotFoundError):
-        raise RequestError(field, expected="a Zarr dataset", got=f"{path} ({location.why_no_group()})") from None
+        remedy = "name a new folder" if field == "--out" else "`channelbench import` makes one of other files"
+        got = f"{path} ({location.why_no_group()})"
+        raise RequestError(field, expected="a Zarr dataset", got=got, remedy=remedy) from None
     except Exception as error:  # what others have written there makes zarr raise all kinds
         raise RequestError(field, expected="a readable Zarr dataset", got=f"{path} ({_said(error)})") from None
     if "schema_version" not in attributes or "spec" not in attributes:
@@ -81,7 +89,9 @@ def read_group(path: str | Path, *, field: str = "--data", mode: str = "r") -> t
     if PART_OF in attributes:
         raise RequestError(field, expected="a whole dataset", got=f"{path} (part of {attributes[PART_OF]})")
     if (version := attributes["schema_version"]) != SCHEMA_VERSION:
-        raise RequestError(field, expected=f"schema version {SCHEMA_VERSION}", got=f"{path} (version {version})")
+        remedy = "`channelbench generate` makes it anew, the channelbench that made it reads it"
+        got = f"{path} (version {version})"
+        raise RequestError(field, expected=f"schema version {SCHEMA_VERSION}", got=got, remedy=remedy)
     try:
         return group, Record.of(attributes)
     except RequestError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,43 @@ from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.location import Location
 from channelbench.store.panels import panels_of, rows_of
 
-__all__ = ["draw", "drawn", "picture_of", "save_picture", "summary"]
+__all__ = ["VariableFacts", "cautions", "draw", "drawn", "facts", "picture_of", "save_picture", "summary"]
 
 _PANEL_HEIGHT = 4.7
 """Inches of a row of panels."""
 _VIEW_HEIGHT = 6.5
 """Inches of a row of what a source draws of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariableFacts:
+    """A variable of a dataset, and statistics of all its finite numbers.
+
+    Attributes:
+        name, shape, dtype, unit: Of the variable; ``shape`` over all splits.
+        statistics: Mean, standard deviation, least and largest; ``None`` where it has no number.
+        of_power: Whether these are of ``|h|²``, as of channels.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    unit: str
+    statistics: tuple[float, float, float, float] | None
+    of_power: bool
+
+
+def facts(dataset: ChannelDataset) -> Iterator[VariableFacts]:
+    """What there is to say of each variable."""
+    for name, variable in dataset.variables.items():
+        yield VariableFacts(
+            name=name,
+            shape=(dataset.spec.sizes.total, *variable.shape[1:]),
+            dtype=str(np.dtype(variable.dtype)),
+            unit=variable.unit,
+            statistics=_statistics(dataset, name),
+            of_power=_is_channel(dataset, name),
+        )
 
 
 def summary(path: str | Path) -> str:
@@ -39,13 +71,15 @@ def summary(path: str | Path) -> str:
         "samples  " + ", ".join(f"{split} {spec.sizes.of(split)}" for split in SPLITS),
         *(_band_line(name, dataset) for name in spec.bands),
         f"digest   {dataset.digest}",
-        *(f"warning  {caution}" for caution in _cautions(spec)),
+        *(f"warning  {caution}" for caution in cautions(spec)),
         "",
         f"{'variable':<26} {'shape':<20} {'unit':<7} {'mean':>11} {'std':>11} {'min':>11} {'max':>11}",
     ]
-    for name, variable in dataset.variables.items():
-        shape = "×".join(map(str, (spec.sizes.total, *variable.shape[1:])))
-        lines.append(f"{name:<26} {shape:<20} {variable.unit:<7} {_statistics(dataset, name)}")
+    for fact in facts(dataset):
+        shape, numbers = "×".join(map(str, fact.shape)), fact.statistics
+        columns = [f"{'–':>11}"] * 4 if numbers is None else [f"{number:>11.4g}" for number in numbers]
+        power = "  (of |h|²)" if fact.of_power else ""
+        lines.append(f"{fact.name:<26} {shape:<20} {fact.unit:<7} {' '.join(columns)}{power}")
     return "\n".join(lines)
 
 
@@ -54,7 +88,7 @@ def _titles(spec: ScenarioSpec) -> list[str]:
     return [spec.title] if spec.system is None else [spec.title, spec.system]
 
 
-def _cautions(spec: ScenarioSpec) -> list[str]:
+def cautions(spec: ScenarioSpec) -> list[str]:
     """What whoever makes such datasets warns of, where that is installed."""
     maker = makers(spec.scenario).get(spec.source.name)
     return [] if maker is None else maker.cautions(spec)
@@ -69,18 +103,19 @@ def _band_line(name: str, dataset: ChannelDataset) -> str:
     )
 
 
-def _statistics(dataset: ChannelDataset, name: str) -> str:
+def _is_channel(dataset: ChannelDataset, name: str) -> bool:
+    return np.dtype(dataset.variables[name].dtype).kind == "c"
+
+
+def _statistics(dataset: ChannelDataset, name: str) -> tuple[float, float, float, float] | None:
     """Mean, standard deviation and range; of |h|² for channels, without NaN."""
-    channels = np.dtype(dataset.variables[name].dtype).kind == "c"
-    if channels:
-        columns = _power_statistics(dataset, name)
-    else:
-        values = np.concatenate([dataset.array(name, split) for split in SPLITS])
-        numbers = values[np.isfinite(values)].astype(np.float64)
-        if not len(numbers):
-            return f"{'–':>11} {'–':>11} {'–':>11} {'–':>11}"
-        columns = (numbers.mean(), numbers.std(), numbers.min(), numbers.max())
-    return " ".join(f"{number:>11.4g}" for number in columns) + ("  (of |h|²)" if channels else "")
+    if _is_channel(dataset, name):
+        return _power_statistics(dataset, name)
+    values = np.concatenate([dataset.array(name, split) for split in SPLITS])
+    numbers = values[np.isfinite(values)].astype(np.float64)
+    if not len(numbers):
+        return None
+    return float(numbers.mean()), float(numbers.std()), float(numbers.min()), float(numbers.max())
 
 
 def _power_statistics(dataset: ChannelDataset, name: str) -> tuple[float, float, float, float]:

@@ -92,4 +92,4 @@ def _band(name: str, facts: BandFacts, said: dict[str, Any]) -> BandSpec:
 
 
 def _named(band: str, error: RequestError) -> RequestError:
-    return RequestError(f"{band}.{error.field}", expected=error.expected, got=error.got, choices=error.choices)
+    return error.about(f"{band}.{error.field}")

@@ -16,11 +16,13 @@ import pytest
 from channelbench.benchmarks import claim as claim_module
 from channelbench.benchmarks.claim import claim, place
 from channelbench.benchmarks.jobs import Reporter
+from channelbench.benchmarks.plan import DataPlan, RunPlan
 from channelbench.benchmarks.runner import Outcome, run
 from channelbench.errors import RequestError
 from channelbench.leaderboard.audit import audit
 from channelbench.manifests import LOCK, read_manifest
 from channelbench.results import DatasetCard, RunManifest, read_cells
+from channelbench.store import open_dataset
 from channelbench.testing import make_dataset, small_spec
 
 
@@ -34,12 +36,12 @@ def data() -> str:
 class Heard(Reporter):
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.about: list[tuple[str, str]] = []
+        self.plans: list[RunPlan] = []
         self.counts: list[tuple[int, int]] = []
 
-    def began(self, dataset: str, device: str) -> None:
+    def began(self, plan: RunPlan) -> None:
         assert not self.counts, "first of all"
-        self.about.append((dataset, device))
+        self.plans.append(plan)
 
     def remarked(self, text: str) -> None:
         self.lines.append(text)
@@ -55,10 +57,12 @@ def hold(data: str, out: Path, heard: Heard | None = None, tasks: tuple[str, ...
 def test_a_run_says_first_what_it_is_about(data: str, tmp_path: Path) -> None:
     heard = Heard()
     hold(data, tmp_path / "results", heard)
-    ((dataset, device),) = heard.about
-    assert dataset.startswith("memory://stale/few.zarr" if "stale" in data else "memory://damage/few.zarr (")
-    assert "110 samples, digest " in dataset
-    assert device in ("cpu", "cuda")
+    (plan,) = heard.plans
+    assert plan.data == DataPlan(
+        path=data, title=f"{small_spec().scenario} los", samples=110, digest=open_dataset(data).digest
+    )
+    assert plan.device in ("cpu", "cuda")
+    assert (plan.cells, plan.stages[0].there, plan.stages[0].fits) == (3, 0, 2)
     assert heard.counts == [(3, 0)]
 
 

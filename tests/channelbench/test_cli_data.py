@@ -23,14 +23,17 @@ def test_the_last_dataset_is_not_taken_for_a_papers(shell: Shell) -> None:
     assert not Path("results").exists()
     code, _, err = shell(*hold, "--data", "few.zarr")
     assert code == 0
-    first, second, *_ = err.splitlines()
-    assert first.startswith(f"dataset few.zarr ({few_rays} ")
-    assert first.endswith(("device cpu", "device cuda"))
-    assert ", digest " in first
-    assert second == "6 cells to make, 0 there"
+    lines = [line.partition(" ")[2] for line in err.splitlines()]
+    assert lines[0].startswith(f"dataset  few.zarr ({few_rays} los, ")
+    assert lines[1].startswith("digest   ")
+    assert lines[2] in [
+        f"run      suite full, preset quick, device {device}, one process" for device in ("cpu", "cuda")
+    ]
+    assert lines[3] == "cells    6 to make, 0 there; 2 fits"
+    assert lines[4] == "time     unknown: no such fit has been made here yet"
     code, _, err = shell(*hold, "--suite", "classical", "--out", "other")
     assert code == 0, "a suite that states none takes what is there"
-    assert err.splitlines()[0].startswith("dataset few.zarr")
+    assert "dataset  few.zarr" in err.splitlines()[0]
 
 
 def test_a_run_ends_with_status_one_where_the_report_leaves_something_out(shell: Shell) -> None:

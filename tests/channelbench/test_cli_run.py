@@ -111,13 +111,13 @@ def test_bars_follow_a_run_through_its_folders() -> None:
     import io
 
     from rich.console import Console
-    from rich.progress import Progress
 
     from channelbench.benchmarks.progress import BarReporter
     from channelbench.benchmarks.runner import Job
+    from channelbench.meters import Bars
 
     screen = io.StringIO()
-    with Progress(console=Console(file=screen, force_terminal=True, width=100), auto_refresh=False) as bars:
+    with Bars(Console(file=screen, force_terminal=True, width=100), auto_refresh=False) as bars:
         reporter = BarReporter(bars)
 
         def shown() -> list[tuple[str, float, float | None]]:

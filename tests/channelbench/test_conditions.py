@@ -78,7 +78,10 @@ def test_conditions_are_read_from_text() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"snr": 3}, "snr: expected a known field, got 'snr'; choices: paper_compat, snr_db, snr_reference"),
+        (
+            {"snr": 3},
+            "snr: expected a known field, got 'snr'; did you mean snr_db?; choices: paper_compat, snr_db",
+        ),
         ({"snr_db": "loud"}, "snr_db: expected a valid number, unable to parse string as a number, got 'loud'"),
         ({"snr_db": 101}, "snr_db: expected less than or equal to 100, got 101"),
         ({"snr_db": float("nan")}, "snr_db: expected"),

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from third_party import Zeros
 
-from channelbench import cli, discovery, registry
+from channelbench import discovery, registry
 from channelbench.card import OTHER_FAMILIES, Card
+from channelbench.cli import listing
 from channelbench.contracts import Metric
 from channelbench.errors import RequestError
 from channelbench.metrics.beam import TopKAccuracy
@@ -198,7 +199,7 @@ def test_scanning_is_light() -> None:
 
 
 def test_kinds_are_one_table() -> None:
-    assert {f"{info.singular}s": kind for kind, info in registry._KINDS.items()} == cli.KINDS
+    assert {f"{info.singular}s": kind for kind, info in registry._KINDS.items()} == listing.KINDS
     assert {info.singular for info in registry._KINDS.values()} - {"method"} <= set(OTHER_FAMILIES)
 
 
