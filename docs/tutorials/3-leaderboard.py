@@ -22,7 +22,8 @@ print(len(board), "scores of", board["method"].nunique(), "rows in", ", ".join(b
 # %%
 ce = board[board["task"] == "ce"].set_index("title").sort_values("mean")
 ranked = ce[ce["rank_low"].notna()]
-ranked[["family", "mean", "mean_low", "mean_high", "skill", "rank_low", "rank_high"]].round(4)
+columns = ["family", "mean", "mean_low", "mean_high", "skill", "rank_low", "rank_high"]
+ranked[columns].round(4).astype({"rank_low": int, "rank_high": int})
 
 # %% [markdown]
 # - `mean_low` to `mean_high` holds what other test links and other trainings would change, 95 % of the time. Rows of

@@ -1,6 +1,5 @@
 """Pictures of small datasets for the page of datasets, by ``channelbench inspect``'s own drawing."""
 
-import os
 import re
 import tomllib
 from contextlib import chdir
@@ -15,7 +14,6 @@ MARK = re.compile(r"<!-- picture: (\w+) -->")
 
 def draw(out: Path) -> None:
     """Write the pictures that the staged page ``gallery.md`` has places for below ``out/gallery``, and put them in."""
-    os.environ.setdefault("MPLBACKEND", "agg")
     from channelbench.store.inspect import draw as sheet
 
     page = out / "gallery.md"

@@ -62,8 +62,15 @@ def _run(notebook: Any, folder: str) -> None:
 
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     quiet = ["--IPKernelApp.log_level=40", "--HistoryManager.enabled=False"]
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": folder}}, extra_arguments=quiet)
-    client.execute(env=os.environ | {"PATH": path, "COLUMNS": "110"})
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        resources={"metadata": {"path": folder}},
+        coalesce_streams=True,
+        extra_arguments=quiet,
+    )
+    inline = "module://matplotlib_inline.backend_inline"  # whatever draws the other pictures of the site
+    client.execute(env=os.environ | {"PATH": path, "COLUMNS": "110", "MPLBACKEND": inline})
 
 
 def _words(notebook: Any, folder: Path, name: str) -> Iterator[str]:
