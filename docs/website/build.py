@@ -33,6 +33,8 @@ def stage(out: Path, *, run: bool = True) -> list[str]:
         Files of those that are not in the repository, in the order of the site.
     """
     pages.stage(out)
+    for page in ("methods.md", "tasks.md"):
+        (out / page).write_text(cards.linked((out / page).read_text()))
     if run:
         gallery.draw(out)
     made = tutorials.write(out, run=run) | cards.tasks() | cards.methods() | reference.pages()

@@ -32,6 +32,17 @@ def by_family() -> list[dict[str, list[str]]]:
     ]
 
 
+def linked(text: str) -> str:
+    """A page with the names that begin a row of a table as links to their pages, where they have one."""
+    known = {name: f"methods/{recorded.file_of(name)}" for name in registry.names("methods")}
+    known |= {name: f"tasks/{name}.md" for name in registry.names("tasks")}
+
+    def link(row: re.Match[str]) -> str:
+        return f"| [`{row[1]}`]({known[row[1]]}) |" if row[1] in known else row[0]
+
+    return re.sub(r"^\| `([^`]+)` \|", link, text, flags=re.M)
+
+
 def tasks() -> dict[str, str]:
     """``{file: page}`` of all registered tasks."""
     return {f"tasks/{name}.md": _task(registry.create("tasks", name)) for name in registry.names("tasks")}
