@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
 
 import channelbench
 from channelbench import registry
@@ -170,6 +171,24 @@ def test_pages_are_as_readers_of_github_see_them(site: Path) -> None:
     for path in site.rglob("*.html"):
         if "results" not in path.parts:
             assert "](" not in re.sub(r"<(code|pre)\b.*?</\1>", "", path.read_text(), flags=re.S), path
+
+
+def test_quick_start_is_that_of_the_readme() -> None:
+    """Whose code other tests run."""
+    readme, start = (re.findall(r"^```python\n.*?^```", path.read_text(), re.M | re.S) for path in STARTS)
+    assert readme == start
+
+
+STARTS = (ROOT / "README.md", ROOT / "docs" / "start.md")
+
+
+def test_workflow_builds_by_the_command_there_is_and_names_no_address() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "docs.yml").read_text())
+    steps = workflow["jobs"]["build"]["steps"]
+    (command,) = [step["run"] for step in steps if "build.py" in step.get("run", "")]
+    assert (ROOT / command.split()[1]).is_file()
+    assert next(step["with"]["path"] for step in steps if "upload" in step.get("uses", "")) == "site"
+    assert set(re.findall(r"https?://[^\s/]+", json.dumps(workflow))) == {"https://download.pytorch.org"}
 
 
 @pytest.mark.slow
