@@ -9,6 +9,7 @@ import argparse
 import logging
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cards
@@ -67,11 +68,11 @@ def filled(nav: list[Any], made: list[str]) -> list[Any]:
     return full
 
 
-def build(out: Path, staged: Path, *, run: bool = True, url: str = "") -> None:
-    """Write the site to ``out`` by way of the pages in ``staged``; both are emptied first.
+def build(out: Path, *, run: bool = True, url: str = "") -> None:
+    """Write the site to ``out``, which is emptied first.
 
     Args:
-        out, staged: Folders.
+        out: Its folder.
         run: As of ``stage``.
         url: Where the site will be published, for its map; it works anywhere.
 
@@ -81,16 +82,16 @@ def build(out: Path, staged: Path, *, run: bool = True, url: str = "") -> None:
     from mkdocs.commands.build import build as render
     from mkdocs.config import load_config
 
-    shutil.rmtree(staged, ignore_errors=True)
-    made = stage(staged, run=run)
     nav = yaml.load(SETTINGS.read_text(), Loader=_Nav)["nav"]
-    places = {"docs_dir": str(staged), "site_dir": str(out), "site_url": url, "nav": filled(nav, made)}
-    config = load_config(str(SETTINGS), strict=True, **places)
-    config.plugins.on_startup(command="build", dirty=False)
-    try:
-        render(config)
-    finally:
-        config.plugins.on_shutdown()
+    with TemporaryDirectory() as staged:
+        made = stage(Path(staged), run=run)
+        places = {"docs_dir": staged, "site_dir": str(out), "site_url": url, "nav": filled(nav, made)}
+        config = load_config(str(SETTINGS), strict=True, **places)
+        config.plugins.on_startup(command="build", dirty=False)
+        try:
+            render(config)
+        finally:
+            config.plugins.on_shutdown()
 
 
 class _Nav(yaml.SafeLoader):
@@ -108,8 +109,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="run no tutorial and draw no dataset")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    staged = pages.ROOT / "build" / "site-pages"
-    build(arguments.out.resolve(), staged, run=not arguments.quick, url=arguments.url)
+    build(arguments.out.resolve(), run=not arguments.quick, url=arguments.url)
     print(arguments.out / "index.html")
 
 
