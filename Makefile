@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-browser bench lint docs clean
+.PHONY: demo test test-slow test-browser bench lint docs docs-site clean
 
 demo: $(STAMP)
 	$(BIN)/channelbench generate --scenario uma
@@ -35,6 +35,9 @@ docs: $(STAMP)
 	$(BIN)/python docs/make_tables.py
 	$(BIN)/python docs/make_repository.py
 
+docs-site: $(STAMP)
+	$(BIN)/python docs/website/build.py
+
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
@@ -43,4 +46,4 @@ $(STAMP): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

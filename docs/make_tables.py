@@ -7,9 +7,13 @@ from channelbench.contracts import Metric, Task
 from channelbench.costs import COSTS
 from channelbench.families import FAMILIES
 from channelbench.generation import make_spec
+from channelbench.generator import Generator
 from channelbench.models.networks.reconstruction import MATRIX_GAIN
 from channelbench.models.networks.sensing import POWER_RANGE_DB
-from channelbench.presets import PUBLIC_PRESETS, training_words
+from channelbench.presets import PUBLIC_PRESETS, preset_of, training_words
+from channelbench.room import sample_bytes
+from channelbench.sources import makers
+from channelbench.systems import SYSTEMS
 
 HEADER = "<!-- Generated from the cards by `make docs`; do not edit. -->\n\n"
 
@@ -96,6 +100,43 @@ def tasks_and_metrics() -> str:
     return text
 
 
+def gallery() -> str:
+    """The page of what datasets there are: scenario by scenario, source by source."""
+    text = HEADER + "# Datasets that one command makes\n\nWhat is in them is on [the page of datasets](dataset.md). "
+    text += "`--seed`, `--samples` and every field of the spec can be set; spec and seed decide every byte.\n\n"
+    text += "## How large\n\n| system | bytes of a sample |"
+    text += "".join(f" `{name}` |" for name in PUBLIC_PRESETS) + "\n|---|---|" + "---|" * len(PUBLIC_PRESETS) + "\n"
+    for system in SYSTEMS:
+        each = sample_bytes(make_spec(system=system))
+        cells = "".join(f" {_size(each, preset_of(name).sizes_of(system))} |" for name in PUBLIC_PRESETS)
+        text += f"| `{system}` | {each:,} |{cells}\n"
+    for scenario in registry.names("generators"):
+        for name, maker in sorted(makers(scenario).items(), key=lambda item: item[0] != "stochastic"):
+            text += _entry(scenario, name, maker) if scenario != "imported" else ""
+    text += f"\n## Channels from elsewhere\n\n{registry.find('generators', 'imported').card.description}\n\n"
+    text += "<!-- picture: imported -->\n\n```console\n"
+    text += "$ channelbench import measured.npy --settings measured.toml --out measured.zarr\n```\n\n"
+    text += "Licence and citation are what file or settings state. [Formats, scales, splits](importing.md).\n"
+    text += "\n## Side by side\n\n![Spreads of stochastic, traced and rural channels](compared.png)\n\n"
+    return text + "What these distributions say is on [a page of its own](raytracing-compared.md).\n"
+
+
+def _entry(scenario: str, source: str, maker: type[Generator]) -> str:
+    """A scenario from a source; the comment is where the site puts a picture."""
+    spec, traced = make_spec(scenario, source=source), source == "raytraced"
+    text = f"\n## {maker.card.label}, {'ray-traced' if traced else source}\n\n{maker.card.description}\n\n"
+    text += "" if traced else f"<!-- picture: {scenario} -->\n\n"
+    flag = f" --source {source}" if traced else ""
+    text += f"```console\n$ channelbench generate --scenario {scenario}{flag}\n```\n\n"
+    text += f"Base station at {spec.bs_height_m:g} m, users {spec.min_distance_m:g} to {spec.max_distance_m:g} m away; "
+    text += f"{spec.source.label}. Licence: {spec.source.licence}."
+    return text + (" [Scenes, and what can be set](raytracing.md).\n" if traced else "\n")
+
+
+def _size(each: int, sizes: tuple[int, ...]) -> str:
+    return f"{sum(sizes):,} samples, {each * sum(sizes) / 1e9:.2g} GB"
+
+
 def _metrics(task: Task) -> tuple[Metric, ...]:
     """Its metrics on the default system under its own conditions."""
     spec = make_spec()
@@ -108,7 +149,7 @@ def _cell(text: str) -> str:
 
 def render() -> dict[str, str]:
     """All generated pages ``{file name: text}``."""
-    return {"methods.md": methods(), "tasks.md": tasks_and_metrics()}
+    return {"methods.md": methods(), "tasks.md": tasks_and_metrics(), "gallery.md": gallery()}
 
 
 if __name__ == "__main__":
