@@ -266,7 +266,7 @@ def test_target_specs_keep_what_the_source_changed() -> None:
         ({"targets": {"A/B": {}}}, "experiment transfer, targets.A/B.*: expected"),
         ({"targets": {}}, "experiment transfer, targets: expected"),
         ({"share": 0}, "experiment transfer, share: expected greater than 0, got 0"),
-        ({"shares": 1}, "experiment transfer, shares: expected a known field, got 'shares'; choices: share, targets"),
+        ({"shares": 1}, "experiment transfer, shares: expected a known field, got 'shares'; did you mean share"),
     ],
 )
 def test_wrong_parameters_write_nothing(

@@ -142,7 +142,7 @@ def test_large_shards_are_taken_in_whole_chunks(stream_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"split": "training"}, "split: expected one of the choices, got 'training'; choices: train, val, test"),
+        ({"split": "training"}, "split: expected one of the choices, got 'training'; did you mean train"),
         ({"variables": ["h"]}, "variables: expected variables of this dataset, got 'h'; choices: h_sub6"),
         ({"variables": []}, "variables: expected at least one"),
         ({"batch_size": 0}, "batch_size: expected a whole number of at least 1"),
