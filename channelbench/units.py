@@ -135,7 +135,8 @@ def converted(field: str, value: Any, kind: str, unit: str | None = None) -> Any
         if number is None and unit == kind:
             return value  # the field says itself what it takes
         usual = SHOWN[kind]
-        raise RequestError(field, expected=f"a number with a unit of {', '.join(usual)}", got=said)
+        alone = f", or {field}_{kind} with a number alone" if unit is None else ""
+        raise RequestError(field, expected=f"a number with a unit of {', '.join(usual)}{alone}", got=said)
     if found and found[2] is None and unit == kind:
         return value  # a number in the field's own unit stays what it was written as
     try:

@@ -18,6 +18,7 @@ import pytest
 from channelbench import registry
 from channelbench.benchmarks import hidden
 from channelbench.benchmarks.hidden import Secret, drawn
+from channelbench.benchmarks.plan import RunPlan
 from channelbench.benchmarks.runner import Reporter, run
 from channelbench.benchmarks.stopping import Stopped, look_into
 from channelbench.card import Card
@@ -75,8 +76,8 @@ class Watches(Reporter):
     def remarked(self, text: str) -> None:
         self.said.append(text)
 
-    def began(self, dataset: str, device: str) -> None:
-        self.said.append(dataset)
+    def began(self, plan: RunPlan) -> None:
+        self.said.append(repr(plan))
 
     def generating(self, name: str, done: int, total: int) -> None:
         self.said.append(name)
@@ -338,7 +339,7 @@ def test_an_interruption_leaves_no_split_and_a_killed_runs_is_swept(
     data: Path, tmp_path: Path, private: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupts(Reporter):
-        def began(self, dataset: str, device: str) -> None:
+        def began(self, plan: RunPlan) -> None:
             assert len(_folders()) == 1
             raise KeyboardInterrupt
 

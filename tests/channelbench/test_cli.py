@@ -101,9 +101,9 @@ WRONG = {
     "out is a file": (["generate", "--out", "file"], "--out", "got 'file (a file)'"),
     "out below a file": (["generate", "--out", "file/x.zarr"], "--out", "a place that can be written"),
     "out has another spec": (
-        ["generate", "--scenario", FEW_RAYS, "--out", "few.zarr"],
+        ["generate", "--scenario", FEW_RAYS, "--out", "few.zarr", "--set", "sub6.num_subcarriers=16"],
         "--out",
-        "sizes.test: 30 → 600",
+        "sub6.num_subcarriers: 64 → 16",
     ),
     "results are a file": (["run", "--suite", "classical", "--data", "few.zarr", "--out", "file"], "--out", "a folder"),
     "data missing": (["run", "--data", "nowhere.zarr"], "--data", "an existing dataset"),
@@ -144,7 +144,7 @@ WRONG = {
         "got 'munic (not there)'; did you mean munich?",
     ),
     "field misspelt": (["generate", "--set", "rho_zz=1"], "rho_zz", "did you mean rho_z?"),
-    "field of a band misspelt": (["generate", "--set", "sub6.carrier=2e9"], "sub6.carrier", "did you mean carrier_hz?"),
+    "field of a band misspelt": (["generate", "--set", "sub6.carrier=2e9"], "sub6.carrier", "or sub6.carrier_hz with"),
     "band misspelt": (["generate", "--set", "sub7.carrier_hz=2e9"], "sub7", "did you mean sub6?"),
     "field without its band": (
         ["generate", "--set", "carrier_hz=2e9"],
