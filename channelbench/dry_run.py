@@ -59,6 +59,7 @@ def lines(
     scheduler: str | None = None,
     file_samples: int | None = None,
     chunk_samples: int | None = None,
+    grow: bool = True,
 ) -> Iterator[str]:
     """What ``generation.generate`` of the same arguments would do, a line for each thing. The target is read at most.
 
@@ -71,7 +72,7 @@ def lines(
     files = Files.choose(spec, file_samples, chunk_samples)
     yield from _said(spec, seed)
     try:
-        target, reason = look(location, spec, seed), ""
+        target, reason = look(location, spec, seed, grow=grow), ""
     except RequestError as error:
         target, reason = None, str(error)
     if target is not None and target.state in ("unfinished", "complete", "growing"):

@@ -103,6 +103,7 @@ def generate(
     chunk_samples: int | None = None,
     progress: Progress = lambda done, total: None,
     remember: bool = True,
+    grow: bool = True,
     look_at: Callable[[Target], None] = lambda target: None,
 ) -> Path | str:
     """Write the dataset of ``spec`` and ``seed`` to ``out``, finish the one that was begun there, or let a finished one
@@ -122,6 +123,7 @@ def generate(
             ``store.files.Files``. A dataset that was begun keeps its own.
         progress: Called with (samples done, all samples).
         remember: Whether this is the dataset that ``last_dataset`` gives from now on.
+        grow: Whether a finished dataset of fewer samples becomes one of as many as ``spec`` has.
         look_at: Called with what is there, before anything is written.
 
     Returns:
@@ -140,7 +142,7 @@ def generate(
     if scheduler is None:
         generator.check(spec)
     files = Files.choose(spec, file_samples, chunk_samples)
-    target = look(location, spec, seed)
+    target = look(location, spec, seed, grow=grow)
     place = target.location
     check_room(spec, place, files, here=scheduler is None)
     for caution in generator.cautions(spec):

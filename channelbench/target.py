@@ -48,8 +48,14 @@ class Target:
         return self.state in ("smaller", "growing")
 
 
-def look(location: Location, spec: ScenarioSpec, seed: int) -> Target:
+def look(location: Location, spec: ScenarioSpec, seed: int, *, grow: bool = True) -> Target:
     """What is there.
+
+    Args:
+        location: The place.
+        spec: What is to be made.
+        seed: Of it.
+        grow: Whether the sizes are somebody's wish: else a dataset of others is another dataset.
 
     Raises:
         RequestError: something else: a file, another dataset, one that is larger, or no dataset; or it cannot be read.
@@ -71,7 +77,11 @@ def look(location: Location, spec: ScenarioSpec, seed: int) -> Target:
     if begun is not None and not record.complete:  # killed while the larger one took its place
         _check_same(stage, begun, spec, seed)
         return Target(state="growing", location=stage)
-    if recorded.sizes == spec.sizes or _differences(location, group, record, recorded, spec, seed, sizes=False):
+    if (
+        recorded.sizes == spec.sizes
+        or not grow
+        or _differences(location, group, record, recorded, spec, seed, sizes=False)
+    ):
         _check_same(location, (group, record, recorded), spec, seed)
         left = sum(unit.stop - unit.start for unit in _missing(location, group, spec))
         state: Literal["complete", "unfinished"] = "complete" if record.complete else "unfinished"

@@ -43,8 +43,11 @@ def generate(
         typer.Option(help="What draws and sums them, where the source has a choice; of 3GPP's: fast, cuda, sionna."),
     ] = None,
     preset: Annotated[
-        str, typer.Option(help=f"{preset_words()}: how many samples.", autocompletion=complete("presets"))
-    ] = DEFAULT_PRESET,
+        str | None,
+        typer.Option(
+            help=f"{preset_words()}: how many samples; {DEFAULT_PRESET} by default.", autocompletion=complete("presets")
+        ),
+    ] = None,
     samples: Annotated[int | None, number("--samples", 15, "So many samples, split 10:2:3.", maximum=10**30)] = None,
     seed: Annotated[int, number("--seed", 0, "Seed; the bytes depend on it and the spec alone.", maximum=MAX_SEED)] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the spec: sub6.carrier_hz=2.4e9")] = None,
@@ -88,15 +91,17 @@ def generate(
         state=state,
         source=source,
         engine=engine,
-        preset=preset,
+        preset=DEFAULT_PRESET if preset is None else preset,
         sizes=None if samples is None else split_samples(samples),
         assignments=assignments,
     )
+    # Whoever says nothing of sizes does not wish what is there to have others.
+    grow = samples is not None or preset is not None or any(f"{name}.".startswith("sizes.") for name in assignments)
     if dry_run:
         from channelbench.dry_run import lines
 
         cut = {"file_samples": file_samples, "chunk_samples": chunk_samples}
-        for line in lines(made, out, seed=seed, workers=workers, scheduler=scheduler, **cut):
+        for line in lines(made, out, seed=seed, workers=workers, scheduler=scheduler, grow=grow, **cut):
             typer.echo(line)
         return
     began = time.perf_counter()
@@ -119,6 +124,7 @@ def generate(
             file_samples=file_samples,
             chunk_samples=chunk_samples,
             progress=show,
+            grow=grow,
             look_at=found.append,
         )
     seconds, fresh = time.perf_counter() - began, made.sizes.total - first[0]

@@ -35,7 +35,7 @@ def _imported() -> str:
     from channelbench.generators.imported.importing import import_dataset
 
     page = (DOCS / "importing.md").read_text()
-    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    (code,) = re.findall(r"^```python\n(# measured\.py\n.*?)^```", page, re.M | re.S)
     (settings,) = re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S)
     exec(compile(code, "importing.md", "exec"), {})
     import_dataset("measured.npy", "measured.zarr", assignments=tomllib.loads(settings), remember=False)

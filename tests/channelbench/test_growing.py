@@ -97,6 +97,17 @@ def test_what_the_command_says(shell: Shell) -> None:
     assert "already complete: nothing to do" in shell(*asked(600))[1]
 
 
+def test_a_command_without_a_size_lets_nothing_grow(shell: Shell) -> None:
+    assert shell(*asked(60))[0] == 0
+    was, unsaid = contents(Path("d.zarr")), [each for each in asked(60) if each not in ("--samples", "60")]
+    code, _, err = shell(*unsaid)
+    assert code == 2
+    assert "which differs in sizes.test: 12 → 600" in err
+    assert contents(Path("d.zarr")) == was
+    assert "which differs in sizes.test: 12 → 600" in shell(*unsaid, "--dry-run")[1]
+    assert "60 samples are there and would be kept" in shell(*unsaid, "--preset", "quick", "--dry-run")[1]
+
+
 def refused(path: Path, spec: ScenarioSpec, seed: int = 0) -> str:
     was = contents(path)
     with pytest.raises(RequestError) as caught:
