@@ -78,7 +78,8 @@ taps = np.fft.ifft(h[link, 0], axis=0)
 beams = np.fft.fftshift(np.fft.fft(taps, n=64, axis=1), axes=1)
 figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
 delay_us = 1e6 * np.arange(24) / spec.sub6.bandwidth_hz
-axes.pcolormesh(np.linspace(-1, 1, 64), delay_us, 20 * np.log10(np.abs(beams[:24]) + 1e-3), shading="nearest")
+sine = np.arange(-32, 32) / 32
+axes.pcolormesh(sine, delay_us, 20 * np.log10(np.abs(beams[:24]) + 1e-3), shading="nearest")
 axes.set(xlabel="sine of the angle", ylabel="delay, µs", title=f"link {link}")
 plt.show()
 

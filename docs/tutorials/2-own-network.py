@@ -46,7 +46,8 @@ class MyNet(cb.TorchMethod):
 # training draws new noise in each epoch. `conditions=[{}]` is the default condition alone, without the paper's.
 
 # %%
-outcome = cb.run(methods=[MyNet, "wiener"], tasks=["cp"], data=path, out="results", seeds=2, conditions=[{}])
+asked = {"methods": [MyNet, "wiener"], "tasks": ["cp"], "conditions": [{}], "seeds": 2}
+outcome = cb.run(data=path, out="results", **asked)
 print(len(outcome.written), "cells written,", len(outcome.failed), "failed")
 
 # %% [markdown]
