@@ -29,6 +29,7 @@ TITLES = {
     "metrics": "Metrics",
     "solvers": "Solvers",
     "store": "Store",
+    "store.cards": "Cards of datasets",
     "stream": "Streams",
     "testing": "Testing",
     "generators": "Scenarios",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["SITES", "Site"]
+__all__ = ["CITIES", "SITES", "Site"]
 
 
 @dataclass(frozen=True)
@@ -31,3 +31,6 @@ SITES = {
 }
 """On roofs or in streets that 24 m, or 9 m in the street canyon, are above; each sees many streets of its sector, and
 more that it does not see."""
+
+CITIES = ("munich", "florence", "etoile", "san_francisco")
+"""Those whose buildings are OpenStreetMap's."""

@@ -13,7 +13,7 @@ from channelbench.bands import BandSpec
 from channelbench.errors import RequestError
 from channelbench.generators.raytraced.files import is_recorded, record_file
 from channelbench.generators.raytraced.rural import Rural
-from channelbench.generators.raytraced.sites import SITES
+from channelbench.generators.raytraced.sites import CITIES, SITES
 from channelbench.generators.raytraced.tracing import Settings
 from channelbench.sources import CITATION, SourceSpec
 from channelbench.variables import Variable
@@ -58,7 +58,6 @@ class RaytracedSource(SourceSpec):
     """
 
     name: ClassVar[str] = "raytraced"
-    licence: ClassVar[str] = "CC-BY-4.0; the scenes' geometry is of OpenStreetMap contributors, ODbL-1.0"
     citation: ClassVar[str] = f"{CITATION}; J. Hoydis et al., Sionna RT, arXiv:2303.11103"
     packages: ClassVar[tuple[str, ...]] = ("sionna-rt", "mitsuba", "drjit")
 
@@ -93,6 +92,13 @@ class RaytracedSource(SourceSpec):
         users = "users of all splits interleaved" if self.split == "interleaved" else f"{self.guard_m:g} m apart"
         scene = self.scene.partition("@")[0].replace("_", " ")
         return ", ".join([f"ray-traced {scene}", f"depth {self.max_depth}", *ways, users])
+
+    @property
+    def licence(self) -> str:  # type: ignore[override]
+        """Of the channels, and of the geometry where that is somebody else's."""
+        if self.scene in CITIES:
+            return "CC-BY-4.0; the scenes' geometry is of OpenStreetMap contributors, ODbL-1.0"
+        return "CC-BY-4.0; the scene's geometry is its author's" if is_recorded(self.scene) else "CC-BY-4.0"
 
     @property
     def remark(self) -> str:

@@ -21,7 +21,7 @@ from foreign_arrays import AXES, BAND, channels
 
 from channelbench.errors import RequestError
 from channelbench.generators.imported.importing import import_dataset
-from channelbench.generators.raytraced.source import RaytracedSource
+from channelbench.generators.raytraced.source import LandSource, RaytracedSource, StreetSource
 from channelbench.published import address_in
 from channelbench.spec import SPLITS
 from channelbench.store import cards, layout, open_dataset
@@ -220,7 +220,9 @@ def test_licence_and_citation_are_those_that_travel_with_the_dataset(drawn: Chan
     ("words", "spdx", "hub"),
     [
         ("CC-BY-4.0", ["CC-BY-4.0"], ["cc-by-4.0"]),
-        (RaytracedSource.licence, ["CC-BY-4.0", "ODbL-1.0"], ["cc-by-4.0", "odbl"]),
+        (RaytracedSource().licence, ["CC-BY-4.0", "ODbL-1.0"], ["cc-by-4.0", "odbl"]),
+        (LandSource().licence, ["CC-BY-4.0"], ["cc-by-4.0"]),
+        (StreetSource().licence, ["CC-BY-4.0"], ["cc-by-4.0"]),
         ("not stated", [], ["unknown"]),
         ("for research only", [], ["other"]),
         ("cc-by-nc-4.0", ["CC-BY-NC-4.0"], ["cc-by-nc-4.0"]),
