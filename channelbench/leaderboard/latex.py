@@ -1,4 +1,4 @@
-"""The leaderboard as a LaTeX table, for a paper: ``\\usepackage{booktabs}`` is all that it needs."""
+"""The leaderboard as a LaTeX table, for a paper: ``\\usepackage{booktabs,graphicx}`` is all that it needs."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ _SPECIAL = {
     "λ": r"$\lambda$",
 }
 
+_SHRUNK = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+"""A table that is wider than the text is made as wide as it, and nothing else."""
+
 
 def as_latex(board: Board, sections: Sequence[Section] = ()) -> str:
     """One table for each condition, default first: scores with their 95 % intervals, the best ranked of a column bold;
@@ -47,6 +50,8 @@ def as_latex(board: Board, sections: Sequence[Section] = ()) -> str:
 def _table(board: Board, table: Table) -> str:
     first = leaders(table)
     rows = [row for row in table.rows if any(entry.state == "ok" for entry in row.entries.values())]
+    groups = list(dict.fromkeys(["Methods", *map(_group, rows)]))
+    rows.sort(key=lambda row: groups.index(_group(row)))
     places = {
         column.task: decimals([e for row in rows if (e := row.entries[column.task].scores.get(column.metric))])
         for column in table.columns
@@ -103,13 +108,14 @@ def _float(caption: str, name: str, heads: Sequence[str], units: Sequence[str], 
             r"\centering\small",
             rf"\caption{{{caption}}}",
             rf"\label{{tab:{name}}}",
+            _SHRUNK,
             rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
             r"\toprule",
             " & ".join(heads) + r" \\",
             " & ".join(units) + r" \\",
             *lines,
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             r"\end{table*}",
             "",
         ]

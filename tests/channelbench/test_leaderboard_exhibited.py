@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -121,6 +123,20 @@ def test_latex_has_the_tables_of_the_page(board: Board) -> None:
     assert f"{score.value:.3f}" in net
     assert r"LMMSE\_GENIE" in first
     assert r"\emph{Bundles}" in first
+    groups = re.findall(r"\\emph\{(.*?)\}", first)
+    assert groups[0] == "Methods"
+    assert len(groups) == len(set(groups)), "each stands together"
+
+
+def test_latex_compiles(board: Board, tmp_path: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex here")
+    head = r"\documentclass[twocolumn]{article}\usepackage{booktabs,graphicx}"
+    (tmp_path / "paper.tex").write_text("\n".join([head, r"\begin{document}", as_latex(board), r"\end{document}"]))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert made.returncode == 0, made.stdout
+    assert "Overfull" not in made.stdout
 
 
 def test_latex_has_the_tables_of_exhibits(board: Board) -> None:
