@@ -14,9 +14,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,6 @@ from channelbench.paths import expanded
 from channelbench.spec import BLOCK_SIZE, ScenarioSpec
 from channelbench.store import layout, open_dataset
 from channelbench.store.dataset import PIECE_BYTES, ChannelDataset, SplitView
-
-if TYPE_CHECKING:
-    from channelbench.benchmarks.job import OpenStage
 
 __all__ = ["HiddenTest", "Secret", "check_methods", "digest_of", "drawn"]
 
@@ -149,17 +146,6 @@ class HiddenTest(ChannelDataset):
     def root(self, out: Path) -> Path:
         """Where the cells of a run in ``out`` lie."""
         return out / f"hidden-{self.digest[:12]}"
-
-    def of(self, stage: OpenStage, out: Path) -> OpenStage:
-        """A stage with this test: it has a folder of its own, and the fits of the public one.
-
-        Args:
-            stage: Of a run in ``out``.
-            out: The run's results folder.
-        """
-        mine = self.root(out)
-        reads = None if stage.reads is None else mine / stage.reads.relative_to(out)
-        return replace(stage, folder=mine / stage.folder.relative_to(out), test=self, reads=reads)
 
 
 class _HiddenView(SplitView):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,12 @@ class OpenStage:
     def struck_out(self, text: str) -> str:
         """A text without what nobody may read: of a hidden test, its secret and seed."""
         return self.test.secret.struck_out(text) if isinstance(self.test, HiddenTest) else text
+
+    def tested_on(self, test: HiddenTest, out: Path) -> OpenStage:
+        """The stage of a run in ``out`` with this test: it has a folder of its own, and the fits of the public one."""
+        mine = test.root(out)
+        reads = None if self.reads is None else mine / self.reads.relative_to(out)
+        return replace(self, folder=mine / self.folder.relative_to(out), test=test, reads=reads)
 
     def prepare(self, tasks: Iterable[Task]) -> None:
         """Have ``train`` and ``test`` observed on the scale of ``scale``, and the predictions of ``reads`` at hand;

@@ -176,7 +176,7 @@ def run(
         for name, own, stage in stages.opened(request, reporter):
             if test is not None:
                 claim(stage.folder, manifest(own, Provenance.of(stage)), reporter.remarked)  # whose fits are used
-                stage = test.of(stage, folder)
+                stage = stage.tested_on(test, folder)
                 stage.prepare(request.tasks.values())
             reporter.entered(stage.folder.relative_to(folder).as_posix() if test is not None else name)
             outcomes[name] = fill(own, stage, reporter, perform)

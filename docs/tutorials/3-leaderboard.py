@@ -9,6 +9,8 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from channelbench.families import palette
+
 board = pd.read_csv("docs/results/uma-los-standard/leaderboard.csv", low_memory=False)
 board = board[(board["conditions"] == "default") & board["primary"] & (board["status"] == "ok")]
 board = board.drop_duplicates(["method", "task"])
@@ -40,8 +42,9 @@ ranked[columns].round(4).astype({"rank_low": int, "rank_high": int})
 
 # %%
 figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
-colours = {"classical": "#2f6db3", "small": "#2c8a57", "multi-task": "#b8741a", "llm": "#a03c86"}
-shown = pd.concat([ranked.head(12), ce[ce["family"].isin(["reference", "floor"])]]).sort_values("mean")
+colours = palette()
+unranked = ce[ce["rank_low"].isna() & (ce["mean"] > 0)]
+shown = pd.concat([ranked.head(12), unranked]).sort_values("mean")
 for place, row in enumerate(shown.to_dict("records")):
     colour = colours.get(row["family"], "#5b6673")
     axes.plot([row["mean_low"], row["mean_high"]], [place, place], color=colour)

@@ -83,7 +83,7 @@ def _task(task: Task) -> str:
             "name": f"`{card.name}`",
             "source": card.reference,
             "ranked by": f"`{metrics[0].card.name}`, {'more' if metrics[0].higher_is_better else 'less'} is better",
-            "ceiling": task.ceiling_note,
+            "at best": task.ceiling_note,
             "a fit minimises": f"`{task.loss}`" if task.loss else "",
             "observed as": f"`{task.observation.__name__}`",
         }

@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 from pages import DOCS
 
-FAMILIES_SHOWN = ("classical", "small", "multi-task", "llm", "reference")
+from channelbench.families import FAMILIES
+
+FAMILIES_SHOWN = tuple(family.name for family in FAMILIES.values() if family.declared and not family.anchor)
 
 
 @dataclass(frozen=True)

@@ -178,9 +178,9 @@ def test_a_worker_that_comes_later_is_checked_too(client: Client, somebodys: Loc
     (unit,) = layout.units(small_spec())
     data, files = small_spec().flat(), Files.choose(small_spec())
     with pytest.raises(RequestError, match=r"as here, got '.* with zarr"):
-        _write(str(place), data, 0, files, {**layout.versions(()), "zarr": "0"}, unit)
+        _write(str(place), data, 0, files, {**layout.versions(()), "zarr": "0"}, None, unit)
     with pytest.raises(RequestError, match=r"all workers share, got '/nowhere.zarr, where .* sees nothing'"):
-        _write("/nowhere.zarr", data, 0, files, layout.versions(()), unit)
+        _write("/nowhere.zarr", data, 0, files, layout.versions(()), None, unit)
     with pytest.raises(RequestError, match=r"all workers share, got '.*1 of 1 blocks are not there"):
         layout.finish(place, small_spec(), 0)
 

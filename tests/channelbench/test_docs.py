@@ -5,6 +5,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from channelbench import cli
 from channelbench.bands import SizesSpec
 from channelbench.generators.imported import formats
+from channelbench.generators.imported.exporting import export_dataset
 from channelbench.results import read_cells
 from channelbench.store import open_dataset
 from channelbench.store.layout import quiet_zarr
@@ -264,7 +266,7 @@ def test_worked_experiment_fits_on_less_and_less(tmp_path: Path, monkeypatch: py
 
 def test_worked_import_is_scored_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     page = ROOT / "docs" / "importing.md"
-    (code,), (settings,) = blocks(page, "python"), blocks(page, "toml")
+    (code, reads_netcdf), (settings,) = blocks(page, "python"), blocks(page, "toml")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "importing.md", "exec"), {})
     Path("measured.toml").write_text(settings)
@@ -282,6 +284,11 @@ def test_worked_import_is_scored_and_comes_back(tmp_path: Path, monkeypatch: pyt
     assert (one.array("h_sub6", "test") == two.array("h_sub6", "test")).all()
     assert two.spec.source.citation.startswith("Me, 2031")
     assert "a corridor of ours" in (tmp_path / "results" / "leaderboard.html").read_text()
+    export_dataset("measured.zarr", format="netcdf", out="uma.nc")
+    found: dict[str, Any] = {}
+    exec(compile(reads_netcdf, "importing.md", "exec"), found)
+    assert (found["h"].values == one.xarray.h_sub6.values).all()
+    found["data"].close()
 
 
 def test_every_format_is_in_the_table_of_formats() -> None:

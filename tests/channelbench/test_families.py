@@ -113,7 +113,7 @@ GOOD = {"name": "mine", "description": "Answers zero.", "reference": "none", "fa
         ({"name": "a" * 300}, "card.name: expected at most 100 characters, got 'aaa"),
         ({"name": "a__b"}, "card.name: expected a name without __, got 'a__b'"),
         ({"description": "Zero."}, "card.description: expected at least 10 characters, got 'Zero.'"),
-        ({"authors": "me"}, "card.authors: expected a known field, got 'authors'; choices: description, extra, "),
+        ({"authors": "me"}, "card.authors: expected a known field, got 'authors'; choices: code, description, extra, "),
         ({"notes": 1}, "card.notes: expected a valid string, got 1"),
     ],
 )
