@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,9 +30,9 @@ __all__ = ["Fit", "LearningCurves", "fits"]
 _HEADS = ("task", "condition", "method", "title", "family", "seed", "status", "curve", "step", "value")
 _TEXT = (
     "Solid: the score of the validation split, by which the kept weights are chosen; lower is better. Dashed: the "
-    "training loss, which may be of another objective, of several tasks where a method is fitted to all at once, "
-    "and of a single batch. A line for each seed; a dot where there is one value. Lines of different methods compare "
-    "as far as their objectives do: the scores are in the tables above."
+    "training loss, which may be of another objective, and of a single batch. Methods that are fitted to several tasks "
+    "at once have a panel of their own. A line for each seed; a dot where there is one value. Lines of different "
+    "methods compare as far as their objectives do: the scores are in the tables above."
 )
 _WIDTH, _TOP, _FOOT, _LEFT, _GAP = 1180.0, 44.0, 40.0, 46.0, 26.0
 _HEIGHT, _ROOM, _LEGEND = 190.0, 13.5, 26.0
@@ -56,6 +57,11 @@ class Fit:
     title: str
     family: str
     results: tuple[Result, ...]
+
+    @property
+    def numbers(self) -> tuple[object, ...]:
+        """Of its curves: one training has the same wherever it is shown."""
+        return (self.title, *((name, seed, *values.items()) for name, seed, values in self.curves))
 
     @property
     def curves(self) -> Iterator[tuple[str, int, Mapping[int, float]]]:
@@ -83,7 +89,7 @@ class LearningCurves(Exhibit):
         if not found:
             return []
         codes = {task: _title(run, task) for task in found}
-        picture = _drawn({codes[task]: each for task, (_, each) in found.items()})
+        picture = _drawn(_panels({codes[task]: each for task, (_, each) in found.items()}))
         tables = dict.fromkeys(f"“{condition_title(view.condition)}”" for view, _ in found.values())
         return [
             Section(
@@ -131,6 +137,16 @@ def _csv(found: Mapping[str, tuple[View, Sequence[Fit]]]) -> str:
                 about = (task, view.condition, first.method, first.title, fit.family, seed, status, name)
                 lines.writerows((*about, step, repr(value)) for step, value in values.items())
     return text.getvalue()
+
+
+def _panels(found: Mapping[str, Sequence[Fit]]) -> dict[str, list[Fit]]:
+    """By title, the fits of a panel: each task's own, and once those of several tasks, whose losses are of another
+    size."""
+    count = Counter(fit.numbers for there in found.values() for fit in there)
+    panels = {title: [fit for fit in there if count[fit.numbers] == 1] for title, there in found.items()}
+    joint = {fit.numbers: fit for there in found.values() for fit in there if count[fit.numbers] > 1}
+    panels["Fitted to several tasks at once"] = list(joint.values())
+    return {title: there for title, there in panels.items() if there}
 
 
 # --- the picture -----------------------------------------------------------------------------------------------------

@@ -120,3 +120,18 @@ def test_folders_without_curves_have_no_section_and_others_have_it_everywhere(
 def test_the_same_cells_make_the_same_bytes(lab: SimpleNamespace, curves: Path) -> None:
     one, two = (lab.named(curves, "learning") for _ in range(2))
     assert (one.svg, one.csv, one.picture.pdf) == (two.svg, two.csv, two.picture.pdf)
+
+
+def test_a_fit_of_several_tasks_has_a_panel_of_its_own(lab: SimpleNamespace, folder: Path) -> None:
+    for task in ("ce", "cp"):
+        lab.put(folder, "net", task, 0.1)
+        trained(folder, f"net__{task}__default__seed0", losses=LOSSES, validation=VALIDATION)
+    lab.put(folder, "theirs", "ce", 0.2)
+    trained(folder, "theirs__ce__default__seed0", losses={7: 0.25, 8: 0.2})
+    found = lab.named(folder, "learning")
+    root = ElementTree.fromstring(found.svg)
+    assert len([e for e in root.iter() if e.get("class") == "training"]) == 2, "one for each fit"
+    text = " ".join("".join(root.itertext()).split())
+    assert "Fitted to several tasks at once" in text
+    assert "CP" not in text, "no task has that fit alone"
+    assert {row["task"] for row in csv.DictReader(found.csv.splitlines()) if row["method"] == "net"} == {"ce", "cp"}
