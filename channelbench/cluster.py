@@ -188,6 +188,13 @@ def _nanny(gpus: Sequence[str], exits: dict[str, int]) -> type[Nanny]:
             own = {"CUDA_VISIBLE_DEVICES": gpus[name]} if gpus else {}
             super().__init__(*args, name=name, env=own, **options)
 
+        async def kill(self, timeout: float = 5, reason: str = "nanny-kill") -> None:
+            try:
+                await super().kill(timeout=timeout, reason=reason)
+            except AssertionError:  # dask's word for a process that is not there
+                if self.pid is not None:
+                    raise
+
         async def _on_worker_exit(self, exitcode: int) -> None:
             if self.worker_address is not None:
                 exits[self.worker_address] = exitcode

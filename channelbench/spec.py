@@ -121,9 +121,10 @@ class ScenarioSpec(Frozen):
         if not isinstance(data, Mapping) or isinstance(data.get("source"), SourceSpec):
             return data
         flat = flat_assignments(data)
-        own = {k: _switched(k, v, flat | {k: None}) for k, v in flat.items() if k in cls.model_fields}
+        own = {name: value for name, value in flat.items() if name in cls.model_fields}
         if "scenario" not in flat:
             return own  # pydantic says what is missing
+        own = {name: _switched(name, value, flat | {name: None}) for name, value in own.items()}
         return own | {"source": _source(_maker(flat["scenario"], flat.get("source")).source, flat)}
 
     @model_serializer(mode="wrap")

@@ -1,5 +1,6 @@
 """Work on clusters: the same bytes whoever does it and whoever dies of it, and wrong addresses in one line."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -227,3 +228,22 @@ def test_scheduler_that_goes_away_is_an_error_of_the_network(tmp_path: Path) -> 
                 )
         finally:
             scheduler.kill()
+
+
+@pytest.mark.parametrize("pid", [None, 7])
+def test_a_process_that_never_was_needs_no_end(monkeypatch: pytest.MonkeyPatch, pid: int | None) -> None:
+    """dask asserts that what it ends has been started: on a busy machine the work may be done before."""
+    from dask.distributed import Nanny
+
+    async def never_started(self: Nanny, timeout: float, reason: str) -> None:
+        raise AssertionError("can only join a started process")
+
+    monkeypatch.setattr(Nanny, "kill", never_started)
+    watcher = cluster._nanny((), {})
+    monkeypatch.setattr(watcher, "pid", pid)
+    made = watcher.kill(object.__new__(watcher))
+    if pid is None:
+        asyncio.run(made)
+    else:
+        with pytest.raises(AssertionError):
+            asyncio.run(made)

@@ -283,6 +283,8 @@ def test_any_assignments_are_a_spec_or_one_line(changes: dict[str, Any]) -> None
 @settings(max_examples=200)
 @given(st.dictionaries(st.one_of(st.sampled_from([*ScenarioSpec.model_fields, "rho_z"]), st.text(max_size=4)), VALUES))
 @example({"scenario": ""})
+@example({"sub6": True})
+@example({"mmwave": True, "system": 5})
 def test_any_mapping_is_a_spec_or_one_line(data: dict[str, Any]) -> None:
     whole = make_spec("uma").flat()
     refused_or_valid(lambda: ScenarioSpec(**{str(name): value for name, value in data.items()}))
