@@ -64,7 +64,8 @@ def reader_of(path: Path, name: str | None) -> type[Reader]:
     claiming = [reader for reader in known.values() if _claims(reader, path)]
     chosen = [reader for reader in claiming if not reader.generic] or claiming
     if not chosen:
-        raise RequestError("PATH", expected="a file of a known format, or --format", got=str(path), choices=known)
+        formats = f"formats: {', '.join(known)}"  # no choices: a file may be called nearly as one
+        raise RequestError("PATH", expected="a file of a known format, or --format", got=str(path), remedy=formats)
     if len(chosen) > 1:
         several = [reader.name for reader in chosen]
         got = f"{path}, which may be of {' or '.join(several)}"

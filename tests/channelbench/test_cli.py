@@ -163,7 +163,7 @@ WRONG = {
     "unknown format": (
         ["import", "file", "--out", "x.zarr"],
         "PATH",
-        "or --format, got 'file'; choices: cir, deepmimo",
+        "or --format, got 'file'; formats: cir, deepmimo",
     ),
     "file missing": (["import", "nowhere", "--out", "x.zarr"], "PATH", "an existing file or folder"),
     "share of nothing": (["run", "--shard", "3/2"], "--shard", "such as 2/8"),
