@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from channelbench.manifests import skipped_lines
+from channelbench.quantities import duration
 
 __all__ = ["DataPlan", "RunPlan", "StagePlan", "Time"]
 
@@ -151,14 +152,6 @@ class RunPlan:
         for line in skipped_lines(self.skipped):
             yield _line("skipped", line)
         yield _line("time", self.time.words)
-
-
-def duration(seconds: float) -> str:
-    """``40 s``, ``12 min``, ``3 h 20 min``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _line(name: str, text: str) -> str:

@@ -19,7 +19,7 @@ from channelbench.benchmarks.jobs import splits_of
 from channelbench.conditions import Conditions
 from channelbench.contracts import FitContext, Method, Observation, Target, Task
 from channelbench.errors import RequestError
-from channelbench.families import CEILING, FLOOR, REFERENCE
+from channelbench.families import CEILING, family_of
 from channelbench.folders.finding import cells_of
 from channelbench.leaderboard.provenance import code_states
 from channelbench.manifests import Unreadable, read_manifest
@@ -236,7 +236,7 @@ def _case(task: Task, view: SplitView, conditions: Conditions, position: int) ->
 def _best_first(cells: Sequence[Result], *, explicit: bool) -> Iterator[Result]:
     """One cell of each method, of its first seed; of floors and references where they are named, or nothing else is."""
     first: dict[str, Result] = {}
-    contestants = [cell for cell in cells if cell.family not in (FLOOR, REFERENCE)]
+    contestants = [cell for cell in cells if family_of(cell.family).ranked]
     for cell in sorted(cells if explicit else contestants or cells, key=lambda cell: cell.seed):
         first.setdefault(cell.method, cell)
     every = [cell for cell in first.values() if cell.primary_metric in cell.scores]

@@ -10,7 +10,7 @@ from channelbench.benchmarks.predicted import Place, Predicted, place_of, predic
 from channelbench.benchmarks.prediction_panels import panels_for, score_words
 from channelbench.folders.finding import results_folder
 from channelbench.paths import expanded
-from channelbench.store.captions import caption, said
+from channelbench.store.captions import lay_out, said
 from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.inspect import picture_of, save_picture
 from channelbench.store.panels import rows_of
@@ -87,11 +87,5 @@ def _drawn(found: Sequence[Predicted], dataset: ChannelDataset, place_said: str)
     parts = figure.subfigures(len(found), 1, height_ratios=heights, squeeze=False)[:, 0]
     for one, own, part in zip(found, rows, parts, strict=True):
         part.suptitle(f"{one.task.card.label} · {one.conditions.sentence}", fontsize=11, fontweight="bold")
-        grid = part.add_gridspec(len(own), 6)
-        for number, row in enumerate(own):
-            width = 6 // len(row)
-            for at, panel in enumerate(row):
-                ax = part.add_subplot(grid[number, at * width : (at + 1) * width])
-                panel(ax)
-                caption(ax, panel, _WIDTH / len(row))
+        lay_out(part, own, _WIDTH)
     return figure

@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from channelbench import registry
-from channelbench.bands import BandSpec
 from channelbench.benchmarks.default_data import Unmade
 from channelbench.benchmarks.part import Part
 from channelbench.conditions import Conditions
@@ -28,7 +27,7 @@ from channelbench.store import open_dataset, verify
 from channelbench.store.dataset import ChannelDataset
 from channelbench.submission import Submission
 from channelbench.suite import Suite
-from channelbench.systems import SYSTEMS
+from channelbench.supported import shortfall
 
 _LOG = logging.getLogger("channelbench")
 
@@ -342,34 +341,19 @@ def supported_tasks(
     tasks: Mapping[str, Task], spec: ScenarioSpec, variables: Collection[str], *, explicit: bool
 ) -> dict[str, Task]:
     """The tasks that can be cut from a dataset of ``spec`` with these variables. What a suite has besides is left out,
-    with a word where a band is all that it lacks; an ``explicit`` one that cannot be cut is an error."""
-    able = {name: task for name, task in tasks.items() if task.supports(spec)}
-    lacking = {name: task.lacks(variables, task.default_conditions(spec)) for name, task in able.items()}
-    usable = {name: task for name, task in able.items() if not lacking[name]}
-    refused = [name for name in tasks if name not in usable]
-    lacking |= {name: ["mmwave band"] for name in refused if name not in able and _wants_a_band(tasks[name], spec)}
-    reasons = {name: f"it has no {' and no '.join(lacking[name])}" for name in refused if lacking.get(name)}
-    if refused and (explicit or not usable):
+    with a word that says why; an ``explicit`` one that cannot be cut is an error."""
+    reasons = {name: reason for name, task in tasks.items() if (reason := shortfall(task, spec, variables))}
+    usable = {name: task for name, task in tasks.items() if name not in reasons}
+    if reasons and (explicit or not usable):
         raise RequestError(
             "--tasks",
             expected=f"tasks that {'this' if spec.system is None else f'a {spec.system}'} dataset supports",
-            got=", ".join(
-                [
-                    *(name for name in refused if name not in reasons),
-                    *(f"{name} ({reason})" for name, reason in reasons.items()),
-                ]
-            ),
+            got=", ".join(f"{name} ({reason})" for name, reason in reasons.items()),
             choices=sorted(usable),
         )
-    for name in reasons:
-        _LOG.warning("warning: task %s is left out: the dataset has no %s", name, " and no ".join(lacking[name]))
+    for name, reason in reasons.items():
+        _LOG.warning("warning: task %s is left out of this dataset: %s", name, reason)
     return usable
-
-
-def _wants_a_band(task: Task, spec: ScenarioSpec) -> bool:
-    """Whether all that a dataset of ``spec`` lacks for a task is a second band."""
-    second = BandSpec(**SYSTEMS["dualband"]["mmwave"])
-    return spec.mmwave is None and task.supports(spec.model_copy(update={"mmwave": second}))
 
 
 def open_verified(path: str | Path, progress: Callable[[int, int], None] = lambda done, total: None) -> ChannelDataset:

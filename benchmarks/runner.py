@@ -22,6 +22,7 @@ from channelbench.benchmarks.request import Request, RunOptions, for_dataset, op
 from channelbench.benchmarks.stages import Provenance, Stages
 from channelbench.contracts import Method, Task
 from channelbench.errors import RequestError
+from channelbench.options import listed
 from channelbench.presets import DEFAULT_PRESET
 from channelbench.results import sweep
 from channelbench.store.dataset import ChannelDataset
@@ -190,7 +191,7 @@ def run(
 def _named(kind: Literal["methods", "tasks"], wanted: str | Sequence[str | type]) -> tuple[str, ...]:
     """Names of what was asked for by name or as a class; text is a list with commas."""
     if isinstance(wanted, str):
-        wanted = [part.strip() for part in wanted.split(",") if part.strip()]
+        wanted = listed(wanted)
     elif isinstance(wanted, type):
         wanted = [wanted]
     return tuple(registry.lend(kind, one) for one in wanted)

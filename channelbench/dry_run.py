@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from channelbench import registry
-from channelbench.bands import BandSpec
 from channelbench.errors import RequestError
 from channelbench.generation import default_path
 from channelbench.generator import Block, Generator
+from channelbench.quantities import band_words, duration
 from channelbench.room import check_room, room_of, sample_bytes
 from channelbench.spec import BLOCK_SIZE, SPLITS, ScenarioSpec
 from channelbench.store.dataset import read_group
@@ -120,7 +120,7 @@ def _said(spec: ScenarioSpec, seed: int) -> Iterator[str]:
     fields = ", ".join(f"{name} {_word(value)}" for name, value in spec.source.fields(mode="json").items())
     yield f"source     {spec.source.name}, {spec.source.label}" + (f" ({fields})" if fields else "")
     for name, band in spec.bands.items():
-        yield f"{name:<10} {_band(band)}"
+        yield f"{name:<10} {band_words(band)}, {band.num_beams} beams"
     away = f"{spec.min_distance_m:g} to {spec.max_distance_m:g} m away over {spec.sector_deg:g}°"
     speeds = sorted({round(speed / KMH, 4) for speed in (spec.speed_min_mps, spec.speed_max_mps)})
     yield f"users      {spec.ue_height_m:g} m high, {away}, {' to '.join(f'{s:g}' for s in speeds)} km/h"
@@ -132,15 +132,6 @@ def _said(spec: ScenarioSpec, seed: int) -> Iterator[str]:
     table = variables(spec)
     names = (name + (f" {list(v.shape[1:])}" if len(v.shape) > 2 else "") for name, v in table.items())
     yield f"variables  {len(table)}: {', '.join(names)}"
-
-
-def _band(band: BandSpec) -> str:
-    array = band.array
-    return (
-        f"{band.carrier_hz / 1e9:g} GHz, {band.bandwidth_hz / 1e6:g} MHz in {band.num_subcarriers} subcarriers, "
-        f"{array.rows}×{array.columns} antennas {array.spacing_wavelengths:g} wavelengths apart, "
-        f"{band.num_slots} slots of {band.slot_s * 1e3:g} ms, {band.num_beams} beams"
-    )
 
 
 def _word(value: object) -> str:
@@ -204,15 +195,9 @@ def _time(
         )
     began = f" after {found.start_s:.2g} s of start-up" if found.start_s else ", start-up included"
     return (
-        f"about {_duration(found.seconds_for(left))} for {left} samples in one process here, estimated: "
+        f"about {duration(found.seconds_for(left))} for {left} samples in one process here, estimated: "
         f"{found.samples} of them took {found.seconds:.2g} s{began}; writing them comes on top{share}"
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
 def _gigabytes(size: int) -> str:

@@ -1,4 +1,4 @@
-"""Options that several commands have: whole numbers within bounds, and JSON."""
+"""Options that several commands have: whole numbers within bounds, lists, and JSON."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import typer
 
 from channelbench.errors import RequestError
 
-__all__ = ["MAX_SEED", "MAX_WORKERS", "AsJson", "number"]
+__all__ = ["MAX_SEED", "MAX_WORKERS", "AsJson", "listed", "number"]
 
 MAX_SEED = 2**63 - 1
 MAX_WORKERS = 1024
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output; see docs/command-line.md.")]
+
+
+def listed(text: str | None) -> tuple[str, ...]:
+    """The parts of a list with commas; none of no text."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
 def number(field: str, minimum: int, text: str, *, maximum: int = 10**9) -> Any:

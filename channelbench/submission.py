@@ -72,8 +72,7 @@ class Submission(BaseModel):
             found = cls(**{**content, "folder": folder})
         except ValidationError as error:
             wrong = RequestError.from_pydantic(error, cls)
-            field = f"{CARD}, {wrong.field}"
-            raise RequestError(field, expected=wrong.expected, got=wrong.got, choices=wrong.choices) from None
+            raise wrong.about(f"{CARD}, {wrong.field}") from None
         if not (folder / CODE).is_dir() and found.results is None:
             raise RequestError("submission", expected=f"{CODE}/ or {RESULTS}/ beside the card", got=str(folder))
         return found

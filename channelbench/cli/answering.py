@@ -15,10 +15,8 @@ from channelbench.cli.answers import (
     Answer,
     BoardModel,
     ColumnModel,
-    EstimateModel,
     MethodModel,
     PlanModel,
-    RankModel,
     ScoreModel,
     StageModel,
     TableModel,
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from channelbench.benchmarks.exhibits import Written
     from channelbench.benchmarks.plan import RunPlan
     from channelbench.leaderboard.estimate import Estimate
-    from channelbench.leaderboard.ranking import Rank
     from channelbench.results import Result
 
 __all__ = ["answer", "board_model", "plan_model"]
@@ -127,8 +124,8 @@ def _method(row: Row) -> MethodModel:
         title=row.title,
         family=row.family,
         ranked=row.is_contestant,
-        mean_skill=_estimate(row.overall),
-        rank=_rank(row.rank),
+        mean_skill=row.overall,
+        rank=row.rank,
     )
 
 
@@ -140,10 +137,10 @@ def _scores(row: Row, columns: Sequence[Column]) -> Iterator[ScoreModel]:
             task=column.task,
             state=entry.state,
             detail=entry.detail,
-            score=_estimate(entry.scores.get(column.metric)),
-            metrics={name: EstimateModel(**_numbers(score)) for name, score in entry.scores.items()},
-            skill=_estimate(entry.skill),
-            rank=_rank(entry.rank),
+            score=entry.scores.get(column.metric),
+            metrics=dict(entry.scores),
+            skill=entry.skill,
+            rank=entry.rank,
             seeds=[result.seed for result in entry.results],
             costs=_costs(entry.results),
         )
@@ -155,17 +152,8 @@ def _costs(results: Sequence[Result]) -> dict[str, float]:
     return {key: statistics.median(r.costs[key] for r in results if key in r.costs) for key in keys}
 
 
-def _numbers(score: Estimate) -> dict[str, float]:
-    return {"value": score.value, "low": score.low, "high": score.high}
-
-
-def _estimate(score: Estimate | None) -> EstimateModel | None:
-    return None if score is None else EstimateModel(**_numbers(score))
-
-
 def _anchor(anchor: tuple[str, Estimate] | None) -> AnchorModel | None:
-    return None if anchor is None else AnchorModel(method=anchor[0], **_numbers(anchor[1]))
-
-
-def _rank(rank: Rank | None) -> RankModel | None:
-    return None if rank is None else RankModel(low=rank.low, high=rank.high)
+    if anchor is None:
+        return None
+    method, score = anchor
+    return AnchorModel(method=method, value=score.value, low=score.low, high=score.high)

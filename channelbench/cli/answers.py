@@ -41,7 +41,7 @@ Number = Annotated[float | None, BeforeValidator(_finite)]
 class Model(BaseModel):
     """A part of an answer."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, from_attributes=True)
 
 
 class Answer(Model):

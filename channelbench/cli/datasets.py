@@ -10,7 +10,7 @@ import typer
 
 from channelbench.bars import progress
 from channelbench.errors import RequestError
-from channelbench.options import AsJson
+from channelbench.options import AsJson, listed
 
 if TYPE_CHECKING:
     from channelbench.cli.answers import Answer
@@ -67,9 +67,6 @@ def _predictions(
 ) -> None:
     """``inspect --results``."""
     from channelbench.benchmarks.prediction_sheet import show_sample
-
-    def listed(text: str | None) -> list[str]:
-        return [part.strip() for part in (text or "").split(",") if part.strip()]
 
     with progress() as bars:
         bars.add_task(f"predicting a sample of {data}", total=None, unit="steps")

@@ -72,12 +72,8 @@ def generate(
     from channelbench.spec import flat_assignments, parse_assignments, read_toml, split_samples
     from channelbench.store import open_dataset
 
-    assignments = flat_assignments(
-        {
-            **(flat_assignments(read_toml(spec)) if spec is not None else {}),
-            **flat_assignments(parse_assignments(set_ or [])),
-        }
-    )
+    assignments = flat_assignments({} if spec is None else read_toml(spec))
+    assignments |= flat_assignments(parse_assignments(set_ or []))
     flags = {"scenario": scenario, "system": system, "state": state, "source": source, "engine": engine, "scene": scene}
     for field, flag in flags.items():
         if flag is not None and assignments.get(field, flag) != flag:

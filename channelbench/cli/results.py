@@ -11,7 +11,7 @@ import typer
 
 from channelbench.bars import progress
 from channelbench.errors import RequestError
-from channelbench.options import AsJson
+from channelbench.options import AsJson, listed
 
 if TYPE_CHECKING:
     from channelbench.benchmarks.reproducing import Reproduced
@@ -158,7 +158,7 @@ def merge(
 
 
 def _listed(field: str, text: str | None, known: Sequence[str]) -> set[str]:
-    names = {part.strip() for part in (text or "").split(",") if part.strip()}
+    names = set(listed(text))
     for name in sorted(names):
         if name not in known:
             raise RequestError(field, expected="one that the folder has", got=name, choices=known)
@@ -187,7 +187,7 @@ def _model(d: Difference) -> DifferenceModel:
         higher_is_better=d.higher_is_better,
         a=d.a,
         b=d.b,
-        difference=EstimateModel(value=d.value, low=d.low, high=d.high),
+        difference=EstimateModel.model_validate(d),
         better=d.better,
         seeds=d.seeds,
         spread_unknown=d.spread_unknown,

@@ -12,7 +12,7 @@ import typer
 from channelbench.bars import progress
 from channelbench.cli.completing import complete, complete_list
 from channelbench.errors import RequestError
-from channelbench.options import MAX_WORKERS, AsJson, number
+from channelbench.options import MAX_WORKERS, AsJson, listed, number
 from channelbench.presets import DEFAULT_PRESET, preset_words
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def run(
     for place, result in failed:
         typer.echo(f"failed: {place}{'/' if place else ''}{result.name}: {result.error}", err=True)
     if json:
-        _answer_run(outcome.plan, made, kept, failed, written, out)
+        _answer_run(outcome.plan, made, kept, failed, written, outcome.folder)
     else:
         typer.echo(f"{made} cells made, {kept} were there, {len(failed)} failed")
         _say_end(written, outcome.plan.skipped)
@@ -188,7 +188,7 @@ def _names(kind: str, text: str | None) -> tuple[str, ...]:
     field = f"--{kind}"
     if text is None:
         return ()
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    names = listed(text)
     if not names:
         raise RequestError(field, expected="at least one name", got=text)
     for name in names:
@@ -250,7 +250,7 @@ def _say_end(written: Written, skipped: Mapping[str, str]) -> None:
 
 
 def _answer_run(
-    plan: RunPlan, made: int, there: int, failed: Sequence[tuple[str, Result]], written: Written, out: str
+    plan: RunPlan, made: int, there: int, failed: Sequence[tuple[str, Result]], written: Written, folder: Path
 ) -> None:
     from channelbench.cli.answering import answer, board_model, plan_model
     from channelbench.cli.answers import FailureModel, RunAnswer
@@ -266,6 +266,6 @@ def _answer_run(
             made=made,
             there=there,
             failed=failures,
-            report=board_model(written, out),
+            report=board_model(written, folder),
         )
     )

@@ -6,13 +6,12 @@ import html
 from collections.abc import Iterable, Mapping
 
 from channelbench.errors import RequestError
+from channelbench.quantities import band_words, size_words
 from channelbench.spec import SPLITS, ScenarioSpec
 from channelbench.store.location import Location
 from channelbench.store.record import Record
 
 __all__ = ["described", "in_html", "in_text"]
-
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def described(path: str, spec: ScenarioSpec, record: Record, variables: Iterable[str]) -> dict[str, str]:
@@ -25,11 +24,7 @@ def described(path: str, spec: ScenarioSpec, record: Record, variables: Iterable
     }
     for name, band in spec.bands.items():
         shape = " × ".join(map(str, (spec.sizes.total, band.num_slots, band.num_subcarriers, band.array.num_antennas)))
-        lines[f"h_{name}"] = (
-            f"{shape} (sample, slot, subcarrier, antenna) complex64; {band.carrier_hz / 1e9:g} GHz, "
-            f"{band.bandwidth_hz / 1e6:g} MHz, slots of {band.slot_s * 1e3:g} ms, {band.array.rows}×"
-            f"{band.array.columns} antennas"
-        )
+        lines[f"h_{name}"] = f"{shape} (sample, slot, subcarrier, antenna) complex64; {band_words(band)}"
     lines["beside"] = ", ".join(name for name in variables if not name.startswith("h_"))
     lines["samples"] = ", ".join(f"{spec.sizes.of(split)} {split}" for split in SPLITS)
     lines["digest"] = record.content_digest or "none yet"
@@ -61,10 +56,6 @@ def _size(path: str) -> str:
         folder = Location.of(path, field="data").folder
         if folder is None:
             return "not looked up (remote)"
-        size = float(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
+        return size_words(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
     except (OSError, RequestError):  # files go while they are counted
         return "unknown"
-    unit = 0
-    while size >= 1024 and unit < len(UNITS) - 1:
-        size, unit = size / 1024, unit + 1
-    return f"{size:.3g} {UNITS[unit]}"

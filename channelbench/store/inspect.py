@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from channelbench.generator import View
 from channelbench.paths import expanded
 from channelbench.sources import makers
 from channelbench.spec import SPLITS, ScenarioSpec
-from channelbench.store.captions import caption, said
+from channelbench.store.captions import caption, lay_out, said
 from channelbench.store.dataset import ChannelDataset, open_dataset
 from channelbench.store.location import Location
 from channelbench.store.panels import panels_of, rows_of
@@ -155,7 +155,7 @@ def drawn(path: str | Path, picture: str | Path | None = None) -> tuple[Path, li
     heights = [_PANEL_HEIGHT * len(rows), _VIEW_HEIGHT * more]
     figure = Figure(figsize=(14 if len(panels) > 1 or more else 9, sum(heights)), layout="constrained")
     sheet: Any = figure.subfigures(2, 1, height_ratios=heights) if more else [figure]
-    _lay_out(sheet[0], rows, figure.get_figwidth())
+    lay_out(sheet[0], rows, figure.get_figwidth())
     spec = dataset.spec
     figure.suptitle(
         f"{' · '.join(_named(spec))} · {spec.sizes.total} samples · seed {dataset.seed} · "
@@ -190,17 +190,6 @@ def picture_of(path: str | Path) -> Path:
     """Where a dataset's picture is written by default: beside it, or here if that is remote."""
     place = Location.of(path, field="data")
     return (place.folder or Path(Path(str(place)).name)).with_suffix(".png")
-
-
-def _lay_out(sheet: Any, rows: Sequence[Sequence[View]], inches: float) -> None:
-    """Each row over the whole width, however many panels are in it."""
-    grid = sheet.add_gridspec(len(rows), 6)
-    for number, row in enumerate(rows):
-        width = 6 // len(row)
-        for place, panel in enumerate(row):
-            ax = sheet.add_subplot(grid[number, place * width : (place + 1) * width])
-            panel(ax)
-            caption(ax, panel, inches / len(row))
 
 
 def _named(spec: ScenarioSpec) -> list[str]:

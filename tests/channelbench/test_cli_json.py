@@ -26,6 +26,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+CP = ("run", "--debug", "--data", "few.zarr", "--suite", "classical", "--tasks", "cp")
+
+
 @pytest.fixture
 def asks(place: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Asks:
     """A program that asks: of each call the one object, which is of its schema."""
@@ -58,14 +61,7 @@ def test_a_program_finds_the_cheapest_method_within_five_percent_of_the_best(ask
     ]
     assert len(formulas) >= 3
     arguments = (
-        "run",
-        "--debug",
-        "--data",
-        "few.zarr",
-        "--suite",
-        "classical",
-        "--tasks",
-        "cp",
+        *CP,
         "--methods",
         ",".join(formulas),
     )
@@ -95,14 +91,7 @@ def test_a_program_finds_the_cheapest_method_within_five_percent_of_the_best(ask
 
 def test_the_sentence_at_the_end_is_that_of_the_page(asks: Asks, shell: Shell) -> None:
     arguments = (
-        "run",
-        "--debug",
-        "--data",
-        "few.zarr",
-        "--suite",
-        "classical",
-        "--tasks",
-        "cp",
+        *CP,
         "--methods",
         "bi",
         "--out",
@@ -130,14 +119,7 @@ def test_every_command_answers_by_its_schema(asks: Asks) -> None:
     assert Path(found["picture"]).exists()
     assert asks("verify", "few.zarr")["ok"] is True
     asks(
-        "run",
-        "--debug",
-        "--data",
-        "few.zarr",
-        "--suite",
-        "classical",
-        "--tasks",
-        "cp",
+        *CP,
         "--methods",
         "bi,hold",
         "--out",
@@ -200,3 +182,10 @@ def test_the_checker_of_schemas_sees_what_is_wrong() -> None:
         {**good, "error": {**good["error"], "choices": [1]}},
     ):
         assert list(complaints(wrong, schema, schema))
+
+
+def test_a_hidden_test_says_where_its_cells_are(asks: Asks, place: Path) -> None:
+    (place / "secret").write_text("sixteen characters at least")
+    report = asks(*CP, "--methods", "bi", "--out", "h", "--test-seed-file", "secret")["report"]
+    assert report["folder"].startswith("h/hidden-")
+    assert (place / report["csv"]).parent == place / report["folder"]

@@ -232,7 +232,7 @@ def test_scheduler_that_goes_away_is_an_error_of_the_network(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("pid", [None, 7])
 def test_a_process_that_never_was_needs_no_end(monkeypatch: pytest.MonkeyPatch, pid: int | None) -> None:
-    """dask asserts that what it ends has been started: on a busy machine the work may be done before."""
+    """dask asserts that what it ends has been started; where there is no process, there is nothing to end."""
     from dask.distributed import Nanny
 
     async def never_started(self: Nanny, timeout: float, reason: str) -> None:

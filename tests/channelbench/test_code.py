@@ -152,7 +152,10 @@ def test_what_decides_no_score_is_in_no_digest() -> None:
         method = registry.find("methods", name)
         covered = [task for task in tasks if method.covers(task)]
         modules = deciding_modules(method, *map(type, covered))
-        for part in ("leaderboard", "benchmarks", "cli", "generation", "generators", "store.verify", "results"):
+        for part in (
+            *("leaderboard", "benchmarks", "cli", "generation", "generators", "store.verify", "results"),
+            *("losses", "supported", "xarray"),
+        ):
             assert not [m for m in modules if f"{m}.".startswith(f"channelbench.{part}.")], (name, part)
         assert {"channelbench.contracts", "channelbench.noise", "channelbench.store.dataset"} <= set(modules)
     lstm = deciding_modules(registry.find("methods", "lstm"), type(registry.create("tasks", "ce")))

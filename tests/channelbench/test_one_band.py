@@ -86,11 +86,12 @@ def test_all_stages(shell: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert (code, "28 GHz" in out, "h_sub6" in out) == (0, False, True)
     code, _, err = shell("run", "--data", "one.zarr", "--suite", "classical", "--tasks", "bf")
     assert code == 2
-    assert "bf (it has no mmwave band)" in err
+    assert "bf (it needs: a second band with one row of antennas" in err
     assert len(err.splitlines()) == 1
     code, out, err = shell("run", "--data", "one.zarr", "--methods", "zero", "--suite", "classical")
     assert code == 0, err
-    assert caplog.messages == ["warning: task bf is left out: the dataset has no mmwave band"]
+    asked = "a second band with one row of antennas, whose beams a DFT over the row describes"
+    assert caplog.messages == [f"warning: task bf is left out of this dataset: it needs: {asked}"]
     assert not list(Path("results/cells").glob("*__bf__*"))
     assert list(Path("results/cells").glob("zero__cp__*.json"))
     for format_, file in (("npz", "one.npz"), ("llm4cp", "llm4cp")):

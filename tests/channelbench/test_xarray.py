@@ -212,9 +212,9 @@ def test_a_dataset_says_what_it_is(dual: ChannelDataset) -> None:
         assert wanted in text
         assert html.escape(wanted) in page
     size = sum(file.stat().st_size for file in Path(dual.path).rglob("*") if file.is_file())
-    said = re.search(r"on disk +([0-9.]+) KiB", text)
+    said = re.search(r"on disk +([0-9.]+) kB", text)
     assert said is not None
-    assert float(said[1]) == pytest.approx(size / 1024, rel=6e-3)
+    assert float(said[1]) == pytest.approx(size / 1000, rel=6e-3)
     assert "complete  yes" in text
 
 

@@ -15,6 +15,7 @@ from zarr.core.sync import sync
 
 from channelbench.errors import RequestError
 from channelbench.published import repository
+from channelbench.quantities import band_words
 from channelbench.sources import makers
 from channelbench.spec import SPLITS, ScenarioSpec
 from channelbench.store.cards.licences import UNSTATED
@@ -146,12 +147,7 @@ class Facts:
     @property
     def summary(self) -> str:
         """What it is, in two sentences."""
-        bands = "; ".join(
-            f"{name}: {band.carrier_hz / 1e9:g} GHz, {band.bandwidth_hz / 1e6:g} MHz in {band.num_subcarriers} "
-            f"subcarriers, {band.array.rows}×{band.array.columns} antennas at the base station, {band.num_slots} "
-            f"slot{'s' * (band.num_slots > 1)} of {band.slot_s * 1e3:g} ms"
-            for name, band in self.spec.bands.items()
-        )
+        bands = "; ".join(f"{name}: {band_words(band)}" for name, band in self.spec.bands.items())
         links = f"{self.spec.sizes.total} wireless links, scenario {self.spec.title}, {self.spec.source.label}"
         return f"Channel coefficients of {links}. Bands: {bands}."
 

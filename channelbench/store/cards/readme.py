@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from channelbench._version import __version__
+from channelbench.quantities import size_words
 from channelbench.store.cards import samples
 from channelbench.store.cards.facts import Facts
 from channelbench.store.cards.licences import hub_names
@@ -24,9 +25,6 @@ SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M"
 """Hugging Face's words for numbers of samples, a power of ten each from 1000."""
 
 
-UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
-
-
 def card(facts: Facts) -> str:
     """The card as Markdown."""
     return _template().render(
@@ -37,7 +35,7 @@ def card(facts: Facts) -> str:
         columns=samples.columns(facts),
         table=samples.FILE,
         mark=f"{MARK}, channelbench {__version__}. -->",
-        size=_size_words(facts.num_bytes),
+        size=size_words(facts.num_bytes),
     )
 
 
@@ -59,12 +57,6 @@ def _front(facts: Facts) -> dict[str, Any]:
 def size_category(total: int) -> str:
     """The hub's word for a number of samples."""
     return next((word for power, word in enumerate(SIZES) if total < 1000 * 10**power), "n>1T")
-
-
-def _size_words(num_bytes: int) -> str:
-    """A number of bytes for people: ``12.3 MB``."""
-    steps = min(max(0, (len(str(num_bytes)) - 1) // 3), len(UNITS) - 1)
-    return f"{num_bytes / 1000**steps:.3g} {UNITS[steps]}"
 
 
 @cache

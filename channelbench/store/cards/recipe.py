@@ -21,10 +21,12 @@ SPEC_FILE = "spec.toml"
 
 @dataclass(frozen=True)
 class Recipe:
-    """Attributes:
-    toml: The whole spec, a line for each field, as ``--spec`` reads it.
-    command: What makes the dataset again, or of which kind the command was.
-    caveat: Why that command alone may not do here; empty where the spec that it would make is this very one.
+    """How a dataset is made again.
+
+    Attributes:
+        toml: The whole spec, a line for each field, as ``--spec`` reads it.
+        command: What makes the dataset again, or of which kind the command was.
+        caveat: Why that command alone may not do here; empty where the spec that it would make is this very one.
     """
 
     toml: str

@@ -183,7 +183,7 @@ class ChannelPrediction(ChannelTask):
         return {LAST_SLOT: last, LAST_SLOT_ERROR: error.astype(np.float32)}
 
     def supports(self, spec: ScenarioSpec) -> bool:
-        """There have to be slots to come."""
+        """Slots to come."""
         return spec.bands[BAND].num_slots > history_slots(spec.bands[BAND])
 
     def check_conditions(self, spec: ScenarioSpec, conditions: SlotConditions) -> None:
@@ -234,4 +234,5 @@ class FrequencyPrediction(ChannelTask):
         )
 
     def supports(self, spec: ScenarioSpec) -> bool:
+        """Two subcarriers at least."""
         return spec.bands[BAND].num_subcarriers >= 2
