@@ -23,6 +23,7 @@ class PaperColumn:
         higher: Whether more is better in the paper. Of our own scores the cells say that.
         term: Whether it is the task's term of Eq. 28, the average loss: the number itself where less is better, what is
             missing to 1 where more is.
+        scaled: Our metric that this one is a multiple of, if it is one: what is gained is the same share of both.
     """
 
     task: str
@@ -31,6 +32,7 @@ class PaperColumn:
     published: str = ""
     higher: bool = False
     term: bool = False
+    scaled: str = ""
 
     @property
     def loss_label(self) -> str:
@@ -49,7 +51,7 @@ COLUMNS = (
     PaperColumn(task="bf", metric="within_one_beam", label="within one beam", higher=True),
     PaperColumn(task="bf", metric="beam_se", label="SE, bit/s/Hz", published="SE", higher=True),
     PaperColumn(task="bf", metric="beam_se_ratio", label="SE / best", higher=True),
-    PaperColumn(task="de", metric="mae_of_span", label="MAE / span", published="MAE", term=True),
+    PaperColumn(task="de", metric="mae_of_span", label="MAE / span", published="MAE", term=True, scaled="mae_m"),
     PaperColumn(task="pe", metric="nmse_centred", label="NMSE (centred)", published="NMSE", term=True),
     PaperColumn(task="pe", metric="rmse_db", label="RMSE, dB"),
 )

@@ -48,6 +48,7 @@ class _Column:
         fixed: The other conditions, and in a column without an average the value of ``field``.
         decibels: Whether the mean is shown in dB.
         better: Which way is.
+        printed: Digits that the paper gives.
     """
 
     task: str
@@ -60,6 +61,7 @@ class _Column:
     only: float | None = None
     decibels: bool = False
     better: str = "low"
+    printed: int = 4
 
 
 _COLUMNS = (
@@ -72,6 +74,7 @@ _COLUMNS = (
         field="snr_db",
         fixed={"snr_reference": "sample", "paper_compat": False},
         decibels=True,
+        printed=2,
     ),
     _Column(
         task="det",
@@ -186,8 +189,7 @@ class _Table(Exhibit):
         return phy_paper.number(self.table, row.variant, column.published) if row.variant else None
 
     def _cell(self, row: TableRow, column: _Column, score: Estimate | None, note: str, digits: int) -> SectionCell:
-        printed = {"cp": 2, "det": 4, "pre_sr": 4}[column.task]
-        return cell(score, digits, self._published(row, column), note, printed_with=printed)
+        return cell(score, digits, self._published(row, column), note, printed_with=column.printed)
 
     def _cost(self, run: Run, row: TableRow, cost: _Cost) -> SectionCell:
         values = [v for r in _results(run, row.method) if (v := cost.of(r.costs)) is not None]

@@ -139,8 +139,8 @@ def _cell(view: PaperView, row: Line, column: PaperColumn, digits: int) -> Secti
 
 
 def _has_gain(view: PaperView, column: PaperColumn) -> bool:
-    """Whether a column is its task's primary metric, of which gains are; DE's is the same error in metres."""
-    return column.metric == view.primary(column.task) or column.task == "de"
+    """Whether a column is its task's primary metric, of which gains are, or a multiple of it."""
+    return view.primary(column.task) in (column.metric, column.scaled)
 
 
 def _records(view: PaperView, row: Line, average: Estimate | None) -> list[dict[str, object]]:
