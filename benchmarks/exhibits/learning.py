@@ -59,6 +59,11 @@ class Fit:
     results: tuple[Result, ...]
 
     @property
+    def lowest(self) -> float:
+        """The lowest value of its curves."""
+        return min(value for _, _, values in self.curves for value in values.values())
+
+    @property
     def numbers(self) -> tuple[object, ...]:
         """Of its curves: one training has the same wherever it is shown."""
         return (self.title, *((name, seed, *values.items()) for name, seed, values in self.curves))
@@ -122,7 +127,8 @@ def _of_task(view: View, task: str) -> Iterator[Fit]:
 
 def _title(run: Run, task: str) -> str:
     title = task_entry(run.board.manifest, task).title
-    return task_code(task) + (f"  {title}" if title.lower() != task.lower() else "")
+    code = task_code(task)
+    return code + (f"  {title}" if title.lower() not in (task.lower(), code.lower()) else "")
 
 
 def _csv(found: Mapping[str, tuple[View, Sequence[Fit]]]) -> str:
@@ -140,10 +146,15 @@ def _csv(found: Mapping[str, tuple[View, Sequence[Fit]]]) -> str:
 
 
 def _panels(found: Mapping[str, Sequence[Fit]]) -> dict[str, list[Fit]]:
-    """By title, the fits of a panel: each task's own, and once those of several tasks, whose losses are of another
-    size."""
+    """By title, the fits of a panel: each task's own, those whose objective goes below 0 apart from those of which it
+    cannot, and once those of several tasks. On one axis the one would flatten the other."""
     count = Counter(fit.numbers for there in found.values() for fit in there)
-    panels = {title: [fit for fit in there if count[fit.numbers] == 1] for title, there in found.items()}
+    panels: dict[str, list[Fit]] = {}
+    for title, there in found.items():
+        own = [fit for fit in there if count[fit.numbers] == 1]
+        above = [fit for fit in own if fit.lowest > 0]
+        panels[title] = above or own
+        panels[f"{title}, objectives below 0"] = [fit for fit in own if above and fit.lowest <= 0]
     joint = {fit.numbers: fit for there in found.values() for fit in there if count[fit.numbers] > 1}
     panels["Fitted to several tasks at once"] = list(joint.values())
     return {title: there for title, there in panels.items() if there}
@@ -167,8 +178,9 @@ def _drawn(found: Mapping[str, Sequence[Fit]]) -> Picture:
         top = row * (_TOP + height + _FOOT) + _TOP
         _Panel(figure, start, top, each, height).draw(title, there, looks, number)
     label(figure, 0, rows * (_TOP + height + _FOOT) + 14, "Solid: validation. Dashed: training. A line for each seed.")
-    tasks = ", ".join(title.split("  ")[0] for title in found)
-    return Picture(figure, f"Training and validation loss by step, on {tasks}")
+    return Picture(
+        figure, f"Training and validation loss by step: {'; '.join(title.split('  ')[0] for title in found)}"
+    )
 
 
 def _looks(fits: Iterable[Fit]) -> dict[str, str]:

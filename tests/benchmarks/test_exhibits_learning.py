@@ -135,3 +135,14 @@ def test_a_fit_of_several_tasks_has_a_panel_of_its_own(lab: SimpleNamespace, fol
     assert "Fitted to several tasks at once" in text
     assert "CP" not in text, "no task has that fit alone"
     assert {row["task"] for row in csv.DictReader(found.csv.splitlines()) if row["method"] == "net"} == {"ce", "cp"}
+
+
+def test_objectives_below_zero_flatten_nobody_elses(lab: SimpleNamespace, folder: Path) -> None:
+    for name, losses in (("net", LOSSES), ("theirs", {1: -2.0, 2: -3.0})):
+        lab.put(folder, name, "ce", 0.1)
+        trained(folder, f"{name}__ce__default__seed0", losses=losses)
+    root = ElementTree.fromstring(lab.named(folder, "learning").svg)
+    text = " ".join("".join(root.itertext()).split())
+    assert "loss, log, by step" in text, "the other's axis is its own"
+    assert text.count("CE") == 2
+    assert "CE, objectives below 0" in text
