@@ -262,7 +262,10 @@ def test_target_specs_keep_what_the_source_changed() -> None:
         ({"targets": {"a": {"sub6.colour": "blue"}}}, "sub6.colour: expected a known field"),
         ({"targets": {"a": {"scenario": "mars"}}}, "scenario: expected a known scenario"),
         ({"targets": {"cells": {}}}, "got 'cells/zero-shot'"),
-        ({"targets": {"a": {"sub6.num_slots": "1"}}}, "tasks that a dualband dataset supports, got 'cp'"),
+        (
+            {"targets": {"a": {"sub6.num_slots": "1"}}},
+            r"dualband dataset supports, got 'cp \(it needs: slots to come\)'",
+        ),
         ({"targets": {"A/B": {}}}, "experiment transfer, targets.A/B.*: expected"),
         ({"targets": {}}, "experiment transfer, targets: expected"),
         ({"share": 0}, "experiment transfer, share: expected greater than 0, got 0"),
